@@ -1,0 +1,123 @@
+# mirusync: the extension by PGXS, the relay by its own Makefile, and the
+# targets that run something (demo, check, lint, bench).
+#
+#   make                  build the extension and the relay
+#   make install          install both where pg_config says
+#   make installcheck     pg_regress and isolation against a running server
+#   make demo             a private Postgres, a relay and a page to play with
+#   make check            every test, against private servers
+#   make lint | bench | bench-smoke | clean | setup
+#
+# SPDX-License-Identifier: PostgreSQL
+
+PG_CONFIG ?= pg_config
+
+# Goals that run something install what they lack first, so they must parse
+# on a machine that has neither pg_config nor a compiler yet.
+RUN_GOALS = setup demo check lint bench bench-smoke
+
+ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
+
+PORT ?= 8787
+JWT_SECRET ?=
+export PG_CONFIG PORT JWT_SECRET
+
+# PGXS is looked up again after the set-up, hence a make below this one.
+BUILD = $(MAKE) --no-print-directory all
+
+.PHONY: $(RUN_GOALS)
+
+setup:
+	@tools/setup.sh build test browser lint
+
+demo:
+	@tools/setup.sh build node
+	@$(BUILD) >&2
+	@exec node tools/demo.mjs
+
+check:
+	@tools/setup.sh build test browser
+	@$(BUILD) >&2
+	@tools/check.sh
+
+lint:
+	@tools/setup.sh build lint
+	@tools/lint.sh
+
+bench:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@test/bench/run.sh
+
+bench-smoke:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@test/bench/run.sh --smoke
+
+# Goals of both kinds in one command: the other kind goes to a make of its own.
+OTHER_GOALS = $(filter-out $(RUN_GOALS),$(MAKECMDGOALS))
+ifneq ($(OTHER_GOALS),)
+.PHONY: $(OTHER_GOALS)
+.NOTPARALLEL:
+$(OTHER_GOALS):
+	@$(MAKE) --no-print-directory $@
+endif
+
+else
+
+EXTENSION  = mirusync
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" mirusync.control)
+MODULE_big = mirusync
+PGFILEDESC = "mirusync - sync for offline-first applications"
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c)))
+
+DATA       = $(wildcard sql/mirusync--*--*.sql)
+DATA_built = sql/mirusync--$(EXTVERSION).sql
+
+# In the order in which one would learn the product.
+REGRESS      =
+REGRESS_OPTS = --load-extension=mirusync
+
+ISOLATION      =
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation \
+	--load-extension=mirusync
+
+PG_CPPFLAGS = -Iextension
+PG_CFLAGS   = -std=gnu11
+
+EXTRA_CLEAN = test/isolation/results test/isolation/output_iso \
+	test/isolation/regression.diffs test/isolation/regression.out
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(PGXS),)
+$(error $(PG_CONFIG) was not found: run "make setup", or set PG_CONFIG=/path/to/pg_config)
+endif
+include $(PGXS)
+
+# PGXS of most distributions does not track headers.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard extension/*.h)
+
+sql/mirusync--$(EXTVERSION).sql: $(sort $(wildcard sql/install/*.sql)) mirusync.control
+	cat $(filter %.sql,$^) > $@
+
+.PHONY: relay install-relay uninstall-relay clean-relay
+
+all: relay
+relay:
+	$(MAKE) -C relay
+
+install: install-relay
+install-relay: relay
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) relay/mirusync-relay '$(DESTDIR)$(bindir)/'
+
+uninstall: uninstall-relay
+uninstall-relay:
+	rm -f '$(DESTDIR)$(bindir)/mirusync-relay'
+
+clean: clean-relay
+clean-relay:
+	$(MAKE) -C relay clean
+
+endif

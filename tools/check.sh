@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+#
+# check.sh
+#     Runs every suite and counts every single test.
+#
+# usage: tools/check.sh [unit|regress|isolation|e2e]...       (default: all)
+#
+# `make check` comes here after tools/setup.sh and a build.  Every suite is run,
+# whatever became of the one before.  The last line is "N passed, N failed";
+# the exit status is 1 if a test failed, if a suite ended badly without naming
+# a test, or if a suite ran none.  Servers are private ones (tools/stack.mjs).
+#
+# SPDX-License-Identifier: PostgreSQL
+
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+[ $# -gt 0 ] || set -- unit regress isolation e2e
+
+# What `make PORT=... check` exports must not reach the makes that we run.
+unset MAKEFLAGS MFLAGS MAKELEVEL PORT JWT_SECRET
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/mirusync-check-XXXXXX") || exit 1
+chmod 755 "$work"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+total_passed=0
+total_failed=0
+
+# report SUITE STATUS PASSED FAILED adds up what became of a suite.
+report() {
+	local suite=$1 status=$2 passed=${3:-0} failed=${4:-0}
+
+	if [ "$passed" -eq 0 ] && [ "$failed" -eq 0 ]; then
+		echo "$suite: no test ran"
+		failed=1
+	elif [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+		echo "$suite: ended with status $status"
+		failed=1
+	fi
+	echo "== $suite: $passed passed, $failed failed (${SECONDS} s)"
+	total_passed=$((total_passed + passed))
+	total_failed=$((total_failed + failed))
+}
+
+# begin SUITE starts its clock and says so.
+begin() {
+	echo
+	echo "== $1"
+	SECONDS=0
+}
+
+# sum PATTERN FILE adds the first number of every line that matches.
+sum() {
+	grep -E "$1" "$2" | grep -oE '[0-9]+ test' | awk '{ n += $1 } END { print n + 0 }'
+}
+
+# count PATTERN FILE counts lines.
+count() {
+	grep -cE "$1" "$2"
+}
+
+run_unit() {
+	begin unit
+	make -s -k -C test/unit check 2>&1 | tee "$work/unit"
+	report unit "$?" "$(sum '^\[  PASSED  \] [0-9]+ test' "$work/unit")" \
+		"$(sum '^\[  FAILED  \] [0-9]+ test' "$work/unit")"
+}
+
+# Both kinds of pg_regress output: "test hlc ... ok" up to 15, TAP from 16 on.
+run_pg_regress() {
+	local suite=$1 diffs=$2
+	shift 2
+
+	begin "$suite"
+	rm -f "$diffs"
+	node tools/stack.mjs --postgres-only -- make -s installcheck "$@" 2>&1 |
+		tee "$work/$suite"
+	local status=$?
+	[ ! -s "$diffs" ] || cat "$diffs"
+	report "$suite" "$status" \
+		"$(count '^(test )? *[^ ]+ +\.\.\. ok|^ok [0-9]' "$work/$suite")" \
+		"$(count '^(test )? *[^ ]+ +\.\.\. FAILED|^not ok [0-9]' "$work/$suite")"
+}
+
+run_regress() {
+	run_pg_regress regress regression.diffs ISOLATION=
+}
+
+run_isolation() {
+	run_pg_regress isolation test/isolation/regression.diffs REGRESS=
+}
+
+run_e2e() {
+	begin e2e
+	node --test --test-reporter=spec --test-reporter-destination=stdout \
+		--test-reporter=tap --test-reporter-destination="$work/e2e" \
+		test/e2e/*.test.mjs
+	local status=$?
+	local field
+	for field in pass fail cancelled; do
+		eval "local $field=\$(sed -n 's/^# $field \([0-9]*\)/\1/p' \"\$work/e2e\" | tail -n 1)"
+	done
+	report e2e "$status" "${pass:-0}" "$((${fail:-0} + ${cancelled:-0}))"
+}
+
+# One installation for all suites, so that they test the same thing.
+if ! node --input-type=module -e "
+	import { makeStage } from './tools/stack.mjs'
+	await makeStage(process.argv[1])" "$work/stage"; then
+	echo "0 passed, 1 failed"
+	exit 1
+fi
+export MIRUSYNC_STAGE=$work/stage
+
+for suite; do
+	case $suite in
+		unit | regress | isolation | e2e) "run_$suite" ;;
+		*) echo "unknown suite \"$suite\""; total_failed=$((total_failed + 1)) ;;
+	esac
+done
+
+echo
+echo "$total_passed passed, $total_failed failed"
+[ "$total_failed" -eq 0 ]
