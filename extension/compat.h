@@ -1,0 +1,47 @@
+/*
+ * compat.h
+ *     Every difference between the majors of Postgres, 15 to 18.
+ *
+ * Only 15 has been built so far; the rest follows the headers of the later
+ * releases and is claimed when it has been built.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_COMPAT_H
+#define MIRUSYNC_COMPAT_H
+
+#include "access/genam.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "utils/acl.h"
+
+#if PG_VERSION_NUM >= 180000
+#define miru_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define miru_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define miru_insert_index_tuples(info, slot, estate, conflict) \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL, false)
+#define miru_is_table_owner(relid, role) \
+	object_ownercheck(RelationRelationId, relid, role)
+#define miru_may_act_as(user, role) member_can_set_role(user, role)
+#else
+#define miru_insert_index_tuples(info, slot, estate, conflict) \
+	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
+#define miru_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
+#define miru_may_act_as(user, role) is_member_of_role(user, role)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define miru_check_index_constraints(info, slot, estate, tid) \
+	ExecCheckIndexConstraints(info, slot, estate, tid, NULL, NIL)
+#else
+#define miru_check_index_constraints(info, slot, estate, tid) \
+	ExecCheckIndexConstraints(info, slot, estate, tid, NIL)
+#endif
+
+#endif							/* MIRUSYNC_COMPAT_H */
