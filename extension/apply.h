@@ -1,0 +1,35 @@
+/*
+ * apply.h
+ *     Merges one pushed change into the row that it is about.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_APPLY_H
+#define MIRUSYNC_APPLY_H
+
+#include "push.h"
+
+/* On whose behalf changes are applied. */
+typedef struct MiruPusher
+{
+	const char *user;
+	const char *device;			/* never "" */
+	const char *session;		/* or NULL */
+	int			group;			/* see MiruOrigin */
+} MiruPusher;
+
+/*
+ * miru_apply merges and writes one change and sets what became of it.  The
+ * number and the winning object come later, from miru_apply_outcome.  Needs a
+ * connected SPI and a subtransaction to be rolled back on error: what the
+ * table refuses is thrown.
+ */
+extern void miru_apply(const MiruPusher *pusher, MiruChange *change);
+
+/*
+ * miru_apply_outcome completes the change's verdict after the flush: its
+ * number, and what stands where that is not what was sent.
+ */
+extern void miru_apply_outcome(MiruChange *change);
+
+#endif							/* MIRUSYNC_APPLY_H */

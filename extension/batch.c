@@ -1,0 +1,339 @@
+/*
+ * batch.c
+ *     The native form of a push: a JSON batch of numbered changes, and the
+ *     JSON of its verdicts.
+ *
+ *     {"digested": 40, "changes": [
+ *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
+ *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
+ *        "base": 17, "feed": "anna"}]}
+ *
+ * gives
+ *
+ *     {"verdicts": [{"number": 41, "verdict": "applied", "seq": 18}]}
+ *
+ * Reads and writes no table.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "batch.h"
+#include "errors.h"
+#include "object.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#define ID_MAX_BYTES 1024
+
+static const char *const kind_names[] = {"put", "patch", "delete"};
+static const char *const verdict_names[] = {
+	"applied", "merged", "stale", "rejected"
+};
+
+static void
+reject(MiruChange *change, const char *reason)
+{
+	if (change->verdict == MIRU_REJECTED)
+		return;
+	change->verdict = MIRU_REJECTED;
+	change->sqlstate = ERRCODE_MIRU_INVALID_OBJECT;
+	change->reason = pstrdup(reason);
+}
+
+/* ----- reading ----- */
+
+/* get_integer reads a whole number of at least 0; false if it is none. */
+static bool
+get_integer(Jsonb *object, const char *name, int64 *result)
+{
+	JsonbValue	value;
+	Datum		text;
+	char	   *end;
+
+	if (!miru_object_get(object, name, &value) || value.type != jbvNumeric)
+		return false;
+	text = DirectFunctionCall1(numeric_out,
+							   NumericGetDatum(value.val.numeric));
+	errno = 0;
+	*result = strtoi64(DatumGetCString(text), &end, 10);
+	return errno == 0 && *end == '\0' && *result >= 0;
+}
+
+/* get_text reads a string; NULL if it is none. */
+static char *
+get_text(Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+
+	if (!miru_object_get(object, name, &value) || value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+static bool
+has(Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+
+	return miru_object_get(object, name, &value) && value.type != jbvNull;
+}
+
+static void
+read_kind(MiruChange *change, Jsonb *object)
+{
+	char	   *name = get_text(object, "kind");
+
+	for (int i = 0; name != NULL && i < lengthof(kind_names); i++)
+	{
+		if (strcmp(name, kind_names[i]) == 0)
+		{
+			change->kind = (MiruChangeKind) i;
+			return;
+		}
+	}
+	reject(change, "kind must be \"put\", \"patch\" or \"delete\"");
+}
+
+static void
+read_fields(MiruChange *change, Jsonb *object)
+{
+	JsonbValue	value;
+
+	if (change->kind == MIRU_DELETE)
+		return;
+	if (!miru_object_get(object, "fields", &value) ||
+		value.type != jbvBinary ||
+		!JsonContainerIsObject(value.val.binary.data))
+		reject(change, "fields must be an object");
+	else
+		change->object = JsonbValueToJsonb(&value);
+}
+
+static void
+read_clock(MiruChange *change, Jsonb *object)
+{
+	char	   *text = get_text(object, "clock");
+
+	if (!has(object, "clock"))
+		return;
+	if (text == NULL || !hlc_parse(text, strlen(text), &change->clock))
+		reject(change, "clock must be a hybrid logical clock such as \"2026-11-23T06:00:00.123Z/0000\"");
+}
+
+static MiruChange *
+read_change(Jsonb *object)
+{
+	MiruChange *change = palloc0(sizeof(MiruChange));
+
+	change->origin = -1;
+	if (!get_integer(object, "number", &change->number) ||
+		change->number == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("change has no \"number\" of at least 1")));
+	read_kind(change, object);
+	change->collection = get_text(object, "collection");
+	change->id = get_text(object, "id");
+	change->feed = get_text(object, "feed");
+	if (change->collection == NULL)
+		reject(change, "collection must be a string");
+	if (change->id == NULL || strlen(change->id) > ID_MAX_BYTES)
+		reject(change, "id must be a string of at most 1024 bytes");
+	if (has(object, "feed") && change->feed == NULL)
+		reject(change, "feed must be a string");
+	if (has(object, "base") && !get_integer(object, "base", &change->base))
+		reject(change, "base must be an integer of at least 0");
+	read_clock(change, object);
+	read_fields(change, object);
+	return change;
+}
+
+static void
+check_distinct(List *changes, MiruChange *change)
+{
+	ListCell   *cell;
+
+	foreach(cell, changes)
+	{
+		if (((MiruChange *) lfirst(cell))->number == change->number)
+			ereport(ERROR,
+					(errcode(ERRCODE_MIRU_INVALID_BATCH),
+					 errmsg("number " INT64_FORMAT " stands twice in the batch",
+							change->number)));
+	}
+}
+
+static List *
+read_changes(JsonbContainer *array)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(array);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	List	   *changes = NIL;
+
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		MiruChange *change;
+
+		if (token != WJB_ELEM)
+			continue;
+		if (item.type != jbvBinary ||
+			!JsonContainerIsObject(item.val.binary.data))
+			ereport(ERROR,
+					(errcode(ERRCODE_MIRU_INVALID_BATCH),
+					 errmsg("change in batch is not an object")));
+		if (list_length(changes) == MIRU_BATCH_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_MIRU_INVALID_BATCH),
+					 errmsg("batch has more than %d changes",
+							MIRU_BATCH_MAX)));
+		change = read_change(JsonbValueToJsonb(&item));
+		check_distinct(changes, change);
+		changes = lappend(changes, change);
+	}
+	return changes;
+}
+
+List *
+miru_batch_parse(Jsonb *batch, int64 *digested)
+{
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(batch))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("batch is not an object")));
+	*digested = 0;
+	if (has(batch, "digested") && !get_integer(batch, "digested", digested))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"digested\" of the batch is not an integer of at least 0")));
+	if (!miru_object_get(batch, "changes", &value) ||
+		value.type != jbvBinary ||
+		!JsonContainerIsArray(value.val.binary.data))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"changes\" of the batch is not an array")));
+	return read_changes(value.val.binary.data);
+}
+
+/* ----- writing ----- */
+
+static void
+push_key(JsonbParseState **state, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+static void
+push_text(JsonbParseState **state, const char *name, const char *text)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_integer(JsonbParseState **state, const char *name, int64 number)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_true(JsonbParseState **state, const char *name)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvBool;
+	value.val.boolean = true;
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/* is_as_sent tells whether a stored field is what the device sent. */
+static bool
+is_as_sent(const MiruChange *change, const char *name, JsonbValue *stored)
+{
+	JsonbValue	sent;
+
+	return change->kind != MIRU_DELETE &&
+		miru_object_get(change->object, name, &sent) &&
+		miru_values_equal(&sent, stored);
+}
+
+/* push_winner adds the stored values that are not what was sent. */
+static void
+push_winner(JsonbParseState **state, const MiruChange *change)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	JsonbValue	key;
+
+	if (change->winner->deleted)
+	{
+		push_true(state, "deleted");
+		return;
+	}
+	push_key(state, "fields");
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	iterator = JsonbIteratorInit(&change->winner->object->root);
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = item;
+		if (token != WJB_VALUE ||
+			is_as_sent(change, pnstrdup(key.val.string.val,
+										key.val.string.len), &item))
+			continue;
+		pushJsonbValue(state, WJB_KEY, &key);
+		pushJsonbValue(state, WJB_VALUE, &item);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+Jsonb *
+miru_batch_verdict(const MiruChange *change)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_integer(&state, "number", change->number);
+	push_text(&state, "verdict", verdict_names[change->verdict]);
+	if (change->seq > 0)
+		push_integer(&state, "seq", change->seq);
+	if (change->verdict == MIRU_REJECTED)
+	{
+		push_text(&state, "code", unpack_sql_state(change->sqlstate));
+		push_text(&state, "reason", change->reason);
+	}
+	else if (change->winner != NULL)
+		push_winner(&state, change);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+miru_batch_replay(Jsonb *verdict)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_true(&state, "replay");
+	return miru_object_overlay(verdict,
+							   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}

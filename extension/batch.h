@@ -1,0 +1,29 @@
+/*
+ * batch.h
+ *     The native form of a push: a JSON batch of numbered changes, and the
+ *     JSON of its verdicts.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_BATCH_H
+#define MIRUSYNC_BATCH_H
+
+#include "push.h"
+
+/* At most this many changes in a batch. */
+#define MIRU_BATCH_MAX 1000
+
+/*
+ * miru_batch_parse reads a batch (docs/sql.md, push).  A change that is wrong
+ * in itself comes back rejected; a batch whose changes cannot even be told
+ * apart throws ERRCODE_MIRU_INVALID_BATCH.
+ */
+extern List *miru_batch_parse(Jsonb *batch, int64 *digested);
+
+/* miru_batch_verdict renders the verdict of one change. */
+extern Jsonb *miru_batch_verdict(const MiruChange *change);
+
+/* miru_batch_replay marks a kept verdict as a replay. */
+extern Jsonb *miru_batch_replay(Jsonb *verdict);
+
+#endif							/* MIRUSYNC_BATCH_H */

@@ -1,0 +1,506 @@
+/*
+ * capture.c
+ *     Which rows this transaction changed, and on whose behalf.
+ *
+ * The trigger only notes: relation, primary key, feed before and after, the
+ * former row, and the push that caused it.  What the change *is* gets decided
+ * by flush.c, which reads each row as it stands at the end.  Believing the
+ * trigger's own NEW would be wrong in two everyday cases: a user's AFTER
+ * trigger that updates the row again makes us see the second version first,
+ * and UPDATE t SET id = id + 1 passes through states in which rows seem to
+ * vanish.
+ *
+ * The list of notes spills to disk (note_log.c), so a transaction may change
+ * any number of rows.
+ *
+ * Subtransactions end in the reverse order of their beginning, so the notes
+ * of one are always the tail of the list: at its begin we remember how long
+ * the list was, and its abort cuts the list back to there.  A flush inside a
+ * subtransaction (a push in a savepoint) is taken back by its abort as well,
+ * so notes are then only marked as flushed, not removed.  A subtransaction
+ * that began when the list was empty needs no mark: its abort empties it.
+ *
+ * Everything here ends with the top transaction.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "capture.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "errors.h"
+#include "flush.h"
+#include "guc.h"
+#include "key.h"
+#include "miscadmin.h"
+#include "note_log.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(mirusync_capture);
+
+/* What to return to when a subtransaction aborts. */
+typedef struct Mark
+{
+	SubTransactionId id;
+	int64		length;
+	int64		flushed;
+	int			origin_count;
+	int			flushed_origins;
+} Mark;
+
+/* All state of the transaction; zero when there is none. */
+static struct
+{
+	MiruNoteLog *notes;
+	int64		flushed;		/* notes before it have become changes */
+	MiruOrigin **origins;
+	int			origin_count;
+	int			origin_allocated;
+	int			flushed_origins;
+	int			current_origin; /* 1 + index; 0: nobody's */
+	Mark	   *marks;
+	int			mark_count;
+	int			mark_allocated;
+}			transaction;
+
+/* ----- notes ----- */
+
+static int64
+notes_length(void)
+{
+	return transaction.notes ? miru_note_log_length(transaction.notes) : 0;
+}
+
+void
+miru_notes_range(int64 *from, int64 *to)
+{
+	*from = transaction.flushed;
+	*to = notes_length();
+}
+
+MiruNote *
+miru_note_read(int64 position, int64 *next)
+{
+	return miru_note_log_read(transaction.notes, position, next);
+}
+
+void
+miru_notes_flushed(void)
+{
+	if (GetCurrentTransactionNestLevel() == 1 && transaction.notes != NULL)
+		miru_note_log_truncate(transaction.notes, 0);
+	transaction.flushed = notes_length();
+	transaction.flushed_origins = transaction.origin_count;
+}
+
+/* is_pushed_record tells whether a key is of the record being pushed. */
+static bool
+is_pushed_record(const MiruOrigin *origin, Oid relid, MinimalTuple key)
+{
+	return origin->relid == relid &&
+		origin->key->t_len == key->t_len &&
+		memcmp(origin->key, key, key->t_len) == 0;
+}
+
+static uint32
+put_text(char *note, uint32 *length, const char *text)
+{
+	uint32		offset = *length;
+
+	if (text == NULL)
+		return 0;
+	strcpy(note + offset, text);
+	*length += strlen(text) + 1;
+	return offset;
+}
+
+/* append_note writes a note; "old" is the former row or NULL. */
+static void
+append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
+			const char *old_feed, const char *new_feed, bool tombstone)
+{
+	uint32		key_offset = MAXALIGN(sizeof(MiruNote));
+	uint32		old_offset = key_offset + MAXALIGN(key->t_len);
+	uint32		length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
+	MiruNote   *note = palloc0(length +
+							   (old_feed ? strlen(old_feed) + 1 : 0) +
+							   (new_feed ? strlen(new_feed) + 1 : 0));
+
+	note->relid = rel->relid;
+	note->shape = rel->shape;
+	note->origin = transaction.current_origin - 1;
+	note->direct = note->origin >= 0 &&
+		is_pushed_record(transaction.origins[note->origin], rel->relid, key);
+	note->tombstone = tombstone;
+	note->key_offset = key_offset;
+	memcpy((char *) note + key_offset, key, key->t_len);
+	if (old != NULL)
+	{
+		note->old_offset = old_offset;
+		note->old_length = old->t_len;
+		memcpy((char *) note + old_offset, old->t_data, old->t_len);
+	}
+	note->old_feed_offset = put_text((char *) note, &length, old_feed);
+	note->new_feed_offset = put_text((char *) note, &length, new_feed);
+	note->length = length;
+
+	if (transaction.notes == NULL)
+		transaction.notes =
+			miru_note_log_new((Size) miru_note_memory * 1024);
+	miru_note_log_append(transaction.notes, note, length);
+	pfree(note);
+}
+
+/* ----- pushes ----- */
+
+int
+miru_origin_add(MiruOrigin *origin)
+{
+	if (transaction.origin_count == transaction.origin_allocated)
+	{
+		int			wanted = Max(16, transaction.origin_allocated * 2);
+
+		if (transaction.origins == NULL)
+			transaction.origins = MemoryContextAlloc(TopTransactionContext,
+													 wanted * sizeof(MiruOrigin *));
+		else
+			transaction.origins = repalloc_huge(transaction.origins,
+												wanted * sizeof(MiruOrigin *));
+		transaction.origin_allocated = wanted;
+	}
+	origin->next = -1;
+	origin->index = transaction.origin_count;
+	transaction.origins[transaction.origin_count] = origin;
+	return transaction.origin_count++;
+}
+
+void
+miru_origin_set(int origin)
+{
+	transaction.current_origin = origin + 1;
+}
+
+MiruOrigin *
+miru_origin_get(int origin)
+{
+	return transaction.origins[origin];
+}
+
+void
+miru_origin_remove(int origin)
+{
+	Assert(origin == transaction.origin_count - 1);
+	transaction.origin_count = origin;
+}
+
+MiruOrigin *
+miru_origin_pending(const char *feed, const char *collection, const char *id)
+{
+	for (int i = transaction.origin_count - 1;
+		 i >= transaction.flushed_origins; i--)
+	{
+		MiruOrigin *origin = transaction.origins[i];
+
+		if (strcmp(origin->id, id) == 0 &&
+			strcmp(origin->collection, collection) == 0 &&
+			strcmp(origin->feed, feed) == 0)
+			return origin;
+	}
+	return NULL;
+}
+
+/* ----- the trigger ----- */
+
+/* rows_identical tells whether an UPDATE left every byte as it was. */
+static bool
+rows_identical(HeapTuple old, HeapTuple new)
+{
+	Size		old_start = offsetof(HeapTupleHeaderData, t_bits);
+
+	if (old->t_len != new->t_len ||
+		old->t_data->t_hoff != new->t_data->t_hoff ||
+		HeapTupleHeaderGetNatts(old->t_data) !=
+		HeapTupleHeaderGetNatts(new->t_data) ||
+		HeapTupleHasNulls(old) != HeapTupleHasNulls(new))
+		return false;
+	return memcmp((char *) old->t_data + old_start,
+				  (char *) new->t_data + old_start,
+				  old->t_len - old_start) == 0;
+}
+
+static void
+check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	char	   *name = miru_row_collection(rel, row, desc);
+
+	if (miru_collection_get(name) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
+				 errmsg("collection \"%s\" does not exist", name),
+				 errhint("Create it with SELECT mirusync.create_collection(%s).",
+						 quote_literal_cstr(name))));
+}
+
+static void
+note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL,
+				miru_row_feed(rel, row, desc), false);
+}
+
+static void
+note_delete(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	append_note(rel, miru_key_of_row(rel, row, desc), row,
+				miru_row_feed(rel, row, desc), NULL, false);
+}
+
+static void
+note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	MinimalTuple old_key;
+	MinimalTuple new_key;
+
+	/* A pushed change counts even if it writes what is there: its clock. */
+	if (transaction.current_origin == 0 && rows_identical(old, new))
+		return;
+	old_key = miru_key_of_row(rel, old, desc);
+	new_key = miru_key_of_row(rel, new, desc);
+	if (old_key->t_len == new_key->t_len &&
+		memcmp(old_key, new_key, old_key->t_len) == 0)
+		append_note(rel, old_key, old, miru_row_feed(rel, old, desc),
+					miru_row_feed(rel, new, desc), false);
+	else
+	{
+		note_delete(rel, old, desc);
+		note_insert(rel, new, desc);
+	}
+}
+
+/*
+ * note_truncate notes every row before TRUNCATE removes the file.  Values
+ * stored out of line go with it, so they are copied into the note.
+ */
+static void
+note_truncate(MiruRelation *rel, Relation heap)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync truncate",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(per_row);
+	TupleDesc	desc = RelationGetDescr(heap);
+	HeapTuple	row;
+
+	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (HeapTupleHasExternal(row))
+			row = toast_flatten_tuple(row, desc);
+		note_delete(rel, row, desc);
+		MemoryContextReset(per_row);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(per_row);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+}
+
+static MiruRelation *
+attached_relation(Relation heap)
+{
+	MiruRelation *rel = miru_relation_get(RelationGetRelid(heap));
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not attached",
+						RelationGetRelationName(heap)),
+				 errhint("Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
+	return rel;
+}
+
+/* mirusync_capture is the trigger of every attached table. */
+Datum
+mirusync_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerEvent event;
+	MiruRelation *rel;
+	TupleDesc	desc;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"capture\" was not called as a trigger")));
+	event = trigger->tg_event;
+	rel = attached_relation(trigger->tg_relation);
+	desc = RelationGetDescr(trigger->tg_relation);
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(event) && TRIGGER_FIRED_BEFORE(event))
+	{
+		note_truncate(rel, trigger->tg_relation);
+		return PointerGetDatum(NULL);
+	}
+	if (!TRIGGER_FIRED_AFTER(event) || !TRIGGER_FIRED_FOR_ROW(event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"capture\" must be fired after each row, or before truncate")));
+	if (TRIGGER_FIRED_BY_INSERT(event))
+	{
+		check_collection(rel, trigger->tg_trigtuple, desc);
+		note_insert(rel, trigger->tg_trigtuple, desc);
+	}
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+	{
+		check_collection(rel, trigger->tg_newtuple, desc);
+		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
+	}
+	else
+		note_delete(rel, trigger->tg_trigtuple, desc);
+	return PointerGetDatum(NULL);
+}
+
+void
+miru_capture_existing(Oid relid)
+{
+	Relation	heap = table_open(relid, AccessShareLock);
+	MiruRelation *rel = attached_relation(heap);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync attach",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(per_row);
+	HeapTuple	row;
+
+	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		note_insert(rel, row, RelationGetDescr(heap));
+		MemoryContextReset(per_row);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(per_row);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(heap, NoLock);
+}
+
+void
+miru_capture_tombstone(MiruRelation *rel, int origin)
+{
+	miru_origin_set(origin);
+	append_note(rel, transaction.origins[origin]->key, NULL,
+				transaction.origins[origin]->feed, NULL, true);
+	miru_origin_set(-1);
+}
+
+/* ----- transactions ----- */
+
+static void
+push_mark(SubTransactionId id)
+{
+	Mark	   *mark;
+
+	if (transaction.mark_count == transaction.mark_allocated)
+	{
+		int			wanted = Max(8, transaction.mark_allocated * 2);
+
+		if (transaction.marks == NULL)
+			transaction.marks = MemoryContextAlloc(TopTransactionContext,
+												   wanted * sizeof(Mark));
+		else
+			transaction.marks = repalloc(transaction.marks,
+										 wanted * sizeof(Mark));
+		transaction.mark_allocated = wanted;
+	}
+	mark = &transaction.marks[transaction.mark_count++];
+	mark->id = id;
+	mark->length = notes_length();
+	mark->flushed = transaction.flushed;
+	mark->origin_count = transaction.origin_count;
+	mark->flushed_origins = transaction.flushed_origins;
+}
+
+/* pop_mark removes the mark of a subtransaction; zeroes if it has none. */
+static Mark
+pop_mark(SubTransactionId id)
+{
+	Mark		none = {0};
+
+	if (transaction.mark_count > 0 &&
+		transaction.marks[transaction.mark_count - 1].id == id)
+		return transaction.marks[--transaction.mark_count];
+	return none;
+}
+
+static void
+on_subtransaction(SubXactEvent event, SubTransactionId id,
+				  SubTransactionId parent, void *arg)
+{
+	Mark		mark;
+
+	switch (event)
+	{
+		case SUBXACT_EVENT_START_SUB:
+			if (transaction.notes != NULL || transaction.origin_count > 0)
+				push_mark(id);
+			break;
+		case SUBXACT_EVENT_COMMIT_SUB:
+			pop_mark(id);
+			break;
+		case SUBXACT_EVENT_ABORT_SUB:
+			mark = pop_mark(id);
+			if (transaction.notes != NULL)
+				miru_note_log_truncate(transaction.notes, mark.length);
+			transaction.flushed = mark.flushed;
+			transaction.origin_count = mark.origin_count;
+			transaction.flushed_origins = mark.flushed_origins;
+			transaction.current_origin = 0;
+			break;
+		case SUBXACT_EVENT_PRE_COMMIT_SUB:
+			break;
+	}
+}
+
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			miru_flush_before_commit(true);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			miru_flush_before_commit(false);
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			memset(&transaction, 0, sizeof(transaction));
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+	}
+}
+
+void
+miru_capture_init(void)
+{
+	RegisterXactCallback(on_transaction, NULL);
+	RegisterSubXactCallback(on_subtransaction, NULL);
+}

@@ -1,0 +1,107 @@
+/*
+ * change_log.c
+ *     History: every change of every feed, in order.
+ *
+ * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
+ * flush, under the lock of the feed.  Sync reads state (record.c), so trimming
+ * history by age does not hurt it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "change_log.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+/* Columns of mirusync.change_log. */
+enum
+{
+	LOG_FEED = 1, LOG_SEQ, LOG_PART_OF, LOG_COLLECTION, LOG_ID, LOG_KIND,
+	LOG_CLOCK, LOG_AT, LOG_XID, LOG_ROLE, LOG_USER, LOG_DEVICE, LOG_SESSION,
+	LOG_TYPE, LOG_RULE, LOG_SKEW_MS, LOG_FROM, LOG_TO, LOG_COLUMNS = LOG_TO
+};
+
+static void
+set_text(Datum *values, bool *nulls, int column, const char *text)
+{
+	nulls[column - 1] = text == NULL;
+	if (text != NULL)
+		values[column - 1] = CStringGetTextDatum(text);
+}
+
+static void
+set_jsonb(Datum *values, bool *nulls, int column, Jsonb *jsonb)
+{
+	nulls[column - 1] = jsonb == NULL;
+	values[column - 1] = PointerGetDatum(jsonb);
+}
+
+void
+miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
+{
+	Datum		values[LOG_COLUMNS] = {0};
+	bool		nulls[LOG_COLUMNS] = {false};
+
+	set_text(values, nulls, LOG_FEED, entry->feed);
+	values[LOG_SEQ - 1] = Int64GetDatum(entry->seq);
+	values[LOG_PART_OF - 1] = Int64GetDatum(entry->part_of);
+	set_text(values, nulls, LOG_COLLECTION, entry->collection);
+	set_text(values, nulls, LOG_ID, entry->id);
+	set_text(values, nulls, LOG_KIND, entry->kind);
+	values[LOG_CLOCK - 1] = Int64GetDatum((int64) entry->clock);
+	values[LOG_AT - 1] = TimestampTzGetDatum(entry->at);
+	values[LOG_XID - 1] =
+		FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[LOG_ROLE - 1] = ObjectIdGetDatum(GetSessionUserId());
+	set_text(values, nulls, LOG_USER, entry->user);
+	set_text(values, nulls, LOG_DEVICE, entry->device);
+	set_text(values, nulls, LOG_SESSION, entry->session);
+	set_text(values, nulls, LOG_TYPE, entry->type);
+	set_text(values, nulls, LOG_RULE, entry->rule);
+	nulls[LOG_SKEW_MS - 1] = entry->skew_ms == 0;
+	values[LOG_SKEW_MS - 1] = Int64GetDatum(entry->skew_ms);
+	set_jsonb(values, nulls, LOG_FROM, entry->from);
+	set_jsonb(values, nulls, LOG_TO, entry->to);
+	miru_table_insert(table, values, nulls);
+}
+
+static char *
+get_text(HeapTuple row, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, column, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+bool
+miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
+					   Snapshot snapshot, bool *created, char **type,
+					   char **session)
+{
+	TupleDesc	desc = RelationGetDescr(table->heap);
+	MiruScan	scan;
+	HeapTuple	row;
+	bool		isnull;
+	bool		found;
+
+	miru_scan_begin(&scan, table, "change_log_pkey", feed, seq - 1, snapshot);
+	row = miru_scan_next(&scan, true);
+	found = row != NULL &&
+		DatumGetInt64(heap_getattr(row, LOG_SEQ, desc, &isnull)) == seq;
+	if (found)
+	{
+		*created = strcmp(get_text(row, desc, LOG_KIND), "put") == 0;
+		*type = get_text(row, desc, LOG_TYPE);
+		*session = get_text(row, desc, LOG_SESSION);
+	}
+	miru_scan_end(&scan);
+	return found;
+}

@@ -1,0 +1,49 @@
+/*
+ * change_log.h
+ *     History: every change of every feed, in order.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_CHANGE_LOG_H
+#define MIRUSYNC_CHANGE_LOG_H
+
+#include "datatype/timestamp.h"
+#include "hlc.h"
+#include "table.h"
+#include "utils/jsonb.h"
+
+/* An entry to be written; NULL where a text is not known. */
+typedef struct MiruLogEntry
+{
+	const char *feed;
+	int64		seq;
+	int64		part_of;
+	const char *collection;
+	const char *id;
+	const char *kind;			/* "put", "patch" or "delete" */
+	Hlc			clock;
+	TimestampTz at;
+	const char *user;
+	const char *device;
+	const char *session;
+	const char *type;
+	const char *rule;
+	int64		skew_ms;		/* 0: none */
+	Jsonb	   *from;
+	Jsonb	   *to;
+} MiruLogEntry;
+
+extern void miru_change_log_append(MiruTable *table,
+								   const MiruLogEntry *entry);
+
+/*
+ * miru_change_log_origin finds out of a change what delivery needs: whether
+ * it made the record, and the original event's type and session, or NULL.
+ * False if history does not go back to it.
+ */
+extern bool miru_change_log_origin(MiruTable *table, const char *feed,
+								   int64 seq, Snapshot snapshot,
+								   bool *created, char **type,
+								   char **session);
+
+#endif							/* MIRUSYNC_CHANGE_LOG_H */

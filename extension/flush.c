@@ -1,0 +1,788 @@
+/*
+ * flush.c
+ *     Turns the rows that a transaction changed into numbered changes.
+ *
+ * Runs at the end of a push, whose verdicts need the numbers, and otherwise
+ * before the transaction commits or is prepared, when no user code can run any
+ * more.  Steps:
+ *
+ *  1. Fold the notes to one entry a row: where it was first touched (its
+ *     former content), where last (whose change it is).  Notes of aborted
+ *     subtransactions are gone already.
+ *  2. Lock the rows of all feeds concerned, in order.  Nothing else is locked
+ *     afterwards, so two flushes cannot wait for each other, and from here to
+ *     the end of the transaction nobody else numbers a change in these feeds.
+ *  3. Read each row as it now stands, by its primary key, under a snapshot
+ *     taken after the locks.  There: put or patch; gone: delete; as before:
+ *     nothing.  Write history and state under the next number.
+ *  4. Store the heads.
+ *
+ * The commit is made synchronous: with synchronous_commit = off a crash
+ * could forget numbers that a reader has already seen, and they would be
+ * given out again for other changes.
+ *
+ * Invariant: a transaction that fails here fails as a whole.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "capture.h"
+#include "change_log.h"
+#include "common/hashfn.h"
+#include "doorbell.h"
+#include "feed.h"
+#include "flush.h"
+#include "key.h"
+#include "miscadmin.h"
+#include "object.h"
+#include "record.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A row that the transaction touched. */
+typedef struct Touched
+{
+	int64		first;			/* position of its first note */
+	int64		last;			/* and of its last */
+	int			direct;			/* last push of this very record, -1: none */
+	int			cause;			/* last push that changed it at all, -1 */
+	bool		mixed;			/* not all by one session */
+} Touched;
+
+/* Index of the touched rows by hash of relation and key. */
+typedef struct TouchedIndexEntry
+{
+	uint64		hash;
+	int			touched;
+	char		status;
+} TouchedIndexEntry;
+
+#define SH_PREFIX touched_index
+#define SH_ELEMENT_TYPE TouchedIndexEntry
+#define SH_KEY_TYPE uint64
+#define SH_KEY hash
+#define SH_HASH_KEY(tb, key) ((uint32) (key))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* Everything one flush works with. */
+typedef struct Flush
+{
+	bool		collect;
+	MemoryContext result_context;
+	List	   *deliveries;
+	Touched    *touched;		/* in order of the last note */
+	int			touched_count;
+	int			touched_allocated;
+	touched_index_hash *index;
+	char	  **feed_names;		/* sorted, distinct once fold() is done */
+	int			feed_count;
+	int			feed_allocated;
+	MiruFeed   *feeds;			/* in the same order */
+	MiruTable	feed_table;
+	MiruTable	record_table;
+	MiruTable	log_table;
+	Snapshot	snapshot;		/* taken when the feeds were locked */
+	TimestampTz now;
+	Oid			opened_relid;	/* the application's table read last */
+	Relation	opened;
+	Relation	opened_index;
+	MemoryContext per_row;
+} Flush;
+
+/* One row while it is being turned into changes. */
+typedef struct Row
+{
+	MiruRelation *rel;
+	TupleDesc	desc;
+	char	   *collection;
+	char	   *id;
+	HeapTuple	old;			/* as the transaction found it, or NULL */
+	char	   *old_feed;
+	HeapTuple	now;			/* as it stands, or NULL */
+	char	   *new_feed;
+	MiruOrigin *direct;			/* push of this very record, or NULL */
+	MiruOrigin *cause;			/* push that caused it, or NULL */
+	bool		mixed;
+} Row;
+
+/* ----- step 1: fold ----- */
+
+static uint64
+hash_row(MiruNote *note)
+{
+	MinimalTuple key = miru_note_key(note);
+
+	return hash_bytes_extended((unsigned char *) key, key->t_len,
+							   note->relid);
+}
+
+static bool
+is_same_row(MiruNote *a, MiruNote *b)
+{
+	MinimalTuple a_key = miru_note_key(a);
+	MinimalTuple b_key = miru_note_key(b);
+
+	return a->relid == b->relid && a_key->t_len == b_key->t_len &&
+		memcmp(a_key, b_key, a_key->t_len) == 0;
+}
+
+static Touched *
+add_touched(Flush *flush, int64 position)
+{
+	Touched    *touched;
+
+	if (flush->touched_count == flush->touched_allocated)
+	{
+		flush->touched_allocated = Max(16, flush->touched_allocated * 2);
+		if (flush->touched == NULL)
+			flush->touched = palloc(flush->touched_allocated *
+									sizeof(Touched));
+		else
+			flush->touched = repalloc_huge(flush->touched,
+										   flush->touched_allocated *
+										   sizeof(Touched));
+	}
+	touched = &flush->touched[flush->touched_count++];
+	touched->first = touched->last = position;
+	touched->direct = touched->cause = -1;
+	touched->mixed = false;
+	return touched;
+}
+
+/*
+ * find_touched returns the entry of the note's row, adding it if it is new.
+ * Two rows of one hash are told apart by their keys; the second one moves to
+ * the next free hash value.
+ */
+static Touched *
+find_touched(Flush *flush, MiruNote *note, int64 position)
+{
+	uint64		hash = hash_row(note);
+
+	for (;; hash++)
+	{
+		bool		found;
+		int64		next;
+		TouchedIndexEntry *entry = touched_index_insert(flush->index, hash,
+														&found);
+		Touched    *touched;
+		MiruNote   *first;
+		bool		same;
+
+		if (!found)
+		{
+			entry->touched = flush->touched_count;
+			return add_touched(flush, position);
+		}
+		touched = &flush->touched[entry->touched];
+		first = miru_note_read(touched->first, &next);
+		same = is_same_row(first, note);
+		pfree(first);
+		if (same)
+			return touched;
+	}
+}
+
+static bool
+is_same_session(int a, int b)
+{
+	const char *a_session = miru_origin_get(a)->session;
+	const char *b_session = miru_origin_get(b)->session;
+
+	return a_session != NULL && b_session != NULL &&
+		strcmp(a_session, b_session) == 0;
+}
+
+static void
+add_feed(Flush *flush, const char *name)
+{
+	if (name == NULL)
+		return;
+	/* Neighbouring notes mostly are of one feed. */
+	if (flush->feed_count > 0 &&
+		strcmp(flush->feed_names[flush->feed_count - 1], name) == 0)
+		return;
+	if (flush->feed_count == flush->feed_allocated)
+	{
+		flush->feed_allocated = Max(16, flush->feed_allocated * 2);
+		if (flush->feed_names == NULL)
+			flush->feed_names = palloc(flush->feed_allocated *
+									   sizeof(char *));
+		else
+			flush->feed_names = repalloc_huge(flush->feed_names,
+											  flush->feed_allocated *
+											  sizeof(char *));
+	}
+	flush->feed_names[flush->feed_count++] = pstrdup(name);
+}
+
+static void
+fold_note(Flush *flush, MiruNote *note, int64 position)
+{
+	Touched    *touched = find_touched(flush, note, position);
+	bool		is_new = touched->first == position;
+
+	/*
+	 * The change is the session's own, and not sent back to it, only if
+	 * nobody else had a hand in it.
+	 */
+	if (!note->direct)
+		touched->mixed = true;
+	else if (!is_new && touched->direct >= 0 &&
+			 !is_same_session(touched->direct, note->origin))
+		touched->mixed = true;
+	if (note->direct && note->origin != touched->direct)
+	{
+		if (touched->direct >= 0)
+			miru_origin_get(touched->direct)->next = note->origin;
+		touched->direct = note->origin;
+	}
+	if (note->origin >= 0)
+		touched->cause = note->origin;
+	touched->last = position;
+	add_feed(flush, miru_note_text(note, note->old_feed_offset));
+	add_feed(flush, miru_note_text(note, note->new_feed_offset));
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static int
+compare_touched(const void *a, const void *b)
+{
+	int64		x = ((const Touched *) a)->last;
+	int64		y = ((const Touched *) b)->last;
+
+	return (x > y) - (x < y);
+}
+
+static void
+sort_feeds(Flush *flush)
+{
+	int			distinct = 0;
+
+	qsort(flush->feed_names, flush->feed_count, sizeof(char *),
+		  compare_names);
+	for (int i = 0; i < flush->feed_count; i++)
+	{
+		if (i == 0 || strcmp(flush->feed_names[i],
+							 flush->feed_names[distinct - 1]) != 0)
+			flush->feed_names[distinct++] = flush->feed_names[i];
+	}
+	flush->feed_count = distinct;
+}
+
+static void
+fold(Flush *flush, int64 from, int64 to)
+{
+	int64		next;
+
+	flush->index = touched_index_create(CurrentMemoryContext, 16, NULL);
+	for (int64 position = from; position < to; position = next)
+	{
+		MiruNote   *note = miru_note_read(position, &next);
+
+		CHECK_FOR_INTERRUPTS();
+		fold_note(flush, note, position);
+		pfree(note);
+	}
+	touched_index_destroy(flush->index);
+	if (flush->touched_count > 1)
+		qsort(flush->touched, flush->touched_count, sizeof(Touched),
+			  compare_touched);
+	sort_feeds(flush);
+}
+
+/* ----- step 2: lock ----- */
+
+static void
+lock_feeds(Flush *flush)
+{
+	flush->feed_table = miru_table_open("feed", true);
+	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(flush->feed_count, 1) *
+										  sizeof(MiruFeed));
+	for (int i = 0; i < flush->feed_count; i++)
+		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
+					   flush->feed_names[i], flush->now);
+}
+
+static MiruFeed *
+find_feed(Flush *flush, const char *name)
+{
+	char	  **found = bsearch(&name, flush->feed_names, flush->feed_count,
+								sizeof(char *), compare_names);
+
+	if (found == NULL)
+		elog(ERROR, "feed of a changed row was not locked");
+	return &flush->feeds[found - flush->feed_names];
+}
+
+/* ----- step 3: number ----- */
+
+static void
+open_heap(Flush *flush, MiruRelation *rel)
+{
+	if (flush->opened_relid == rel->relid)
+		return;
+	if (flush->opened != NULL)
+	{
+		index_close(flush->opened_index, AccessShareLock);
+		table_close(flush->opened, NoLock);
+	}
+	flush->opened = table_open(rel->relid, AccessShareLock);
+	flush->opened_index = index_open(rel->key_index, AccessShareLock);
+	flush->opened_relid = rel->relid;
+}
+
+/* old_row returns the former row that a note holds, or NULL. */
+static HeapTuple
+old_row(MiruNote *note, MiruRelation *rel)
+{
+	HeapTuple	row;
+
+	/*
+	 * A row noted before the table's columns changed cannot be read with
+	 * today's descriptor.  Without it every field counts as changed.
+	 */
+	if (note->old_offset == 0 || note->shape != rel->shape)
+		return NULL;
+	row = palloc0(sizeof(HeapTupleData));
+	row->t_len = note->old_length;
+	row->t_data = (HeapTupleHeader) ((char *) note + note->old_offset);
+	row->t_tableOid = rel->relid;
+	return row;
+}
+
+/*
+ * current_row reads the row as it stands.  The index finds equal keys; only
+ * the same key will do (numeric 1.0 and 1.00 are two record ids).
+ */
+static HeapTuple
+current_row(Flush *flush, MiruRelation *rel, MinimalTuple key,
+			const Datum *values)
+{
+	HeapTuple	row = miru_row_fetch(rel, flush->opened, flush->opened_index,
+									 values, flush->snapshot);
+	MinimalTuple found;
+
+	if (row == NULL)
+		return NULL;
+	found = miru_key_of_row(rel, row, RelationGetDescr(flush->opened));
+	if (found->t_len != key->t_len || memcmp(found, key, key->t_len) != 0)
+		return NULL;
+	return row;
+}
+
+static char *
+collection_of(MiruRelation *rel, const Datum *key_values)
+{
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		if (rel->keys[i].is_collection)
+			return TextDatumGetCString(key_values[i]);
+	}
+	return rel->collection;
+}
+
+/* load_row gathers what is known of a touched row; false: nothing to do. */
+static bool
+load_row(Flush *flush, Touched *touched, Row *row)
+{
+	int64		next;
+	MiruNote   *last = miru_note_read(touched->last, &next);
+	MiruNote   *first = last;
+	Datum		values[INDEX_MAX_KEYS];
+
+	if (touched->first != touched->last)
+		first = miru_note_read(touched->first, &next);
+	memset(row, 0, sizeof(Row));
+	row->rel = miru_relation_get(last->relid);
+	if (row->rel == NULL)
+		return false;			/* detached in this transaction */
+	open_heap(flush, row->rel);
+	row->desc = RelationGetDescr(flush->opened);
+	miru_key_values(row->rel, miru_note_key(last), values);
+	row->collection = collection_of(row->rel, values);
+	row->id = miru_key_id(row->rel, values);
+	row->old = old_row(first, row->rel);
+	row->old_feed = miru_note_text(first, first->old_feed_offset);
+	row->now = current_row(flush, row->rel, miru_note_key(last), values);
+	if (row->now != NULL)
+		row->new_feed = miru_row_feed(row->rel, row->now, row->desc);
+	/* A delete of what the feed has not: another feed's row is none of it. */
+	if (last->tombstone && row->new_feed != NULL &&
+		strcmp(row->new_feed, row->old_feed) != 0)
+	{
+		row->now = NULL;
+		row->new_feed = NULL;
+	}
+	if (touched->direct >= 0)
+		row->direct = miru_origin_get(touched->direct);
+	if (touched->cause >= 0)
+		row->cause = miru_origin_get(touched->cause);
+	row->mixed = touched->mixed;
+	return true;
+}
+
+/* next_number takes the feed's next number and finds the change's group. */
+static int64
+next_number(MiruFeed *feed, const MiruOrigin *cause)
+{
+	int			group = cause ? cause->group : -1;
+
+	feed->head++;
+	if (group < 0 || group != feed->group)
+		feed->group_start = feed->head;
+	feed->group = group;
+	return feed->head;
+}
+
+static int64
+wall_clock_ms(TimestampTz now)
+{
+	return (now - SetEpochTimestamp()) / 1000;
+}
+
+/* stamp_sql_fields stamps the fields that no push of this record wrote. */
+static void
+stamp_sql_fields(MiruStamps *stamps, List *changes, MiruStamp stamp)
+{
+	ListCell   *cell;
+
+	foreach(cell, changes)
+	{
+		MiruFieldChange *change = lfirst(cell);
+
+		if (miru_stamps_get(stamps, change->key)->seq != 0)
+			miru_stamps_set(stamps, change->key, stamp);
+	}
+}
+
+/*
+ * new_stamps works out who wrote what: the push says it for the fields it
+ * wrote; what else has changed was written by SQL, at a clock that is later
+ * than anything the record has seen.
+ */
+static MiruStamps *
+new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
+		   bool whole)
+{
+	Hlc			newest = before ? before->clock : 0;
+	MiruStamps *stamps = NULL;
+	MiruStamp	by_sql;
+
+	if (row->direct != NULL)
+	{
+		stamps = miru_stamps_copy(row->direct->stamps);
+		newest = Max(newest, miru_stamps_newest(stamps));
+	}
+	else if (before != NULL)
+		stamps = before->stamps;
+
+	by_sql.clock = hlc_tick(newest, wall_clock_ms(flush->now));
+	by_sql.seq = 0;
+	by_sql.device = "";
+	if (row->direct == NULL && whole)
+	{
+		stamps = palloc(sizeof(MiruStamps));
+		miru_stamps_init(stamps, by_sql);
+	}
+	else
+		stamp_sql_fields(stamps, changes, by_sql);
+	return stamps;
+}
+
+static void
+append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
+			   Jsonb *from, Jsonb *to)
+{
+	MiruLogEntry entry = {0};
+	MiruOrigin *cause = row->direct ? row->direct : row->cause;
+
+	entry.feed = record->feed;
+	entry.seq = record->seq;
+	entry.part_of = record->part_of;
+	entry.collection = record->collection;
+	entry.id = record->id;
+	entry.kind = kind;
+	entry.clock = record->clock;
+	entry.at = record->changed_at;
+	entry.from = from;
+	entry.to = to;
+	if (cause != NULL)
+	{
+		entry.user = cause->user;
+		entry.device = cause->device;
+	}
+	if (row->direct != NULL)
+	{
+		entry.type = row->direct->type;
+		entry.rule = row->direct->rule;
+		entry.skew_ms = row->direct->skew_ms;
+		if (!row->mixed)
+			entry.session = row->direct->session;
+	}
+	miru_change_log_append(&flush->log_table, &entry);
+}
+
+static char *
+copy_text(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+static Jsonb *
+copy_jsonb(Jsonb *jsonb)
+{
+	Jsonb	   *copy;
+
+	if (jsonb == NULL)
+		return NULL;
+	copy = palloc(VARSIZE(jsonb));
+	memcpy(copy, jsonb, VARSIZE(jsonb));
+	return copy;
+}
+
+/* deliver hands the change to the caller of flush. */
+static void
+deliver(Flush *flush, Row *row, MiruRecord *record, bool created)
+{
+	MemoryContext old_context;
+	MiruDelivery *delivery;
+	Jsonb	   *object = record->image;
+
+	if (row->direct != NULL)
+		row->direct->seq = record->seq;
+	if (!flush->collect)
+		return;
+	if (!record->deleted)
+		object = miru_object_of_row(row->rel, row->now, row->desc);
+
+	old_context = MemoryContextSwitchTo(flush->result_context);
+	delivery = palloc0(sizeof(MiruDelivery));
+	delivery->feed = pstrdup(record->feed);
+	delivery->after = record->seq - 1;
+	delivery->seq = record->seq;
+	delivery->part_of = record->part_of;
+	delivery->collection = pstrdup(record->collection);
+	delivery->id = pstrdup(record->id);
+	delivery->deleted = record->deleted;
+	delivery->created = created;
+	delivery->by_sql = miru_stamps_by_sql(record->stamps);
+	delivery->clock = record->clock;
+	delivery->object = copy_jsonb(object);
+	if (row->direct != NULL)
+	{
+		delivery->type = copy_text(row->direct->type);
+		if (!row->mixed)
+			delivery->session = copy_text(row->direct->session);
+		row->direct->delivery = delivery;
+	}
+	flush->deliveries = lappend(flush->deliveries, delivery);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* store writes a change under the feed's next number. */
+static void
+store(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *before,
+	  MiruRecord *record)
+{
+	record->feed = feed->name;
+	record->collection = row->collection;
+	record->id = row->id;
+	record->seq = next_number(feed, row->cause);
+	record->part_of = feed->group_start;
+	record->changed_at = feed->changed_at;
+	record->clock = miru_stamps_newest(record->stamps);
+	if (before != NULL)
+		record->clock = Max(record->clock, before->clock);
+	record->row = before ? before->row : NULL;
+	miru_stamps_number(record->stamps, record->seq);
+	miru_record_store(&flush->record_table, record);
+}
+
+/* number_present numbers a row that is there: a put or a patch. */
+static void
+number_present(Flush *flush, Row *row)
+{
+	MiruFeed   *feed = find_feed(flush, row->new_feed);
+	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
+										  row->collection, row->id,
+										  flush->snapshot);
+	bool		created = before == NULL || before->deleted;
+	HeapTuple	old = row->old;
+	MiruRecord	record = {0};
+	List	   *changes;
+
+	if (row->old_feed == NULL || strcmp(row->old_feed, row->new_feed) != 0)
+		old = NULL;
+	changes = miru_object_diff(row->rel, created ? NULL : old, row->now,
+							   row->desc);
+	if (!created && changes == NIL && row->direct == NULL)
+		return;
+	record.stamps = new_stamps(flush, row, before, changes, created);
+	store(flush, row, feed, before, &record);
+	append_history(flush, row, &record, created ? "put" : "patch",
+				   created ? NULL : miru_object_side(changes, false),
+				   miru_object_side(changes, true));
+	deliver(flush, row, &record, created);
+}
+
+/* last_image returns what a tombstone keeps: as pushed, or the former row. */
+static Jsonb *
+last_image(Row *row)
+{
+	if (row->direct != NULL && row->direct->image != NULL)
+		return row->direct->image;
+	if (row->old != NULL)
+		return miru_object_of_row(row->rel, row->old, row->desc);
+	return NULL;
+}
+
+/* number_gone numbers a record that its feed no longer has: a delete. */
+static void
+number_gone(Flush *flush, Row *row, const char *feed_name)
+{
+	MiruFeed   *feed = find_feed(flush, feed_name);
+	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
+										  row->collection, row->id,
+										  flush->snapshot);
+	bool		pushed = row->direct != NULL && row->direct->deleted;
+	MiruRecord	record = {0};
+	Jsonb	   *from = NULL;
+
+	/* Came and went in this transaction, and nobody asked for a tombstone. */
+	if ((before == NULL || before->deleted) && !pushed)
+		return;
+	record.deleted = true;
+	record.image = last_image(row);
+	if (pushed)
+		record.stamps = miru_stamps_copy(row->direct->stamps);
+	else
+		record.stamps = new_stamps(flush, row, before, NIL, true);
+	store(flush, row, feed, before, &record);
+	if (row->old != NULL)
+		from = miru_object_of_row(row->rel, row->old, row->desc);
+	append_history(flush, row, &record, "delete", from, NULL);
+	deliver(flush, row, &record, false);
+}
+
+static void
+number_row(Flush *flush, Touched *touched)
+{
+	Row			row;
+
+	if (!load_row(flush, touched, &row))
+		return;
+	if (row.old_feed != NULL &&
+		(row.new_feed == NULL || strcmp(row.old_feed, row.new_feed) != 0))
+		number_gone(flush, &row, row.old_feed);
+	else if (row.old_feed == NULL && row.new_feed == NULL && row.direct != NULL)
+		number_gone(flush, &row, row.direct->feed);
+	if (row.new_feed != NULL)
+		number_present(flush, &row);
+}
+
+static void
+number_rows(Flush *flush)
+{
+	MemoryContext old_context;
+
+	flush->record_table = miru_table_open("record", true);
+	flush->log_table = miru_table_open("change_log", true);
+	flush->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	PushActiveSnapshot(flush->snapshot);
+	flush->per_row = AllocSetContextCreate(CurrentMemoryContext,
+										   "mirusync flush row",
+										   ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(flush->per_row);
+	for (int i = 0; i < flush->touched_count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		number_row(flush, &flush->touched[i]);
+		MemoryContextReset(flush->per_row);
+	}
+	MemoryContextSwitchTo(old_context);
+	if (flush->opened != NULL)
+	{
+		index_close(flush->opened_index, AccessShareLock);
+		table_close(flush->opened, NoLock);
+	}
+	PopActiveSnapshot();
+	UnregisterSnapshot(flush->snapshot);
+	miru_table_close(&flush->log_table);
+	miru_table_close(&flush->record_table);
+}
+
+/* ----- step 4: heads ----- */
+
+static void
+store_feeds(Flush *flush, bool ring)
+{
+	for (int i = 0; i < flush->feed_count; i++)
+	{
+		MiruFeed   *feed = &flush->feeds[i];
+
+		miru_feed_store(&flush->feed_table, feed);
+		if (ring && feed->head != feed->locked_head)
+			miru_doorbell_note(feed->name);
+	}
+	miru_table_close(&flush->feed_table);
+}
+
+List *
+miru_flush(bool collect, bool ring)
+{
+	Flush		flush = {0};
+	MemoryContext context;
+	MemoryContext old_context;
+	int64		from;
+	int64		to;
+
+	miru_notes_range(&from, &to);
+	if (from == to)
+		return NIL;
+	ForceSyncCommit();
+	/* The last statement's rows must be visible to the snapshot below. */
+	CommandCounterIncrement();
+
+	flush.collect = collect;
+	flush.result_context = CurrentMemoryContext;
+	flush.now = GetCurrentTimestamp();
+	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync flush",
+									ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(context);
+	fold(&flush, from, to);
+	lock_feeds(&flush);
+	/* The time of the numbers is not before that of those before them. */
+	flush.now = GetCurrentTimestamp();
+	number_rows(&flush);
+	store_feeds(&flush, ring);
+	miru_notes_flushed();
+	CommandCounterIncrement();
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+	return flush.deliveries;
+}
+
+void
+miru_flush_before_commit(bool ring)
+{
+	miru_flush(false, ring);
+	miru_doorbell_ring();
+}

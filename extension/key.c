@@ -1,0 +1,225 @@
+/*
+ * key.c
+ *     Keys of rows: as tuples, as record ids, and reading a row by its key.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "compat.h"
+#include "key.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+MinimalTuple
+miru_key_make(MiruRelation *rel, const Datum *values)
+{
+	Datum	   *flat = palloc(rel->key_count * sizeof(Datum));
+	bool	   *nulls = palloc0(rel->key_count * sizeof(bool));
+
+	/*
+	 * Compressed and plain forms of one value must give the same bytes.  The
+	 * tuple's own packing is deterministic once they are plain.
+	 */
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		flat[i] = values[i];
+		if (TupleDescAttr(rel->key_desc, i)->attlen == -1)
+			flat[i] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(values[i]));
+	}
+	return heap_form_minimal_tuple(rel->key_desc, flat, nulls);
+}
+
+MinimalTuple
+miru_key_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	Datum		values[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		bool		isnull;
+
+		values[i] = heap_getattr(row, rel->keys[i].attnum, desc, &isnull);
+		if (isnull)
+			elog(ERROR, "null in primary key of table %s",
+				 rel->qualified_name);
+	}
+	return miru_key_make(rel, values);
+}
+
+void
+miru_key_values(MiruRelation *rel, MinimalTuple key, Datum *values)
+{
+	HeapTupleData tuple;
+	bool		nulls[INDEX_MAX_KEYS];
+
+	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
+	tuple.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
+	heap_deform_tuple(&tuple, rel->key_desc, values, nulls);
+}
+
+static bool
+is_in_id(const MiruKeyColumn *key)
+{
+	return !key->is_feed && !key->is_collection;
+}
+
+static int
+id_part_count(const MiruRelation *rel)
+{
+	int			count = 0;
+
+	for (int i = 0; i < rel->key_count; i++)
+		count += is_in_id(&rel->keys[i]);
+	return count;
+}
+
+static void
+append_id_part(StringInfo id, const char *text)
+{
+	for (; *text; text++)
+	{
+		if (*text == ',' || *text == '\\')
+			appendStringInfoChar(id, '\\');
+		appendStringInfoChar(id, *text);
+	}
+}
+
+char *
+miru_key_id(MiruRelation *rel, const Datum *values)
+{
+	bool		single = id_part_count(rel) == 1;
+	bool		first = true;
+	StringInfoData id;
+
+	if (!single)
+		initStringInfo(&id);
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		char	   *text;
+
+		if (!is_in_id(&rel->keys[i]))
+			continue;
+		text = OutputFunctionCall(&rel->keys[i].output, values[i]);
+		if (single)
+			return text;
+		if (!first)
+			appendStringInfoChar(&id, ',');
+		append_id_part(&id, text);
+		first = false;
+	}
+	return id.data;
+}
+
+/* next_id_part cuts the next part off an id; NULL when there is none left. */
+static char *
+next_id_part(const char **id)
+{
+	StringInfoData part;
+	const char *at = *id;
+
+	if (at == NULL)
+		return NULL;
+	initStringInfo(&part);
+	for (; *at && *at != ','; at++)
+	{
+		if (*at == '\\' && at[1])
+			at++;
+		appendStringInfoChar(&part, *at);
+	}
+	*id = *at ? at + 1 : NULL;
+	return part.data;
+}
+
+static Datum
+key_input(MiruKeyColumn *key, const char *text)
+{
+	return InputFunctionCall(&key->input, unconstify(char *, text),
+							 key->input_param, key->typmod);
+}
+
+void
+miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
+			   const char *id, Datum *values)
+{
+	int			parts = id_part_count(rel);
+	const char *rest = parts > 0 ? id : NULL;
+
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		MiruKeyColumn *key = &rel->keys[i];
+		const char *text = NULL;
+
+		if (key->is_feed)
+			text = feed;
+		else if (key->is_collection)
+			text = collection;
+		else if (parts == 1)
+		{
+			text = rest;
+			rest = NULL;
+		}
+		else
+			text = next_id_part(&rest);
+		if (text == NULL)
+			break;
+		values[i] = key_input(key, text);
+		if (i == rel->key_count - 1 && rest == NULL)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("invalid record id: \"%s\"", id),
+			 errdetail("The primary key of table %s without its feed column has %d columns.",
+					   rel->qualified_name, parts)));
+}
+
+char *
+miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, rel->feed_attnum, desc, &isnull);
+
+	if (isnull)
+		return NULL;
+	return OutputFunctionCall(&rel->feed_output, value);
+}
+
+char *
+miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (rel->collection != NULL)
+		return rel->collection;
+	value = heap_getattr(row, rel->collection_attnum, desc, &isnull);
+	return TextDatumGetCString(value);
+}
+
+HeapTuple
+miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
+			   const Datum *values, Snapshot snapshot)
+{
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	HeapTuple	row = NULL;
+
+	for (int i = 0; i < rel->key_count; i++)
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, rel->keys[i].collation,
+							   rel->keys[i].equality, values[i]);
+	scan = miru_index_beginscan(heap, index, snapshot, rel->key_count);
+	index_rescan(scan, keys, rel->key_count, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		row = ExecCopySlotHeapTuple(slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}

@@ -1,0 +1,28 @@
+/*
+ * mirusync.c
+ *     Module load: calls each part's init, nothing else.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "capture.h"
+#include "doorbell.h"
+#include "event_map.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "registry.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	miru_guc_init();
+	miru_registry_init();
+	miru_capture_init();
+	miru_doorbell_init();
+	miru_event_map_init();
+}

@@ -1,0 +1,311 @@
+/*
+ * object.c
+ *     Rows as JSON objects, and what differs between two versions of a row.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "nodes/value.h"
+#include "object.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+
+/* value_of_jsonb makes a JsonbValue of a whole jsonb, scalar or not. */
+static JsonbValue *
+value_of_jsonb(Jsonb *jsonb)
+{
+	JsonbValue *value = palloc(sizeof(JsonbValue));
+
+	if (JB_ROOT_IS_SCALAR(jsonb))
+		JsonbExtractScalar(&jsonb->root, value);
+	else
+	{
+		value->type = jbvBinary;
+		value->val.binary.data = &jsonb->root;
+		value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	}
+	return value;
+}
+
+static JsonbValue *
+value_of_column(MiruField *field, Datum datum, bool isnull)
+{
+	Datum		jsonb;
+
+	if (isnull)
+	{
+		JsonbValue *value = palloc(sizeof(JsonbValue));
+
+		value->type = jbvNull;
+		return value;
+	}
+	jsonb = FunctionCall1(&field->to_jsonb, datum);
+	return value_of_jsonb(DatumGetJsonbP(jsonb));
+}
+
+static JsonbValue
+string_value(const char *text)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	return value;
+}
+
+/* document_of_row returns the document in a row of the document store. */
+static Jsonb *
+document_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		datum = heap_getattr(row, rel->data_attnum, desc, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbP(datum);
+}
+
+Jsonb *
+miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	JsonbParseState *state = NULL;
+
+	if (rel->data_attnum != 0)
+		return document_of_row(rel, row, desc);
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		MiruField  *field = &rel->fields[i];
+		bool		isnull;
+		Datum		datum = heap_getattr(row, field->attnum, desc, &isnull);
+		JsonbValue	name = string_value(field->name);
+
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE,
+					   value_of_column(field, datum, isnull));
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+bool
+miru_object_get(const Jsonb *object, const char *name, JsonbValue *value)
+{
+	JsonbContainer *root = unconstify(JsonbContainer *, &object->root);
+
+	return getKeyJsonValueFromContainer(root, name, strlen(name),
+										value) != NULL;
+}
+
+bool
+miru_values_equal(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case jbvNull:
+			return true;
+		case jbvBool:
+			return a->val.boolean == b->val.boolean;
+		case jbvString:
+			return a->val.string.len == b->val.string.len &&
+				memcmp(a->val.string.val, b->val.string.val,
+					   a->val.string.len) == 0;
+		case jbvNumeric:
+			return datum_image_eq(NumericGetDatum(a->val.numeric),
+								  NumericGetDatum(b->val.numeric),
+								  false, -1);
+		case jbvBinary:
+			return a->val.binary.len == b->val.binary.len &&
+				memcmp(a->val.binary.data, b->val.binary.data,
+					   a->val.binary.len) == 0;
+		default:
+			elog(ERROR, "unexpected type of json value: %d", (int) a->type);
+			return false;
+	}
+}
+
+static MiruFieldChange *
+field_change(char *name, char *key, JsonbValue *from, JsonbValue *to)
+{
+	MiruFieldChange *change = palloc(sizeof(MiruFieldChange));
+
+	change->name = name;
+	change->key = key;
+	change->from = from;
+	change->to = to;
+	return change;
+}
+
+/*
+ * add_document_side adds, for the to side, the fields that the from side
+ * ("other") has not or has otherwise; for the from side those that the to
+ * side has no more.
+ */
+static List *
+add_document_side(List *changes, Jsonb *object, Jsonb *other, bool is_to)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	char	   *name = NULL;
+
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		JsonbValue	other_value;
+		JsonbValue *value;
+		JsonbValue *counterpart = NULL;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(item.val.string.val, item.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		if (other != NULL && miru_object_get(other, name, &other_value))
+		{
+			/* The from side only adds what the to side lacks. */
+			if (!is_to || miru_values_equal(&item, &other_value))
+				continue;
+			counterpart = palloc(sizeof(JsonbValue));
+			*counterpart = other_value;
+		}
+		value = palloc(sizeof(JsonbValue));
+		*value = item;
+		changes = lappend(changes, is_to ?
+						  field_change(name, name, counterpart, value) :
+						  field_change(name, name, value, NULL));
+	}
+	return changes;
+}
+
+static List *
+diff_documents(Jsonb *from, Jsonb *to)
+{
+	List	   *changes = NIL;
+
+	if (to != NULL)
+		changes = add_document_side(changes, to, from, true);
+	if (from != NULL)
+		changes = add_document_side(changes, from, to, false);
+	return changes;
+}
+
+/* columns_equal compares a column of two rows as stored. */
+static bool
+columns_equal(MiruField *field, Datum a, bool a_isnull, Datum b, bool b_isnull)
+{
+	if (a_isnull || b_isnull)
+		return a_isnull && b_isnull;
+	return datum_image_eq(a, b, field->byval, field->typlen);
+}
+
+static List *
+diff_columns(MiruRelation *rel, HeapTuple from, HeapTuple to, TupleDesc desc)
+{
+	List	   *changes = NIL;
+
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		MiruField  *field = &rel->fields[i];
+		Datum		old = 0,
+					new = 0;
+		bool		old_isnull = true,
+					new_isnull = true;
+
+		if (from != NULL)
+			old = heap_getattr(from, field->attnum, desc, &old_isnull);
+		if (to != NULL)
+			new = heap_getattr(to, field->attnum, desc, &new_isnull);
+		if (from != NULL && to != NULL &&
+			columns_equal(field, old, old_isnull, new, new_isnull))
+			continue;
+		changes = lappend(changes, field_change(field->name, field->key,
+												from ? value_of_column(field, old, old_isnull) : NULL,
+												to ? value_of_column(field, new, new_isnull) : NULL));
+	}
+	return changes;
+}
+
+List *
+miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
+				 TupleDesc desc)
+{
+	if (rel->data_attnum != 0)
+		return diff_documents(from ? document_of_row(rel, from, desc) : NULL,
+							  to ? document_of_row(rel, to, desc) : NULL);
+	return diff_columns(rel, from, to, desc);
+}
+
+Jsonb *
+miru_object_side(List *changes, bool to)
+{
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	foreach(cell, changes)
+	{
+		MiruFieldChange *change = lfirst(cell);
+		JsonbValue *value = to ? change->to : change->from;
+		JsonbValue	name = string_value(change->name);
+
+		if (value == NULL)
+			continue;
+		pushJsonbValue(&state, WJB_KEY, &name);
+		pushJsonbValue(&state, WJB_VALUE, value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* push_fields adds an object's fields to one that is being built. */
+static void
+push_fields(JsonbParseState **state, const Jsonb *object, List *names)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	JsonbValue	key;
+
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = item;
+		if (token != WJB_VALUE)
+			continue;
+		if (names != NIL)
+		{
+			char	   *name = pnstrdup(key.val.string.val,
+										key.val.string.len);
+
+			if (!list_member(names, makeString(name)))
+				continue;
+		}
+		pushJsonbValue(state, WJB_KEY, &key);
+		pushJsonbValue(state, WJB_VALUE, &item);
+	}
+}
+
+Jsonb *
+miru_object_overlay(const Jsonb *base, const Jsonb *over)
+{
+	JsonbParseState *state = NULL;
+
+	/* Of a key pushed twice the later one stands. */
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_fields(&state, base, NIL);
+	push_fields(&state, over, NIL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+Jsonb *
+miru_object_pick(const Jsonb *object, List *names)
+{
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (names != NIL)
+		push_fields(&state, object, names);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}

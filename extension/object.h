@@ -1,0 +1,55 @@
+/*
+ * object.h
+ *     Rows as JSON objects, and what differs between two versions of a row.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_OBJECT_H
+#define MIRUSYNC_OBJECT_H
+
+#include "access/htup.h"
+#include "nodes/pg_list.h"
+#include "registry.h"
+#include "utils/jsonb.h"
+
+/* One field that differs; a side without the field is NULL. */
+typedef struct MiruFieldChange
+{
+	char	   *name;			/* the field in JSON */
+	char	   *key;			/* its key among the stamps */
+	JsonbValue *from;
+	JsonbValue *to;
+} MiruFieldChange;
+
+/*
+ * miru_object_of_row returns the record: every synced column under its name,
+ * in the form of Postgres' to_jsonb(), or the document itself.
+ */
+extern Jsonb *miru_object_of_row(MiruRelation *rel, HeapTuple row,
+								 TupleDesc desc);
+
+/*
+ * miru_object_diff returns the fields (MiruFieldChange) that differ between
+ * two versions of a row, either of which may be NULL.  Values are compared as
+ * stored, so 1.0 and 1.00 differ.
+ */
+extern List *miru_object_diff(MiruRelation *rel, HeapTuple from,
+							  HeapTuple to, TupleDesc desc);
+
+/* miru_object_side builds an object of the from or the to values. */
+extern Jsonb *miru_object_side(List *changes, bool to);
+
+/* miru_object_get finds a field of an object; false if it is not there. */
+extern bool miru_object_get(const Jsonb *object, const char *name,
+							JsonbValue *value);
+
+/* miru_values_equal tells whether two values are the same, to the digit. */
+extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
+
+/* miru_object_overlay returns "base" with the fields of "over" put in. */
+extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
+
+/* miru_object_pick returns the fields of "object" that "names" lists. */
+extern Jsonb *miru_object_pick(const Jsonb *object, List *names);
+
+#endif							/* MIRUSYNC_OBJECT_H */

@@ -1,0 +1,347 @@
+/*
+ * pull.c
+ *     Reads a feed from a cursor on: pages of records in order of number.
+ *
+ * A page holds the records whose latest change lies above the cursor, each
+ * once, as it stands.  Rows, state and head are read under one snapshot, the
+ * caller's: a head read later than the records would make a device skip what
+ * was committed in between.  So pull is STABLE, and nothing here takes a
+ * snapshot of its own.
+ *
+ * Until a page says "complete" what the device has is no image of one moment:
+ * a record changed meanwhile comes with a later page.
+ *
+ * A page costs the same wherever it begins: a scan of the index on (feed,
+ * seq) from the cursor on, and for each record a look-up of its row.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "change_log.h"
+#include "delivery.h"
+#include "errors.h"
+#include "feed.h"
+#include "fmgr.h"
+#include "key.h"
+#include "miscadmin.h"
+#include "object.h"
+#include "record.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mirusync_pull);
+PG_FUNCTION_INFO_V1(mirusync_seq_before);
+
+/* A page ends when its objects have reached this size. */
+#define PAGE_BYTES (1024 * 1024)
+
+/* The application's table that was read last, kept open for the next row. */
+typedef struct Opened
+{
+	MiruRelation *rel;
+	Relation	heap;
+	Relation	index;
+} Opened;
+
+static void
+close_opened(Opened *opened)
+{
+	if (opened->rel == NULL)
+		return;
+	index_close(opened->index, AccessShareLock);
+	table_close(opened->heap, AccessShareLock);
+	opened->rel = NULL;
+}
+
+/* open_collection opens the table of a collection; false if it has none. */
+static bool
+open_collection(Opened *opened, const char *name)
+{
+	MiruCollection *collection = miru_collection_get(name);
+	MiruRelation *rel = NULL;
+
+	if (collection != NULL)
+		rel = miru_relation_get(collection->relid);
+	if (rel == NULL)
+		return false;
+	if (opened->rel == rel)
+		return true;
+	close_opened(opened);
+	opened->rel = rel;
+	opened->heap = table_open(rel->relid, AccessShareLock);
+	opened->index = index_open(rel->key_index, AccessShareLock);
+	return true;
+}
+
+static Jsonb *
+read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
+{
+	Datum		key[INDEX_MAX_KEYS];
+	HeapTuple	row;
+
+	if (record->deleted)
+		return record->image;
+	if (!open_collection(opened, record->collection))
+		return NULL;
+	miru_key_parse(opened->rel, record->feed, record->collection, record->id,
+				   key);
+	row = miru_row_fetch(opened->rel, opened->heap, opened->index, key,
+						 snapshot);
+	if (row == NULL)
+		return NULL;
+	return miru_object_of_row(opened->rel, row,
+							  RelationGetDescr(opened->heap));
+}
+
+static MiruDelivery *
+make_delivery(MiruRecord *record, Jsonb *object, int64 after)
+{
+	MiruDelivery *delivery = palloc0(sizeof(MiruDelivery));
+
+	delivery->feed = unconstify(char *, record->feed);
+	delivery->after = after;
+	delivery->seq = record->seq;
+	delivery->part_of = record->part_of;
+	delivery->collection = unconstify(char *, record->collection);
+	delivery->id = unconstify(char *, record->id);
+	delivery->deleted = record->deleted;
+	delivery->by_sql = miru_stamps_by_sql(record->stamps);
+	delivery->clock = record->clock;
+	delivery->object = object;
+	return delivery;
+}
+
+static void
+add_origins(MiruPage *page, const char *feed, Snapshot snapshot)
+{
+	MiruTable	table = miru_table_open("change_log", false);
+	ListCell   *cell;
+
+	foreach(cell, page->deliveries)
+	{
+		MiruDelivery *delivery = lfirst(cell);
+
+		miru_change_log_origin(&table, feed, delivery->seq, snapshot,
+							   &delivery->created, &delivery->type,
+							   &delivery->session);
+	}
+	miru_table_close(&table);
+}
+
+/* read_records fills the page; returns whether it stopped before the end. */
+static bool
+read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
+{
+	MiruTable	table = miru_table_open("record", false);
+	TupleDesc	desc = RelationGetDescr(table.heap);
+	Opened		opened = {0};
+	MiruScan	scan;
+	HeapTuple	row;
+	Size		bytes = 0;
+	int			count = 0;
+	int64		group = 0;
+	bool		full = false;
+
+	page->upto = page->after;
+	miru_scan_begin(&scan, &table, "record_seq", feed, page->after, snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL)
+	{
+		MiruRecord *record = miru_record_from_row(row, desc);
+		Jsonb	   *object;
+
+		CHECK_FOR_INTERRUPTS();
+		/* A group is never cut, so it may overrun the page. */
+		full = (count >= max || bytes >= PAGE_BYTES) &&
+			record->part_of != group;
+		if (full)
+			break;
+		object = read_object(&opened, record, snapshot);
+		/* A live record without a row: its table was detached. */
+		if (object != NULL || record->deleted)
+			page->deliveries = lappend(page->deliveries,
+									   make_delivery(record, object,
+													 page->upto));
+		bytes += object ? VARSIZE(object) : 0;
+		group = record->part_of;
+		page->upto = record->seq;
+		count++;
+	}
+	close_opened(&opened);
+	miru_scan_end(&scan);
+	miru_table_close(&table);
+	return full;
+}
+
+MiruPage *
+miru_page_read(const char *feed, int64 after, int max, bool origins)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	MiruPage   *page = palloc0(sizeof(MiruPage));
+
+	if (after < 0 || max < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cursor must be at least 0 and page size at least 1")));
+	if (!miru_feed_read(feed, snapshot, &page->head, &page->epoch))
+		page->head = 0;
+	page->start_over = after > page->head;
+	page->after = page->start_over ? 0 : after;
+	page->complete = !read_records(page, feed, max, snapshot);
+	if (page->complete)
+		page->upto = page->head;
+	if (origins)
+		add_origins(page, feed, snapshot);
+	return page;
+}
+
+/* ----- pull() ----- */
+
+static void
+push_key(JsonbParseState **state, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+}
+
+static void
+push_text(JsonbParseState **state, const char *name, const char *text)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, text);
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_integer(JsonbParseState **state, const char *name, int64 number)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_bool(JsonbParseState **state, const char *name, bool boolean)
+{
+	JsonbValue	value;
+
+	push_key(state, name);
+	value.type = jbvBool;
+	value.val.boolean = boolean;
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+push_delivery(JsonbParseState **state, MiruDelivery *delivery)
+{
+	char		clock[HLC_TEXT_SIZE];
+
+	hlc_format(delivery->clock, clock);
+	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	push_integer(state, "seq", delivery->seq);
+	push_text(state, "kind", delivery->deleted ? "delete" : "put");
+	push_text(state, "collection", delivery->collection);
+	push_text(state, "id", delivery->id);
+	push_text(state, "clock", clock);
+	if (!delivery->deleted)
+	{
+		JsonbValue	value;
+
+		push_key(state, "fields");
+		value.type = jbvBinary;
+		value.val.binary.data = &delivery->object->root;
+		value.val.binary.len = VARSIZE(delivery->object) - VARHDRSZ;
+		pushJsonbValue(state, WJB_VALUE, &value);
+	}
+	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+}
+
+static Jsonb *
+page_to_jsonb(MiruPage *page, const char *feed)
+{
+	JsonbParseState *state = NULL;
+	ListCell   *cell;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_text(&state, "feed", feed);
+	if (page->epoch != NULL)
+		push_text(&state, "epoch", page->epoch);
+	push_integer(&state, "after", page->after);
+	push_integer(&state, "upto", page->upto);
+	push_integer(&state, "head", page->head);
+	push_bool(&state, "complete", page->complete);
+	if (page->start_over)
+		push_bool(&state, "start_over", true);
+	push_key(&state, "changes");
+	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, page->deliveries)
+		push_delivery(&state, lfirst(cell));
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* mirusync_pull returns a page of a feed that the user may read. */
+Datum
+mirusync_pull(PG_FUNCTION_ARGS)
+{
+	char	   *user = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int64		after = PG_GETARG_INT64(2);
+	int			max = PG_GETARG_INT32(3);
+
+	if (strcmp(user, feed) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
+				 errmsg("user may not read feed \"%s\"", feed)));
+	PG_RETURN_JSONB_P(page_to_jsonb(miru_page_read(feed, after, max, false),
+									feed));
+}
+
+/*
+ * mirusync_seq_before returns the cursor above which lies every record that
+ * was changed at a time or after it.  Times of a feed never go back, so the
+ * walk begins at the head and costs what it finds.
+ */
+Datum
+mirusync_seq_before(PG_FUNCTION_ARGS)
+{
+	char	   *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	Snapshot	snapshot = GetActiveSnapshot();
+	MiruTable	table = miru_table_open("record", false);
+	TupleDesc	desc = RelationGetDescr(table.heap);
+	MiruScan	scan;
+	HeapTuple	row;
+	int64		cursor = 0;
+
+	miru_scan_begin(&scan, &table, "record_seq", feed, 0, snapshot);
+	while ((row = miru_scan_next(&scan, false)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (miru_record_changed_at(row, desc) < at)
+		{
+			cursor = miru_record_seq(row, desc);
+			break;
+		}
+	}
+	miru_scan_end(&scan);
+	miru_table_close(&table);
+	PG_RETURN_INT64(cursor);
+}

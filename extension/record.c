@@ -1,0 +1,155 @@
+/*
+ * record.c
+ *     Sync state: the latest change of each record.
+ *
+ * Owns mirusync.record; nobody else writes it.  A row here says that a record
+ * exists or is a tombstone, under which number its latest change came, and
+ * who stamped its fields.  Its content stays in the application's table.
+ *
+ * Rows are written only under the lock of their feed, so a writer never meets
+ * another one.  A push reads a record's state before it has that lock; the
+ * lock on the application's row, which every writer of the record takes
+ * first, keeps the state from moving meanwhile.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "miscadmin.h"
+#include "record.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/snapmgr.h"
+
+/* Columns of mirusync.record. */
+enum
+{
+	RECORD_FEED = 1, RECORD_COLLECTION, RECORD_ID, RECORD_SEQ,
+	RECORD_PART_OF, RECORD_CLOCK, RECORD_CHANGED_AT, RECORD_DELETED,
+	RECORD_STAMPS, RECORD_IMAGE, RECORD_COLUMNS = RECORD_IMAGE
+};
+
+static MiruStamps *
+unpack_stamps(Datum datum, const MiruRecord *record)
+{
+	bytea	   *bytes = DatumGetByteaPP(datum);
+	MiruStamps *stamps = miru_stamps_unpack(VARDATA_ANY(bytes),
+											VARSIZE_ANY_EXHDR(bytes));
+
+	if (stamps == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stamps of record \"%s\" of collection \"%s\" are corrupted",
+						record->id, record->collection)));
+	return stamps;
+}
+
+MiruRecord *
+miru_record_from_row(HeapTuple row, TupleDesc desc)
+{
+	MiruRecord *record = palloc(sizeof(MiruRecord));
+	Datum		values[RECORD_COLUMNS];
+	bool		nulls[RECORD_COLUMNS];
+
+	heap_deform_tuple(row, desc, values, nulls);
+	record->feed = TextDatumGetCString(values[RECORD_FEED - 1]);
+	record->collection = TextDatumGetCString(values[RECORD_COLLECTION - 1]);
+	record->id = TextDatumGetCString(values[RECORD_ID - 1]);
+	record->seq = DatumGetInt64(values[RECORD_SEQ - 1]);
+	record->part_of = DatumGetInt64(values[RECORD_PART_OF - 1]);
+	record->clock = (Hlc) DatumGetInt64(values[RECORD_CLOCK - 1]);
+	record->changed_at = DatumGetTimestampTz(values[RECORD_CHANGED_AT - 1]);
+	record->deleted = DatumGetBool(values[RECORD_DELETED - 1]);
+	record->stamps = unpack_stamps(values[RECORD_STAMPS - 1], record);
+	record->image = NULL;
+	if (!nulls[RECORD_IMAGE - 1])
+		record->image = DatumGetJsonbPCopy(values[RECORD_IMAGE - 1]);
+	record->row = row;
+	return record;
+}
+
+TimestampTz
+miru_record_changed_at(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(heap_getattr(row, RECORD_CHANGED_AT, desc,
+											&isnull));
+}
+
+int64
+miru_record_seq(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+
+	return DatumGetInt64(heap_getattr(row, RECORD_SEQ, desc, &isnull));
+}
+
+MiruRecord *
+miru_record_find(MiruTable *table, const char *feed, const char *collection,
+				 const char *id, Snapshot snapshot)
+{
+	const char *key[] = {feed, collection, id};
+	HeapTuple	row = miru_table_find(table, "record_pkey", key, 3, snapshot);
+
+	if (row == NULL)
+		return NULL;
+	return miru_record_from_row(row, RelationGetDescr(table->heap));
+}
+
+void
+miru_record_store(MiruTable *table, MiruRecord *record)
+{
+	Datum		values[RECORD_COLUMNS];
+	bool		nulls[RECORD_COLUMNS] = {false};
+	int			length;
+	char	   *stamps = miru_stamps_pack(record->stamps, &length);
+
+	values[RECORD_FEED - 1] = CStringGetTextDatum(record->feed);
+	values[RECORD_COLLECTION - 1] = CStringGetTextDatum(record->collection);
+	values[RECORD_ID - 1] = CStringGetTextDatum(record->id);
+	values[RECORD_SEQ - 1] = Int64GetDatum(record->seq);
+	values[RECORD_PART_OF - 1] = Int64GetDatum(record->part_of);
+	values[RECORD_CLOCK - 1] = Int64GetDatum((int64) record->clock);
+	values[RECORD_CHANGED_AT - 1] = TimestampTzGetDatum(record->changed_at);
+	values[RECORD_DELETED - 1] = BoolGetDatum(record->deleted);
+	values[RECORD_STAMPS - 1] =
+		PointerGetDatum(cstring_to_text_with_len(stamps, length));
+	nulls[RECORD_IMAGE - 1] = record->image == NULL;
+	values[RECORD_IMAGE - 1] = PointerGetDatum(record->image);
+
+	if (record->row == NULL)
+		miru_table_insert(table, values, nulls);
+	else
+		miru_table_update(table, record->row, values, nulls);
+}
+
+void
+miru_record_forget(const char *collection)
+{
+	MiruTable	table = miru_table_open("record", true);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	TableScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyEntryInitialize(&key, 0, RECORD_COLLECTION, BTEqualStrategyNumber,
+						   InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(collection));
+	scan = table_beginscan(table.heap, snapshot, 1, &key);
+	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		simple_heap_delete(table.heap, &row->t_self);
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	CommandCounterIncrement();
+}

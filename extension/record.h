@@ -1,0 +1,48 @@
+/*
+ * record.h
+ *     Sync state: the latest change of each record.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_RECORD_H
+#define MIRUSYNC_RECORD_H
+
+#include "datatype/timestamp.h"
+#include "stamps.h"
+#include "table.h"
+#include "utils/jsonb.h"
+
+typedef struct MiruRecord
+{
+	const char *feed;
+	const char *collection;
+	const char *id;
+	int64		seq;
+	int64		part_of;
+	Hlc			clock;			/* newest of its stamps, or later */
+	TimestampTz changed_at;
+	bool		deleted;
+	MiruStamps *stamps;
+	Jsonb	   *image;			/* of a tombstone, or NULL */
+	HeapTuple	row;			/* the stored version; NULL: not stored yet */
+} MiruRecord;
+
+/* miru_record_find returns the record's state, NULL if it has none. */
+extern MiruRecord *miru_record_find(MiruTable *table, const char *feed,
+									const char *collection, const char *id,
+									Snapshot snapshot);
+
+/* miru_record_from_row reads a row of mirusync.record. */
+extern MiruRecord *miru_record_from_row(HeapTuple row, TupleDesc desc);
+
+/* Two columns of a row, without reading the rest. */
+extern TimestampTz miru_record_changed_at(HeapTuple row, TupleDesc desc);
+extern int64 miru_record_seq(HeapTuple row, TupleDesc desc);
+
+/* miru_record_store inserts or replaces; caller holds the feed's lock. */
+extern void miru_record_store(MiruTable *table, MiruRecord *record);
+
+/* miru_record_forget removes the state of a collection that is detached. */
+extern void miru_record_forget(const char *collection);
+
+#endif							/* MIRUSYNC_RECORD_H */

@@ -1,0 +1,132 @@
+/*
+ * table.c
+ *     Direct access to mirusync's own tables: find, insert, update.
+ *
+ * Below the executor, because flush runs after the last statement of a
+ * transaction: in REPEATABLE READ an UPDATE through SPI would fail there for
+ * a row that somebody else changed, and flush must not.  It is also several
+ * times cheaper.  Our tables have no triggers, defaults or row security, so
+ * nothing is bypassed.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "compat.h"
+#include "executor/tuptable.h"
+#include "registry.h"
+#include "table.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+#define MAX_TEXT_KEYS 3
+
+MiruTable
+miru_table_open(const char *name, bool for_writing)
+{
+	MiruTable	table;
+
+	table.heap = table_open(miru_table_oid(name),
+							for_writing ? RowExclusiveLock : AccessShareLock);
+	table.indexes = for_writing ? CatalogOpenIndexes(table.heap) : NULL;
+	return table;
+}
+
+void
+miru_table_close(MiruTable *table)
+{
+	if (table->indexes != NULL)
+		CatalogCloseIndexes(table->indexes);
+	table_close(table->heap, NoLock);
+}
+
+void
+miru_table_insert(MiruTable *table, const Datum *values, const bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(table->heap),
+										unconstify(Datum *, values),
+										unconstify(bool *, nulls));
+
+	CatalogTupleInsertWithInfo(table->heap, tuple, table->indexes);
+}
+
+void
+miru_table_update(MiruTable *table, HeapTuple old, const Datum *values,
+				  const bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(table->heap),
+										unconstify(Datum *, values),
+										unconstify(bool *, nulls));
+
+	CatalogTupleUpdateWithInfo(table->heap, &old->t_self, tuple,
+							   table->indexes);
+}
+
+static void
+text_key(ScanKey key, AttrNumber column, const char *text)
+{
+	ScanKeyEntryInitialize(key, 0, column, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(text));
+}
+
+HeapTuple
+miru_table_find(MiruTable *table, const char *index, const char *const *texts,
+				int count, Snapshot snapshot)
+{
+	ScanKeyData keys[MAX_TEXT_KEYS];
+	Relation	index_rel = index_open(miru_table_oid(index), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(table->heap, NULL);
+	IndexScanDesc scan;
+	HeapTuple	row = NULL;
+
+	Assert(count <= MAX_TEXT_KEYS);
+	for (int i = 0; i < count; i++)
+		text_key(&keys[i], i + 1, texts[i]);
+	scan = miru_index_beginscan(table->heap, index_rel, snapshot, count);
+	index_rescan(scan, keys, count, NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		row = ExecCopySlotHeapTuple(slot);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index_rel, AccessShareLock);
+	return row;
+}
+
+void
+miru_scan_begin(MiruScan *scan, MiruTable *table, const char *index,
+				const char *feed, int64 after, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	scan->index = index_open(miru_table_oid(index), AccessShareLock);
+	scan->slot = table_slot_create(table->heap, NULL);
+	text_key(&keys[0], 1, feed);
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT,
+				Int64GetDatum(after));
+	scan->scan = miru_index_beginscan(table->heap, scan->index, snapshot, 2);
+	index_rescan(scan->scan, keys, 2, NULL, 0);
+}
+
+HeapTuple
+miru_scan_next(MiruScan *scan, bool forward)
+{
+	if (!index_getnext_slot(scan->scan, forward ? ForwardScanDirection :
+							BackwardScanDirection, scan->slot))
+		return NULL;
+	return ExecFetchSlotHeapTuple(scan->slot, false, NULL);
+}
+
+void
+miru_scan_end(MiruScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_close(scan->index, AccessShareLock);
+}

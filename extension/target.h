@@ -1,0 +1,40 @@
+/*
+ * target.h
+ *     The application's row that a pushed change is about: locking and
+ *     writing it with ordinary SQL.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_TARGET_H
+#define MIRUSYNC_TARGET_H
+
+#include "access/htup.h"
+#include "registry.h"
+#include "utils/jsonb.h"
+
+typedef struct MiruTarget
+{
+	MiruRelation *rel;
+	MiruCollection *collection;
+	const char *feed;
+	const char *id;				/* in its canonical form */
+	Datum		key[INDEX_MAX_KEYS];
+} MiruTarget;
+
+/*
+ * All of these need a connected SPI and run as the collection's role, so its
+ * grants and row security decide.
+ *
+ * miru_target_lock locks the row; false if this feed has no such row.
+ * miru_target_read reads it as an object, as it stands.
+ * miru_target_insert is false if a row with that key came in between.
+ * update writes the fields given (a document: all of it); update and delete
+ * throw ERRCODE_MIRU_WRITE_SUPPRESSED if the table did not do it.
+ */
+extern bool miru_target_lock(MiruTarget *target);
+extern Jsonb *miru_target_read(MiruTarget *target);
+extern bool miru_target_insert(MiruTarget *target, Jsonb *object);
+extern void miru_target_update(MiruTarget *target, Jsonb *object);
+extern void miru_target_delete(MiruTarget *target);
+
+#endif							/* MIRUSYNC_TARGET_H */

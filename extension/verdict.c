@@ -1,0 +1,164 @@
+/*
+ * verdict.c
+ *     Exactly once: the verdicts of numbered changes.
+ *
+ * Owns mirusync.verdict and mirusync.device.
+ *
+ * A pushed change is known by user, device and the device's own number,
+ * exactly and not by a high-water mark: a page and its service worker may
+ * both send, interleaved.  Its verdict is kept until the device says that it
+ * has digested it; a replay gets the verdict that is kept, and no second
+ * effect.
+ *
+ * Two pushes of one device at the same time must not both find a number new,
+ * so they take turns: a transaction-level advisory lock on user and device,
+ * taken before any row is locked.
+ *
+ * All functions need a connected SPI.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "verdict.h"
+
+/* Tells our advisory locks from the application's, which use 1 and 2. */
+#define LOCK_CLASS 19789
+
+int64
+miru_verdict_lock_key(const char *user, const char *device)
+{
+	uint64		seed = hash_bytes_extended((const unsigned char *) user,
+										   strlen(user), 0);
+
+	return (int64) hash_bytes_extended((const unsigned char *) device,
+									   strlen(device), seed);
+}
+
+void
+miru_verdict_lock(int64 lock_key)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (lock_key >> 32),
+						 (uint32) lock_key, LOCK_CLASS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/* run executes a statement whose plan is kept for the session. */
+static void
+run(SPIPlanPtr *plan, const char *sql, int count, Oid *types, Datum *values)
+{
+	int			result;
+
+	if (*plan == NULL)
+	{
+		*plan = SPI_prepare(sql, count, types);
+		if (*plan == NULL)
+			elog(ERROR, "could not prepare a statement: %s",
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(*plan);
+	}
+	result = SPI_execute_plan(*plan, values, NULL, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not execute a statement: %s",
+			 SPI_result_code_string(result));
+}
+
+int64
+miru_verdict_digest(const char *user, const char *device, int64 digested)
+{
+	static SPIPlanPtr upsert = NULL;
+	static SPIPlanPtr trim = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(user),
+		CStringGetTextDatum(device), Int64GetDatum(digested)};
+	bool		isnull;
+	int64		highest;
+
+	run(&upsert,
+		"INSERT INTO mirusync.device AS d (user_id, device, digested)"
+		" VALUES ($1, $2, $3)"
+		" ON CONFLICT (user_id, device) DO UPDATE"
+		" SET digested = GREATEST(d.digested, EXCLUDED.digested),"
+		" seen_at = pg_catalog.now() RETURNING digested",
+		3, types, values);
+	highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, 1,
+										  &isnull));
+	if (digested > 0)
+		run(&trim,
+			"DELETE FROM mirusync.verdict"
+			" WHERE user_id OPERATOR(pg_catalog.=) $1"
+			" AND device OPERATOR(pg_catalog.=) $2"
+			" AND number OPERATOR(pg_catalog.<=) $3",
+			3, types, values);
+	return highest;
+}
+
+List *
+miru_verdict_find(const char *user, const char *device, const int64 *numbers,
+				  int count)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
+	Datum	   *elements = palloc(Max(count, 1) * sizeof(Datum));
+	Datum		values[3];
+	List	   *found = NIL;
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Int64GetDatum(numbers[i]);
+	values[0] = CStringGetTextDatum(user);
+	values[1] = CStringGetTextDatum(device);
+	values[2] = PointerGetDatum(construct_array(elements, count, INT8OID,
+												sizeof(int64),
+												FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	run(&plan,
+		"SELECT number, verdict FROM mirusync.verdict"
+		" WHERE user_id OPERATOR(pg_catalog.=) $1"
+		" AND device OPERATOR(pg_catalog.=) $2"
+		" AND number OPERATOR(pg_catalog.=) ANY ($3)",
+		3, types, values);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MiruVerdict *verdict = palloc(sizeof(MiruVerdict));
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		verdict->number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		verdict->verdict =
+			DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull));
+		found = lappend(found, verdict);
+	}
+	return found;
+}
+
+void
+miru_verdict_keep(const char *user, const char *device, List *verdicts)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID, JSONBOID};
+	ListCell   *cell;
+
+	foreach(cell, verdicts)
+	{
+		MiruVerdict *verdict = lfirst(cell);
+		Datum		values[] = {CStringGetTextDatum(user),
+			CStringGetTextDatum(device), Int64GetDatum(verdict->number),
+			JsonbPGetDatum(verdict->verdict)};
+
+		run(&plan,
+			"INSERT INTO mirusync.verdict (user_id, device, number, verdict)"
+			" VALUES ($1, $2, $3, $4)",
+			4, types, values);
+	}
+}

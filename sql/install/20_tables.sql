@@ -1,0 +1,130 @@
+-- -------------------------------------------------------------------------
+-- State and history.  Every key begins with the feed, so one user's data sits
+-- together and the tables could be hash-distributed by it.  Each is written by
+-- exactly one C file, by direct table access, under the lock of the feed's row.
+-- -------------------------------------------------------------------------
+
+-- Written by feed.c.  One row a feed; its lock orders the feed's changes.
+CREATE TABLE mirusync.feed (
+	feed		text COLLATE "C" NOT NULL,
+	head		bigint NOT NULL,
+	floor		bigint NOT NULL,
+	changed_at	timestamptz NOT NULL,
+	epoch		text COLLATE "C" NOT NULL,
+	epoch_head	bigint NOT NULL,
+	CONSTRAINT feed_pkey PRIMARY KEY (feed)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
+COMMENT ON COLUMN mirusync.feed.feed IS 'feed id; by default the id of the user who owns it';
+COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
+COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
+COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
+COMMENT ON COLUMN mirusync.feed.epoch IS 'system identifier and timeline under which the latest change was numbered';
+COMMENT ON COLUMN mirusync.feed.epoch_head IS 'head when that epoch began';
+
+-- Written by record.c.  What sync reads: the latest change of each record.
+-- The record's content stays in the application's own table.
+CREATE TABLE mirusync.record (
+	feed		text COLLATE "C" NOT NULL,
+	collection	text COLLATE "C" NOT NULL,
+	id			text COLLATE "C" NOT NULL,
+	seq			bigint NOT NULL,
+	part_of		bigint NOT NULL,
+	clock		mirusync.hlc NOT NULL,
+	changed_at	timestamptz NOT NULL,
+	deleted		boolean NOT NULL,
+	stamps		bytea NOT NULL,
+	image		jsonb,
+	CONSTRAINT record_pkey PRIMARY KEY (feed, collection, id)
+);
+CREATE UNIQUE INDEX record_seq ON mirusync.record (feed, seq);
+COMMENT ON TABLE mirusync.record IS 'sync state: the latest change of each record';
+COMMENT ON INDEX mirusync.record_seq IS 'what pull reads: records of a feed by number';
+COMMENT ON COLUMN mirusync.record.feed IS 'feed of the record';
+COMMENT ON COLUMN mirusync.record.collection IS 'collection of the record';
+COMMENT ON COLUMN mirusync.record.id IS 'text form of the primary key without the feed column';
+COMMENT ON COLUMN mirusync.record.seq IS 'number of its latest change';
+COMMENT ON COLUMN mirusync.record.part_of IS 'number of the first change of the group it came in';
+COMMENT ON COLUMN mirusync.record.clock IS 'newest clock of any of its fields';
+COMMENT ON COLUMN mirusync.record.changed_at IS 'when its latest change was numbered';
+COMMENT ON COLUMN mirusync.record.deleted IS 'it is a tombstone';
+COMMENT ON COLUMN mirusync.record.stamps IS 'packed clock, device and number of each field (extension/stamps.c)';
+COMMENT ON COLUMN mirusync.record.image IS 'of a tombstone: the record''s last image';
+
+-- Written by change_log.c.  What audit reads; append-only.
+CREATE TABLE mirusync.change_log (
+	feed		text COLLATE "C" NOT NULL,
+	seq			bigint NOT NULL,
+	part_of		bigint NOT NULL,
+	collection	text COLLATE "C" NOT NULL,
+	id			text COLLATE "C" NOT NULL,
+	kind		text COLLATE "C" NOT NULL,
+	clock		mirusync.hlc NOT NULL,
+	at			timestamptz NOT NULL,
+	xid			xid8 NOT NULL,
+	role		oid NOT NULL,
+	user_id		text COLLATE "C",
+	device		text COLLATE "C",
+	session		text COLLATE "C",
+	type		text COLLATE "C",
+	rule		text COLLATE "C",
+	skew_ms		bigint,
+	old			jsonb,
+	new			jsonb,
+	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
+);
+COMMENT ON TABLE mirusync.change_log IS 'history: every change of every feed, in order';
+COMMENT ON COLUMN mirusync.change_log.feed IS 'feed';
+COMMENT ON COLUMN mirusync.change_log.seq IS 'number: 1, 2, 3 ... per feed, without a hole';
+COMMENT ON COLUMN mirusync.change_log.part_of IS 'number of the first change of its group';
+COMMENT ON COLUMN mirusync.change_log.collection IS 'collection';
+COMMENT ON COLUMN mirusync.change_log.id IS 'id of the record';
+COMMENT ON COLUMN mirusync.change_log.kind IS 'put (the record is new), patch or delete';
+COMMENT ON COLUMN mirusync.change_log.clock IS 'newest clock of the record after the change';
+COMMENT ON COLUMN mirusync.change_log.at IS 'when it was numbered';
+COMMENT ON COLUMN mirusync.change_log.xid IS 'transaction';
+COMMENT ON COLUMN mirusync.change_log.role IS 'database role that made it';
+COMMENT ON COLUMN mirusync.change_log.user_id IS 'user whose device pushed it; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.device IS 'device that pushed it';
+COMMENT ON COLUMN mirusync.change_log.session IS 'session it was pushed in; null where several pushed into one change';
+COMMENT ON COLUMN mirusync.change_log.type IS 'type of the original event';
+COMMENT ON COLUMN mirusync.change_log.rule IS 'rule in force; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s clock was ahead beyond what is allowed';
+COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that changed';
+COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
+
+-- Written by verdict.c.  A pushed change is known by user, device and the
+-- device's own number; a replay gets the verdict kept here.
+CREATE TABLE mirusync.verdict (
+	user_id		text COLLATE "C" NOT NULL,
+	device		text COLLATE "C" NOT NULL,
+	number		bigint NOT NULL,
+	verdict		jsonb NOT NULL,
+	at			timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT verdict_pkey PRIMARY KEY (user_id, device, number)
+);
+COMMENT ON TABLE mirusync.verdict IS 'verdicts of pushed changes that their device has not digested yet';
+
+-- Written by verdict.c.
+CREATE TABLE mirusync.device (
+	user_id		text COLLATE "C" NOT NULL,
+	device		text COLLATE "C" NOT NULL,
+	digested	bigint NOT NULL DEFAULT 0,
+	seen_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	CONSTRAINT device_pkey PRIMARY KEY (user_id, device)
+);
+COMMENT ON TABLE mirusync.device IS 'devices that push numbered changes';
+COMMENT ON COLUMN mirusync.device.digested IS 'verdicts up to this number are no longer kept';
+
+-- Written here, once.  Relays and the extension hash feeds with the key, so
+-- that a doorbell tells a stranger nothing.
+CREATE TABLE mirusync.instance (
+	singleton	boolean NOT NULL DEFAULT true CHECK (singleton),
+	doorbell_key bytea NOT NULL,
+	CONSTRAINT instance_pkey PRIMARY KEY (singleton)
+);
+INSERT INTO mirusync.instance (doorbell_key)
+	SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+		|| pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+COMMENT ON TABLE mirusync.instance IS 'secrets of this installation';
+

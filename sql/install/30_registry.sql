@@ -1,0 +1,138 @@
+-- 30_registry.sql
+--     What is attached, and how to attach it.
+--
+-- attach.c writes mirusync.attached and mirusync.collection, field.c writes
+-- mirusync.field, and registry.c reads them for everybody.  Rows of a table
+-- that was dropped stay until something else is attached; they mean nothing.
+--
+-- SPDX-License-Identifier: PostgreSQL
+
+CREATE TABLE mirusync.attached (
+	relation	regclass NOT NULL,
+	feed_column	name NOT NULL,
+	collection_column name,
+	data_column	name,
+	CONSTRAINT attached_pkey PRIMARY KEY (relation)
+);
+COMMENT ON TABLE mirusync.attached IS 'attached tables';
+COMMENT ON COLUMN mirusync.attached.relation IS 'the table';
+COMMENT ON COLUMN mirusync.attached.feed_column IS 'column that says whose row it is, as it was called then; it is field number 0';
+COMMENT ON COLUMN mirusync.attached.collection_column IS 'column that names the collection; null: the table is one collection';
+COMMENT ON COLUMN mirusync.attached.data_column IS 'jsonb column whose keys are the fields; null: the columns are';
+
+CREATE TABLE mirusync.field (
+	relation	regclass NOT NULL,
+	number		int NOT NULL,
+	attnum		int2 NOT NULL,
+	name		name NOT NULL,
+	bound_to	text COLLATE "C" NOT NULL,
+	CONSTRAINT field_pkey PRIMARY KEY (relation, number)
+);
+COMMENT ON TABLE mirusync.field IS 'numbers of the fields of attached tables, which survive renames and restores';
+COMMENT ON COLUMN mirusync.field.relation IS 'the table';
+COMMENT ON COLUMN mirusync.field.number IS 'number of the field, never used again; 0 is the column that says whose row it is';
+COMMENT ON COLUMN mirusync.field.attnum IS 'number of its column where bound_to says so; 0: the column was dropped';
+COMMENT ON COLUMN mirusync.field.name IS 'name of its column, by which it is found after a restore';
+COMMENT ON COLUMN mirusync.field.bound_to IS 'system, database and table in which attnum was noted';
+
+CREATE TABLE mirusync.collection (
+	name		text COLLATE "C" NOT NULL,
+	relation	regclass NOT NULL,
+	rule		text COLLATE "C" NOT NULL CHECK (rule IN ('lww', 'lww_field')),
+	pushable	boolean NOT NULL,
+	role		regrole,
+	CONSTRAINT collection_pkey PRIMARY KEY (name)
+);
+CREATE INDEX collection_relation ON mirusync.collection (relation);
+COMMENT ON TABLE mirusync.collection IS 'collections: attached tables, or names in the document store';
+COMMENT ON INDEX mirusync.collection_relation IS 'finds the collection of a table';
+COMMENT ON COLUMN mirusync.collection.name IS 'name of the collection, as devices know it';
+COMMENT ON COLUMN mirusync.collection.relation IS 'table that keeps its records';
+COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes merge: lww or lww_field';
+COMMENT ON COLUMN mirusync.collection.pushable IS 'devices may change it';
+COMMENT ON COLUMN mirusync.collection.role IS 'pushes run as this role; null: the owner of the table';
+
+-- What is attached is the administrator's data: a dump keeps it.  Rows of
+-- dropped tables would come back as bare OIDs, which may be others' by then.
+-- The row of the document store is made by 65_documents.sql.
+SELECT pg_catalog.pg_extension_config_dump('mirusync.attached',
+	'WHERE relation <> ''mirusync.document''::pg_catalog.regclass'
+	' AND relation IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.field',
+	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
+	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
+
+-- attach() and its like make every backend read anew what they wrote.  This
+-- does it for SQL: a restore, or an administrator who sets a rule.
+CREATE FUNCTION mirusync.registry_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'mirusync_registry_changed'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.registry_changed() IS
+'trigger function: makes every backend read again what is attached';
+
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.attached
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.attached ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.attached IS
+'makes every backend read again what is attached';
+
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.field
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.field ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.field IS
+'makes every backend read again what is attached';
+
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.collection
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.collection ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
+'makes every backend read again what is attached';
+
+-- These three check the calling user themselves and then write directly, so
+-- whoever may execute them needs no right on the tables above.  They are not
+-- strict: a null argument is an error, not a reason to do nothing.
+CREATE FUNCTION mirusync.attach(relation regclass, feed name,
+	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
+	role regrole DEFAULT NULL, pushable boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_attach'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean) IS
+'sync a table: its rows are records of the feed that a column names';
+
+CREATE FUNCTION mirusync.detach(relation regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_detach'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.detach(regclass) IS
+'stop syncing a table, and leave it as it was before';
+
+CREATE FUNCTION mirusync.create_collection(name text,
+	rule text DEFAULT 'lww', pushable boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_create_collection'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.create_collection(text, text, boolean) IS
+'name a collection of the document store; does nothing if it is there already';
+
+CREATE VIEW mirusync.collections AS
+	SELECT c.name, c.relation,
+		coalesce(f.name, a.feed_column) AS feed_column,
+		c.rule, c.pushable, c.role
+	FROM mirusync.collection c
+		JOIN mirusync.attached a ON a.relation = c.relation
+		LEFT JOIN mirusync.field f
+			ON f.relation = c.relation AND f.number = 0
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r);
+COMMENT ON VIEW mirusync.collections IS 'collections, and the tables that keep them';
+COMMENT ON COLUMN mirusync.collections.name IS 'name of the collection, as devices know it';
+COMMENT ON COLUMN mirusync.collections.relation IS 'table that keeps its records';
+COMMENT ON COLUMN mirusync.collections.feed_column IS 'column that says whose row it is';
+COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes merge: lww or lww_field';
+COMMENT ON COLUMN mirusync.collections.pushable IS 'devices may change it';
+COMMENT ON COLUMN mirusync.collections.role IS 'pushes run as this role; null: the owner of the table';

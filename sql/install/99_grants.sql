@@ -1,0 +1,47 @@
+-- -------------------------------------------------------------------------
+-- Rights.  Nobody but the owner may do anything, except what is granted here
+-- and by grant_relay().
+-- -------------------------------------------------------------------------
+
+REVOKE ALL ON ALL TABLES IN SCHEMA mirusync FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mirusync FROM PUBLIC;
+
+-- The type hlc is for everybody: its functions tell nothing.
+DO $$
+DECLARE
+	f regprocedure;
+BEGIN
+	FOR f IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'mirusync'::pg_catalog.regnamespace
+			AND p.proname LIKE 'hlc%'
+	LOOP
+		EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', f);
+	END LOOP;
+END
+$$;
+
+CREATE FUNCTION mirusync.grant_relay(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format(
+		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
+			mirusync.push_many(text[], text[], text[], text[], text[]),
+			mirusync.pull_events(text, bigint, int, boolean),
+			mirusync.seq_before(text, timestamptz),
+			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
+END
+$$;
+COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
+'let a role do what a relay does, and nothing else';
+REVOKE ALL ON FUNCTION mirusync.grant_relay(regrole) FROM PUBLIC;
+
+-- What a dump must carry besides the registry (30_registry.sql).
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.record', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.change_log', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.verdict', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.device', '');
