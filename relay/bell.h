@@ -1,0 +1,22 @@
+/*
+ * bell.h
+ *		Rings for the other relays after our commits, coalesced.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_BELL_H
+#define MIRUSYNC_BELL_H
+
+#include <stdbool.h>
+
+extern void bell_init(void);
+extern void bell_start(void);
+extern void bell_release(void);
+
+/* bell_note says that a feed has moved; the ring leaves at the turn's end. */
+extern void bell_note(const char *feed);
+
+/* bell_is_ours says whether a notification came from our own bell. */
+extern bool bell_is_ours(int backend_pid);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * catchup.c
+ *		What a session lacks, page by page, until it can go live.
+ *
+ * Owns the place where a catch-up stands between two pages.
+ *
+ * A page is asked for only while the session's outbox is empty, so a session
+ * holds one page at most, and one that does not read asks for nothing: the
+ * peer sets the pace.  After the last page the session joins its feed
+ * (feed_join); if live events have meanwhile gone further than the feed
+ * remembers, there is another page.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "catchup.h"
+
+#include <stdio.h>
+
+#include "alloc.h"
+#include "feed.h"
+#include "session.h"
+
+static void on_page(void *arg, const PGresult *result);
+
+static void
+ask(CatchUp *catchup)
+{
+	const char *feed = catchup->session->feed->id;
+	char		after[24];
+	const char *values[3] = {feed, after, PAGE_MAX};
+	const PgStatement *statement = &pull_after_statement;
+
+	if (!outbox_is_empty(&catchup->session->outbox))
+	{
+		catchup->parked = true;
+		return;
+	}
+	catchup->parked = false;
+	snprintf(after, sizeof(after), "%lld", (long long) catchup->from.after);
+	if (catchup->from.kind == CATCH_UP_SINCE)
+	{
+		statement = &pull_since_statement;
+		values[1] = catchup->from.since;
+	}
+	else if (catchup->from.kind == CATCH_UP_RECENT)
+	{
+		statement = &pull_recent_statement;
+		values[1] = PAGE_MAX;
+	}
+	catchup->request = reader_submit(READ_CATCH_UP, statement, values, on_page,
+									 catchup);
+}
+
+static void
+send_page(CatchUp *catchup, const PGresult *result)
+{
+	Session    *session = catchup->session;
+
+	for (int row = 1; row < PQntuples(result); row++)
+	{
+		Message    *message =
+			message_new(PQgetvalue(result, row, PAGE_BODY),
+						(size_t) PQgetlength(result, row, PAGE_BODY));
+
+		session_send(session, message);
+		message_unref(message);
+		catchup->sent_any = true;
+	}
+}
+
+static void
+on_page(void *arg, const PGresult *result)
+{
+	CatchUp    *catchup = arg;
+	Session    *session = catchup->session;
+	PageHead	page;
+
+	catchup->request = NULL;
+	if (result == NULL || !page_head(result, &page))
+	{
+		session_close(session, CLOSE_INTERNAL, "catch-up failed");
+		return;
+	}
+	send_page(catchup, result);
+	session_set_cursor(session, page.seq);
+	catchup->from.kind = CATCH_UP_AFTER;
+	catchup->from.after = page.seq;
+	if (page.complete && feed_join(session->feed, session))
+		session_caught_up(session, catchup->sent_any);
+	else
+		ask(catchup);
+}
+
+CatchUp *
+catchup_new(Session *session, const CatchUpFrom *from)
+{
+	CatchUp    *catchup = alloc_zero(sizeof(CatchUp));
+
+	catchup->session = session;
+	catchup->from = *from;
+	ask(catchup);
+	return catchup;
+}
+
+void
+catchup_drained(CatchUp *catchup)
+{
+	if (catchup->parked)
+		ask(catchup);
+}
+
+void
+catchup_free(CatchUp *catchup)
+{
+	if (catchup == NULL)
+		return;
+	reader_cancel(catchup->request);
+	free(catchup->from.since);
+	free(catchup);
+}

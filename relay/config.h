@@ -1,0 +1,77 @@
+/*
+ * config.h
+ *		The relay's settings: one sorted table, one struct.
+ *
+ * A file of `key = value` lines, overridden by MIRUSYNC_<KEY> from the
+ * environment.  Every key, its default, bounds and help sentence stand in the
+ * table of config.c; tools/check-docs.sh holds the example file and
+ * docs/relay.md against it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_CONFIG_H
+#define MIRUSYNC_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Strings are never NULL after a successful config_load; "" means not set. */
+typedef struct Config
+{
+	int catch_up_parallel;			/* catch-ups that read at one time */
+	int connections_max;			/* connections of this process */
+	int connections_per_user;		/* sessions of one user */
+	char *database;					/* libpq conninfo; may hold a password */
+	int64_t drain_timeout_ms;		/* closing handshakes after SIGTERM */
+	char *environment;				/* what /health says */
+	int64_t fast_lock_timeout_ms;	/* lock_timeout of the writers */
+	int64_t handshake_timeout_ms;	/* from accept to upgrade */
+	int handshakes_max;				/* connections not yet upgraded */
+	int64_t heads_poll_interval_ms; /* seldom poll of the feeds' heads */
+	int64_t idle_timeout_ms;		/* a silent session is closed */
+	char *jwt_secret;				/* the secret, wherever it came from */
+	char *jwt_secret_file;			/* the file it came from, or "" */
+	char *listen_address;
+	int listen_port;				/* 0 = any free port */
+	char *log_level;				/* a name that log_set_level takes */
+	size_t message_max_bytes;		/* largest message of a client */
+	int push_queue_max;				/* pushes waiting in this process */
+	int64_t push_wait_max_ms;		/* how long one may wait for the database */
+	int readers;					/* database connections that pull */
+	int64_t reconnect_wait_max_ms;	/* cap of the back-off to the database */
+	int session_pushes_max;			/* unanswered pushes of one session */
+	size_t session_queue_max_bytes; /* unsent bytes of one session */
+	int session_queue_max_messages; /* unsent messages of one session */
+	int slow_lanes; /* database connections that push one by one */
+	int64_t slow_lock_timeout_ms;	 /* lock_timeout of the slow lanes */
+	size_t socket_send_buffer_bytes; /* SO_SNDBUF of a session */
+	char *static_dir; /* files served besides the API, "" = none */
+	int writers;	  /* database connections that push groups */
+} Config;
+
+/*
+ * config_load fills "config" from the defaults, the file (NULL: no file) and
+ * the environment (a NULL-terminated array as of main(); may be NULL), in that
+ * order, and reads jwt_secret_file, so that afterwards jwt_secret is the
+ * secret either way.
+ *
+ * On failure returns false with one sentence in "error" (file and line, or
+ * the variable, where there is one; never a secret's value) and "config" is
+ * released.  Warns through log.h of a secret shorter than HS256 wants, and of
+ * MIRUSYNC_ variables that name no key.
+ */
+extern bool config_load(Config *config, const char *path, char **envp,
+						char *error, size_t error_size);
+
+/*
+ * config_release wipes the secrets and frees the strings.  Safe on a zeroed
+ * or an already released Config.
+ */
+extern void config_release(Config *config);
+
+/* config_help writes one paragraph per key: type, default, bounds, meaning. */
+extern void config_help(FILE *out);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * drain.h
+ *		The orderly end.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_DRAIN_H
+#define MIRUSYNC_DRAIN_H
+
+#include <stdint.h>
+
+/*
+ * drain_start stops accepting, closes every session with 1001 and stops the
+ * loop when all is done or "timeout_ms" has passed.  A second call stops at
+ * once.
+ */
+extern void drain_start(int64_t timeout_ms);
+
+extern void drain_tick(int64_t now_ms);
+
+#endif

@@ -1,0 +1,503 @@
+/*
+ * feed.c
+ *		One per user with sessions here: where its live sessions stand, and
+ *		the fan-out to them.
+ *
+ * Owns the feeds, their cursors and the list of each one's sessions.
+ *
+ * Promise: a live session is sent every change of its feed, in order, once,
+ * except the changes it made itself, of which it gets the number only.
+ *
+ * The numbers of a feed have no holes, and an event says which interval
+ * (after, seq] it covers.  So whoever holds a cursor can tell by looking: an
+ * event that starts at or before the cursor and ends beyond it is the next
+ * one; one that ends at or before the cursor is known already; one that starts
+ * beyond it shows a hole.  Events come from two sources, the results of our
+ * own pushes and pages that we pull, in any order and overlapping; this test
+ * is all that keeps them apart.  A hole, a doorbell or a head that is ahead of
+ * us lead to one pull for all the sessions of the feed.
+ *
+ * Invariants
+ *	- A live session's cursor is at or beyond the feed's.  (Beyond: it has just
+ *	  caught up with a snapshot that is newer than what was fanned out; it then
+ *	  skips what it knows until the feed has come to it.)
+ *	- The feed's cursor means something only while there is a live session.
+ *	  Without one, events are not applied, only remembered as known_head or
+ *	  rung, and the first session that joins sets the cursor and looks at both.
+ *	- At most one pull per feed is under way; what happens meanwhile sets
+ *	  known_head or rung, and the pull is repeated.
+ *
+ * A session that catches up reads its last page while others get live events.
+ * Those are kept (up to a bound) while anybody catches up, so that it can join
+ * without another page: on a busy feed it would otherwise be late for ever.
+ *
+ * Failure: everything that tells us that a feed has moved may be lost; the
+ * seldom poll of the heads finds it.  A cursor above the head means that the
+ * database was restored to an earlier state: its sessions start over.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "feed.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
+#include "alloc.h"
+#include "doorbell.h"
+#include "log.h"
+#include "session.h"
+
+#define RECENT_MAX 1000			/* events */
+#define RECENT_MAX_BYTES (256 * 1024)
+#define HEADS_PER_QUERY 1000
+
+typedef struct Recent
+{
+	struct Recent *prev;
+	struct Recent *next;
+	int64_t		after;
+	int64_t		seq;
+	char		origin[17];
+	Message    *message;		/* NULL: nothing to send in this interval */
+} Recent;
+
+static Feed *feeds;				/* by id */
+static Feed *feeds_by_hash;
+static unsigned char *doorbell_key;
+static size_t doorbell_key_len;
+
+static void pull(Feed *feed);
+
+/* ---- the table ---- */
+
+static void
+name_for_doorbell(Feed *feed)
+{
+	if (feed->hash[0] != '\0')
+		HASH_DELETE(by_hash, feeds_by_hash, feed);
+	doorbell_hash(doorbell_key, doorbell_key_len, feed->id, strlen(feed->id),
+				  feed->hash);
+	HASH_ADD(by_hash, feeds_by_hash, hash[0], DOORBELL_HASH_LEN, feed);
+}
+
+Feed *
+feed_find(const char *id)
+{
+	Feed	   *feed;
+
+	HASH_FIND(hh, feeds, id, strlen(id), feed);
+	return feed;
+}
+
+Feed *
+feed_get(const char *id)
+{
+	Feed	   *feed = feed_find(id);
+	size_t		len = strlen(id);
+
+	if (feed != NULL)
+		return feed;
+	feed = alloc_zero(sizeof(Feed) + len + 1);
+	memcpy(feed->id, id, len);
+	HASH_ADD(hh, feeds, id[0], len, feed);
+	if (doorbell_key != NULL)
+		name_for_doorbell(feed);
+	return feed;
+}
+
+unsigned
+feed_count(void)
+{
+	return HASH_COUNT(feeds);
+}
+
+static void
+recent_drop_first(Feed *feed)
+{
+	Recent	   *recent = feed->recent;
+
+	DL_DELETE(feed->recent, recent);
+	feed->recent_count--;
+	if (recent->message != NULL)
+		feed->recent_bytes -= recent->message->len;
+	message_unref(recent->message);
+	free(recent);
+}
+
+static void
+recent_clear(Feed *feed)
+{
+	while (feed->recent != NULL)
+		recent_drop_first(feed);
+}
+
+static void
+feed_free(Feed *feed)
+{
+	reader_cancel(feed->pull);
+	recent_clear(feed);
+	if (feed->hash[0] != '\0')
+		HASH_DELETE(by_hash, feeds_by_hash, feed);
+	HASH_DELETE(hh, feeds, feed);
+	free(feed);
+}
+
+void
+feed_add_session(Feed *feed, Session *session)
+{
+	DL_APPEND2(feed->sessions, session, feed_prev, feed_next);
+	feed->session_count++;
+}
+
+void
+feed_remove_session(Feed *feed, Session *session)
+{
+	DL_DELETE2(feed->sessions, session, feed_prev, feed_next);
+	feed->session_count--;
+	if (feed->session_count == 0)
+		feed_free(feed);
+}
+
+void
+feed_count_state(Feed *feed, int live, int catching)
+{
+	feed->live_count += live;
+	feed->catching_count += catching;
+	if (feed->catching_count == 0 || feed->live_count == 0)
+		recent_clear(feed);
+}
+
+/* ---- delivery ---- */
+
+static void
+remember(Feed *feed, const FeedEvent *event, Message *message)
+{
+	Recent	   *recent;
+
+	if (feed->catching_count == 0)
+		return;
+	recent = alloc_zero(sizeof(Recent));
+	recent->after = feed->cursor;
+	recent->seq = event->seq;
+	snprintf(recent->origin, sizeof(recent->origin), "%s",
+			 event->origin ? event->origin : "");
+	if (message != NULL)
+	{
+		recent->message = message_ref(message);
+		feed->recent_bytes += message->len;
+	}
+	DL_APPEND(feed->recent, recent);
+	feed->recent_count++;
+	while (feed->recent_count > RECENT_MAX ||
+		   feed->recent_bytes > RECENT_MAX_BYTES)
+		recent_drop_first(feed);
+}
+
+/* Sends the next event to the live sessions and moves the cursor over it. */
+static void
+deliver(Feed *feed, const FeedEvent *event)
+{
+	Message    *message = message_new(event->body, event->len);
+	Session    *session;
+
+	remember(feed, event, message);
+	feed->cursor = event->seq;
+	if (feed->known_head < event->seq)
+		feed->known_head = event->seq;
+	DL_FOREACH2(feed->sessions, session, feed_next)
+		session_deliver(session, event->seq, event->origin, message);
+	message_unref(message);
+}
+
+/* Moves the cursor to "seq" where nothing is to be sent up to there. */
+static void
+skip_to(Feed *feed, int64_t seq)
+{
+	FeedEvent	nothing = {.seq = seq};
+	Session    *session;
+
+	if (seq <= feed->cursor)
+		return;
+	remember(feed, &nothing, NULL);
+	feed->cursor = seq;
+	DL_FOREACH2(feed->sessions, session, feed_next)
+		session_deliver(session, seq, NULL, NULL);
+}
+
+static void
+apply(Feed *feed, const FeedEvent *event)
+{
+	if (event->seq <= feed->cursor)
+		return;
+	if (event->after <= feed->cursor)
+		deliver(feed, event);
+	else
+		feed_expect(feed, event->seq);
+}
+
+void
+feed_take(const char *feed_id, const FeedEvent *event)
+{
+	Feed	   *feed = feed_find(feed_id);
+
+	if (feed == NULL)
+		return;
+	if (feed->live_count > 0)
+		apply(feed, event);
+	else if (feed->known_head < event->seq)
+		feed->known_head = event->seq;
+}
+
+/* ---- pulling ---- */
+
+/* The database knows less than we: it was restored.  Everybody starts over. */
+static void
+start_over(Feed *feed)
+{
+	Session    *session,
+			   *next;
+	char		id[LOG_VALUE_MAX];
+
+	log_warn("cursor above head: starting over feed=%s cursor=%lld",
+			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
+	feed->known_head = 0;
+	DL_FOREACH_SAFE2(feed->sessions, session, next, feed_next)
+		session_start_over(session);
+}
+
+static void
+apply_page(Feed *feed, const PGresult *result, const PageHead *page)
+{
+	for (int row = 1; row < PQntuples(result); row++)
+	{
+		FeedEvent	event = {
+			.after = page_int(result, row, PAGE_AFTER),
+			.seq = page_int(result, row, PAGE_SEQ),
+			.body = PQgetvalue(result, row, PAGE_BODY),
+			.len = (size_t) PQgetlength(result, row, PAGE_BODY)};
+
+		if (!PQgetisnull(result, row, PAGE_SESSION))
+			event.origin = PQgetvalue(result, row, PAGE_SESSION);
+		apply(feed, &event);
+	}
+	skip_to(feed, page->seq);
+}
+
+static void
+on_page(void *arg, const PGresult *result)
+{
+	Feed	   *feed = arg;
+	PageHead	page;
+
+	feed->pull = NULL;
+	/* After a lasting error the next poll of the heads tries again. */
+	if (result == NULL || !page_head(result, &page) || feed->live_count == 0)
+		return;
+	if (page.after < feed->pull_after)
+	{
+		start_over(feed);
+		return;
+	}
+	/* A number that we heard of before we asked must be in what we got. */
+	if (page.complete && feed->known_head == feed->pull_known_head)
+		feed->known_head = page.head;
+	apply_page(feed, result, &page);
+	if (!page.complete || feed->rung || feed->known_head > feed->cursor)
+		pull(feed);
+}
+
+static void
+pull(Feed *feed)
+{
+	char		after[24];
+	const char *const values[] = {feed->id, after, PAGE_MAX};
+
+	if (feed->pull != NULL || feed->live_count == 0)
+		return;
+	feed->rung = false;
+	feed->pull_after = feed->cursor;
+	feed->pull_known_head = feed->known_head;
+	snprintf(after, sizeof(after), "%lld", (long long) feed->cursor);
+	feed->pull = reader_submit(READ_LIVE, &pull_live_statement, values, on_page,
+							   feed);
+}
+
+static void
+wake(Feed *feed)
+{
+	feed->rung = true;
+	pull(feed);
+}
+
+void
+feed_expect(Feed *feed, int64_t seq)
+{
+	if (feed->known_head < seq)
+		feed->known_head = seq;
+	if (feed->known_head > feed->cursor)
+		pull(feed);
+}
+
+void
+feed_ring(const char hash[17])
+{
+	Feed	   *feed;
+
+	HASH_FIND(by_hash, feeds_by_hash, hash, DOORBELL_HASH_LEN, feed);
+	if (feed != NULL)
+		wake(feed);
+}
+
+void
+feed_set_key(const unsigned char *key, size_t len)
+{
+	Feed	   *feed,
+			   *next;
+
+	if (doorbell_key != NULL && doorbell_key_len == len &&
+		memcmp(doorbell_key, key, len) == 0)
+		return;
+	free(doorbell_key);
+	doorbell_key = alloc_zero(len + 1);
+	memcpy(doorbell_key, key, len);
+	doorbell_key_len = len;
+	HASH_ITER(hh, feeds, feed, next)
+		name_for_doorbell(feed);
+}
+
+/* ---- joining ---- */
+
+/* Sends what was fanned out since the session's cursor, if all is here. */
+static bool
+replay(Feed *feed, Session *session)
+{
+	Recent	   *recent;
+
+	if (feed->recent == NULL || feed->recent->after > session->cursor)
+		return false;
+	DL_FOREACH(feed->recent, recent)
+		if (recent->seq > session->cursor)
+			session_replay(session, recent->seq, recent->origin,
+						   recent->message);
+	return true;
+}
+
+bool
+feed_join(Feed *feed, Session *session)
+{
+	if (feed->live_count == 0)
+	{
+		feed->cursor = session->cursor;
+		return true;
+	}
+	if (session->cursor >= feed->cursor)
+		return true;
+	return replay(feed, session);
+}
+
+void
+feed_joined(Feed *feed)
+{
+	Session    *session;
+	int64_t		ahead = feed->known_head;
+
+	DL_FOREACH2(feed->sessions, session, feed_next)
+		if (session->state == SESSION_LIVE && session->cursor > ahead)
+			ahead = session->cursor;
+	if (feed->rung)
+		pull(feed);
+	feed_expect(feed, ahead);
+}
+
+/* ---- heads ---- */
+
+static char **heads_feeds;		/* ids of this round, NULL-terminated */
+static size_t heads_next;		/* the first that was not asked for */
+static bool heads_again;		/* another round was asked for */
+
+static void heads_ask(void);
+
+static void
+heads_finish(void)
+{
+	for (size_t i = 0; heads_feeds != NULL && heads_feeds[i] != NULL; i++)
+		free(heads_feeds[i]);
+	free(heads_feeds);
+	heads_feeds = NULL;
+	if (heads_again)
+	{
+		heads_again = false;
+		feed_check_heads();
+	}
+}
+
+static void
+on_heads(void *arg, const PGresult *result)
+{
+	(void) arg;
+	for (int row = 0; result != NULL && row < PQntuples(result); row++)
+	{
+		Feed	   *feed = feed_find(PQgetvalue(result, row, 0));
+		int64_t		head = page_int(result, row, 1);
+
+		if (feed == NULL)
+			continue;
+		/* Below our cursor: an old snapshot, or a restore.  The pull tells. */
+		if (feed->live_count == 0 || head != feed->cursor)
+			wake(feed);
+	}
+	if (heads_feeds[heads_next] != NULL)
+		heads_ask();
+	else
+		heads_finish();
+}
+
+static void
+heads_ask(void)
+{
+	PgArray		array;
+
+	pgarray_init(&array);
+	while (heads_feeds[heads_next] != NULL && array.count < HEADS_PER_QUERY)
+	{
+		const char *id = heads_feeds[heads_next++];
+
+		pgarray_add(&array, id, strlen(id));
+	}
+	reader_submit_array(READ_HEADS, &heads_statement, &array, on_heads, NULL);
+}
+
+void
+feed_check_heads(void)
+{
+	Feed	   *feed,
+			   *next;
+	size_t		i = 0;
+
+	if (heads_feeds != NULL)
+	{
+		heads_again = true;
+		return;
+	}
+	if (feeds == NULL)
+		return;
+	heads_feeds = alloc_zero((HASH_COUNT(feeds) + 1) * sizeof(char *));
+	HASH_ITER(hh, feeds, feed, next)
+		heads_feeds[i++] = alloc_string(feed->id);
+	heads_next = 0;
+	heads_ask();
+}
+
+void
+feed_release_all(void)
+{
+	Feed	   *feed,
+			   *next;
+
+	heads_again = false;
+	heads_finish();
+	HASH_ITER(hh, feeds, feed, next)
+		feed_free(feed);
+	free(doorbell_key);
+	doorbell_key = NULL;
+}

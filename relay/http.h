@@ -1,0 +1,26 @@
+/*
+ * http.h
+ *		What the relay answers besides WebSockets: probes and static files.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_HTTP_H
+#define MIRUSYNC_HTTP_H
+
+#include "config.h"
+#include "status.h"
+#include "ws.h"
+
+#define HTTP_PATH_SYNC "/sync/ws"
+
+/* http_init reads the static files, once and for all. */
+extern Status http_init(const Config *config) MUST_CHECK;
+extern void http_release(void);
+
+/* http_on_request answers one request. */
+extern void http_on_request(const HttpRequest *request, HttpReply *reply);
+
+/* http_error fills a reply with {"error": text}; the text needs no escapes. */
+extern void http_error(HttpReply *reply, int status, const char *text);
+
+#endif

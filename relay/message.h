@@ -1,0 +1,49 @@
+/*
+ * message.h
+ *		One JSON text on its way out, shared by the sessions that it goes to.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_MESSAGE_H
+#define MIRUSYNC_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "alloc.h"
+
+typedef struct Message
+{
+	uint32_t	refs;			/* outboxes, feeds and replies that hold it */
+	size_t		len;
+	char		text[];			/* not terminated */
+} Message;
+
+/* message_new copies a text; the caller holds the only reference. */
+static inline Message *
+message_new(const char *text, size_t len)
+{
+	Message    *message = alloc_resize(NULL, sizeof(Message) + len);
+
+	message->refs = 1;
+	message->len = len;
+	memcpy(message->text, text, len);
+	return message;
+}
+
+static inline Message *
+message_ref(Message *message)
+{
+	message->refs++;
+	return message;
+}
+
+/* message_unref gives up one reference.  Safe on NULL. */
+static inline void
+message_unref(Message *message)
+{
+	if (message != NULL && --message->refs == 0)
+		free(message);
+}
+
+#endif

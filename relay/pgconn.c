@@ -1,0 +1,673 @@
+/*
+ * pgconn.c
+ *		One database connection that never blocks: connect, pipeline, reconnect.
+ *
+ * Owns the PGconn, the watcher of its socket, and the list of statements that
+ * were sent and not yet settled.
+ *
+ * Invariants
+ *	- The loop watches a dup of PQsocket(), never the socket itself: libpq
+ *	  closes its socket inside any call that fails, and libuv aborts the
+ *	  process when epoll meets a descriptor that was closed behind its back.
+ *	- While connecting, the socket may be replaced by another one that may even
+ *	  get the same number, so the watcher is made anew after every step.
+ *	- PQgetResult is called only while PQisBusy() says no; else it blocks.
+ *	- A reply is told after PGRES_PIPELINE_SYNC, not after the rows: in
+ *	  pipeline mode rows arrive before the commit, which can still fail.
+ *
+ * Failure: whatever goes wrong ends in lose(): every pending statement is told
+ * "lost", then on_lost, then a new PQconnectStart after a back-off with jitter
+ * (PQreset would do the same less visibly).  Errors of single statements are
+ * the callback's business.
+ *
+ * A host name in the conninfo is resolved by PQconnectStart, which blocks; an
+ * address or a socket directory does not.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "pgconn.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "alloc.h"
+#include "backoff.h"
+#include "log.h"
+#include "loop.h"
+
+#define CONNECT_TIMEOUT_MS 10000
+#define BACKOFF_BASE_MS 50
+
+typedef enum PgState
+{
+	PG_REST,					/* not started */
+	PG_WAITING,					/* for retry_at_ms */
+	PG_CONNECTING,				/* in PQconnectPoll */
+	PG_PREPARING,				/* preparing the statements */
+	PG_READY
+} PgState;
+
+/* One statement between send and Sync. */
+typedef struct Request
+{
+	struct Request *prev;
+	struct Request *next;
+	PgCallback	callback;
+	void	   *arg;
+	PGresult   *result;			/* the rows, or the first error */
+	int64_t		sent_ms;
+} Request;
+
+/* The watched dup; lives until libuv has let go of it. */
+typedef struct Watch
+{
+	uv_poll_t	poll;
+	PgConn	   *pg;				/* NULL once closed */
+	int			fd;
+	int			events;
+} Watch;
+
+struct PgConn
+{
+	struct PgConn *prev;		/* all connections */
+	struct PgConn *next;
+	PgSpec		spec;
+	PgState		state;
+	PGconn	   *conn;			/* NULL unless CONNECTING or later */
+	Watch	   *watch;			/* NULL likewise */
+	Request    *requests;		/* oldest first */
+	int			request_count;
+	const char *broken;			/* reason, once it is to be given up */
+	TurnTask	give_up;
+	Backoff		backoff;
+	int64_t		retry_at_ms;
+	int64_t		deadline_ms;	/* of connecting and preparing */
+	LogLimit	complaint;
+};
+
+static PgConn *connections;
+static const char *conninfo = "";
+static int64_t reconnect_wait_max_ms = 5000;
+static int64_t statement_wait_max_ms = 60000;
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+static void lose(void *arg);
+
+void
+pgconn_setup(const char *conninfo_, int64_t reconnect_max, int64_t statement_max)
+{
+	conninfo = conninfo_;
+	reconnect_wait_max_ms = reconnect_max;
+	statement_wait_max_ms = statement_max;
+}
+
+bool
+pg_is_transient(const char *sqlstate)
+{
+	static const char classes[][3] = {"08", "40", "53", "57", "58", "XX"};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return strcmp(sqlstate, "55P03") == 0;
+}
+
+/* ---- watching the socket ---- */
+
+static void
+on_watch_closed(uv_handle_t *handle)
+{
+	Watch	   *watch = (Watch *) handle;
+
+	close(watch->fd);
+	free(watch);
+}
+
+static void
+watch_stop(PgConn *pg)
+{
+	if (pg->watch == NULL)
+		return;
+	pg->watch->pg = NULL;
+	uv_poll_stop(&pg->watch->poll);
+	uv_close((uv_handle_t *) &pg->watch->poll, on_watch_closed);
+	pg->watch = NULL;
+}
+
+static Status
+watch_start(PgConn *pg, int events)
+{
+	Watch	   *watch;
+	int			fd;
+
+	watch_stop(pg);
+	fd = fcntl(PQsocket(pg->conn), F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return STATUS_FAILED;
+	watch = alloc_zero(sizeof(Watch));
+	watch->fd = fd;
+	watch->pg = pg;
+	if (uv_poll_init(loop_uv(), &watch->poll, fd) != 0)
+	{
+		close(fd);
+		free(watch);
+		return STATUS_FAILED;
+	}
+	pg->watch = watch;
+	watch->events = events;
+	uv_poll_start(&watch->poll, events, on_poll);
+	return STATUS_OK;
+}
+
+static void
+watch_for(PgConn *pg, int events)
+{
+	if (pg->watch == NULL || pg->watch->events == events)
+		return;
+	pg->watch->events = events;
+	uv_poll_start(&pg->watch->poll, events, on_poll);
+}
+
+/* ---- making and breaking ---- */
+
+PgConn *
+pgconn_new(const PgSpec *spec)
+{
+	PgConn	   *pg = alloc_zero(sizeof(PgConn));
+
+	pg->spec = *spec;
+	pg->state = PG_REST;
+	backoff_init(&pg->backoff, BACKOFF_BASE_MS, reconnect_wait_max_ms);
+	loop_task_init(&pg->give_up, lose, pg);
+	DL_APPEND(connections, pg);
+	return pg;
+}
+
+static void
+disconnect(PgConn *pg)
+{
+	watch_stop(pg);
+	if (pg->conn != NULL)
+		PQfinish(pg->conn);
+	pg->conn = NULL;
+}
+
+static void
+request_free(PgConn *pg, Request *request)
+{
+	DL_DELETE(pg->requests, request);
+	pg->request_count--;
+	PQclear(request->result);
+	free(request);
+}
+
+void
+pgconn_free(PgConn *pg)
+{
+	if (pg == NULL)
+		return;
+	loop_task_cancel(&pg->give_up);
+	while (pg->requests != NULL)
+		request_free(pg, pg->requests);
+	disconnect(pg);
+	DL_DELETE(connections, pg);
+	free(pg);
+}
+
+void
+pgconn_start(PgConn *pg)
+{
+	if (pg->state != PG_REST)
+		return;
+	pg->state = PG_WAITING;
+	pg->retry_at_ms = loop_now_ms();
+}
+
+void
+pgconn_break(PgConn *pg, const char *reason)
+{
+	if (pg->broken != NULL || pg->state <= PG_WAITING)
+		return;
+	pg->broken = reason;
+	loop_at_turn_end(&pg->give_up);
+}
+
+/* The first line of libpq's message: the rest is detail, and line ends. */
+static const char *
+error_line(const PgConn *pg, char *buf, size_t size)
+{
+	const char *text = pg->conn ? PQerrorMessage(pg->conn) : "";
+	size_t		len = strcspn(text, "\n");
+
+	return log_value(buf, size, len == 0 ? "none" :
+					 strndupa(text, len < 300 ? len : 300));
+}
+
+static void
+lose(void *arg)
+{
+	PgConn	   *pg = arg;
+	bool		was_ready = pg->state == PG_READY;
+	PgReply		reply = {.sqlstate = "", .reason = "", .lost = true};
+	char		line[LOG_VALUE_MAX];
+	int64_t		wait_ms = backoff_next(&pg->backoff);
+
+	log_limited(&pg->complaint, LOG_LEVEL_WARN,
+				"database connection lost connection=%s reason=\"%s\" "
+				"message=%s retry_in_ms=%lld", pg->spec.name, pg->broken,
+				error_line(pg, line, sizeof(line)), (long long) wait_ms);
+	disconnect(pg);
+	pg->state = PG_WAITING;
+	pg->broken = NULL;
+	pg->retry_at_ms = loop_now_ms() + wait_ms;
+
+	while (pg->requests != NULL)
+	{
+		Request    *request = pg->requests;
+		PgCallback	callback = request->callback;
+		void	   *callback_arg = request->arg;
+
+		request_free(pg, request);
+		if (callback != NULL)
+			callback(callback_arg, &reply);
+	}
+	if (was_ready && pg->spec.on_lost != NULL)
+		pg->spec.on_lost(pg->spec.arg);
+}
+
+/* ---- connecting ---- */
+
+static void
+on_notice(void *arg, const char *text)
+{
+	PgConn	   *pg = arg;
+
+	log_debug("database notice connection=%s text=\"%.*s\"", pg->spec.name,
+			  (int) strcspn(text, "\n"), text);
+}
+
+/* Our settings go behind those of the conninfo, which stay in force. */
+static char *
+merged_options(const PgConn *pg)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	const char *theirs = "";
+	char	   *merged = NULL;
+	char		lock[64] = "";
+	int			len;
+
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
+			theirs = o->val;
+	if (pg->spec.lock_timeout_ms > 0)
+		snprintf(lock, sizeof(lock), " -c lock_timeout=%lld",
+				 (long long) pg->spec.lock_timeout_ms);
+	len = asprintf(&merged, "%s%s", theirs, lock);
+	PQconninfoFree(options);
+	if (len < 0)
+		abort();
+	return merged;
+}
+
+static void
+connect_start(PgConn *pg)
+{
+	char		application[64];
+	char	   *options = merged_options(pg);
+
+	/*
+	 * What stands behind dbname overrides the conninfo; the keepalives stand
+	 * before it, as defaults.  A network that swallows packets must not hold a
+	 * group for the kernel's quarter of an hour.
+	 */
+	const char *const keys[] = {"keepalives_idle", "keepalives_interval",
+		"keepalives_count", "tcp_user_timeout", "dbname",
+		"application_name", "client_encoding", "options", NULL};
+	const char *const values[] = {"30", "10", "3", "30000", conninfo,
+		application, "UTF8", options, NULL};
+
+	snprintf(application, sizeof(application), "mirusync relay %s",
+			 pg->spec.name);
+	pg->deadline_ms = loop_now_ms() + CONNECT_TIMEOUT_MS;
+	pg->state = PG_CONNECTING;
+	pg->conn = PQconnectStartParams(keys, values, 1);
+	free(options);
+	if (pg->conn == NULL)
+		abort();
+	PQsetNoticeProcessor(pg->conn, on_notice, pg);
+	if (PQstatus(pg->conn) == CONNECTION_BAD ||
+		watch_start(pg, UV_WRITABLE) != STATUS_OK)
+		pgconn_break(pg, "could not connect");
+}
+
+static void
+become_ready(PgConn *pg)
+{
+	pg->state = PG_READY;
+	backoff_reset(&pg->backoff);
+	log_info("database connected connection=%s backend=%d", pg->spec.name,
+			 PQbackendPID(pg->conn));
+	if (pg->spec.on_ready != NULL)
+		pg->spec.on_ready(pg->spec.arg);
+}
+
+static void
+on_prepared(void *arg, const PgReply *reply)
+{
+	PgConn	   *pg = arg;
+	char		line[LOG_VALUE_MAX];
+
+	if (reply->lost)
+		return;
+	if (reply->result == NULL)
+	{
+		log_limited(&pg->complaint, LOG_LEVEL_ERROR,
+					"database statement could not be prepared connection=%s "
+					"sqlstate=%s reason=%s", pg->spec.name, reply->sqlstate,
+					log_value(line, sizeof(line), reply->reason));
+		pgconn_break(pg, "could not prepare");
+		return;
+	}
+	/* The last one to be answered: everything before it went well. */
+	if (pg->request_count == 0 && pg->broken == NULL)
+		become_ready(pg);
+}
+
+static void
+request_add(PgConn *pg, PgCallback callback, void *arg)
+{
+	Request    *request = alloc_zero(sizeof(Request));
+
+	request->callback = callback;
+	request->arg = arg;
+	request->sent_ms = loop_now_ms();
+	DL_APPEND(pg->requests, request);
+	pg->request_count++;
+}
+
+/* After a PQsend...: adds the Sync, flushes, and remembers whom to tell. */
+static Status
+sent(PgConn *pg, int ok, PgCallback callback, void *arg)
+{
+	int			left;
+
+	if (!ok || !PQpipelineSync(pg->conn) || (left = PQflush(pg->conn)) < 0)
+	{
+		pgconn_break(pg, "could not send");
+		return STATUS_FAILED;
+	}
+	request_add(pg, callback, arg);
+	watch_for(pg, UV_READABLE | (left > 0 ? UV_WRITABLE : 0));
+	return STATUS_OK;
+}
+
+static void
+prepare_all(PgConn *pg)
+{
+	pg->state = PG_PREPARING;
+	if (PQsetnonblocking(pg->conn, 1) != 0 || !PQenterPipelineMode(pg->conn))
+	{
+		pgconn_break(pg, "could not enter pipeline mode");
+		return;
+	}
+	if (watch_start(pg, UV_READABLE) != STATUS_OK)
+	{
+		pgconn_break(pg, "could not watch the socket");
+		return;
+	}
+	if (pg->spec.statements == NULL)
+	{
+		become_ready(pg);
+		return;
+	}
+	for (const PgStatement *const *s = pg->spec.statements; *s != NULL; s++)
+		if (sent(pg, PQsendPrepare(pg->conn, (*s)->name, (*s)->sql,
+								   (*s)->param_count, (*s)->types),
+				 on_prepared, pg) != STATUS_OK)
+			return;
+}
+
+static void
+connect_step(PgConn *pg)
+{
+	Status		status = STATUS_OK;
+
+	switch (PQconnectPoll(pg->conn))
+	{
+		case PGRES_POLLING_READING:
+			status = watch_start(pg, UV_READABLE);
+			break;
+		case PGRES_POLLING_WRITING:
+			status = watch_start(pg, UV_WRITABLE);
+			break;
+		case PGRES_POLLING_OK:
+			prepare_all(pg);
+			break;
+		default:
+			status = STATUS_FAILED;
+			break;
+	}
+	if (status != STATUS_OK)
+		pgconn_break(pg, "could not connect");
+}
+
+/* ---- results ---- */
+
+static void
+settle_first(PgConn *pg)
+{
+	Request    *request = pg->requests;
+	PGresult   *result = request->result;
+	PgCallback	callback = request->callback;
+	void	   *arg = request->arg;
+	PgReply		reply = {.sqlstate = "", .reason = ""};
+	ExecStatusType status = PQresultStatus(result);
+
+	request->result = NULL;
+	request_free(pg, request);
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+		reply.result = result;
+	else
+	{
+		const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+		const char *reason = PQresultErrorField(result,
+												PG_DIAG_MESSAGE_PRIMARY);
+
+		reply.sqlstate = sqlstate ? sqlstate : "";
+		reply.reason = reason ? reason : "no result";
+		reply.lost = sqlstate == NULL;
+	}
+	if (callback != NULL)
+		callback(arg, &reply);
+	PQclear(result);
+}
+
+static bool
+is_error(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
+}
+
+static void
+take_result(PgConn *pg, PGresult *result)
+{
+	Request    *request = pg->requests;
+
+	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+	{
+		PQclear(result);
+		settle_first(pg);
+		return;
+	}
+	/* An error that arrives after the rows is that of the commit: it counts. */
+	if (request->result == NULL ||
+		(is_error(result) && !is_error(request->result)))
+	{
+		PQclear(request->result);
+		request->result = result;
+	}
+	else
+		PQclear(result);
+}
+
+static void
+read_results(PgConn *pg)
+{
+	int			nulls = 0;
+
+	while (pg->requests != NULL && pg->conn != NULL && nulls < 2 &&
+		   !PQisBusy(pg->conn))
+	{
+		PGresult   *result = PQgetResult(pg->conn);
+
+		if (result == NULL)
+		{
+			nulls++;
+			continue;
+		}
+		nulls = 0;
+		take_result(pg, result);
+	}
+}
+
+static void
+read_notifications(PgConn *pg)
+{
+	PGnotify   *notify;
+
+	while ((notify = PQnotifies(pg->conn)) != NULL)
+	{
+		if (pg->spec.on_notify != NULL)
+			pg->spec.on_notify(pg->spec.arg, notify->be_pid, notify->extra);
+		PQfreemem(notify);
+	}
+}
+
+static void
+on_io(PgConn *pg, int events)
+{
+	bool		gone = false;
+
+	if (events & UV_READABLE)
+		gone = !PQconsumeInput(pg->conn);
+
+	/* What arrived whole before the end still counts. */
+	read_results(pg);
+	read_notifications(pg);
+	if (gone || PQstatus(pg->conn) == CONNECTION_BAD)
+	{
+		pgconn_break(pg, "connection broke");
+		return;
+	}
+	switch (PQflush(pg->conn))
+	{
+		case 0:
+			watch_for(pg, UV_READABLE);
+			break;
+		case 1:
+			watch_for(pg, UV_READABLE | UV_WRITABLE);
+			break;
+		default:
+			pgconn_break(pg, "could not send");
+			break;
+	}
+}
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+	PgConn	   *pg = ((Watch *) poll)->pg;
+
+	if (pg == NULL || pg->broken != NULL)
+		return;
+	/* An error of the descriptor shows in the next libpq call. */
+	if (status < 0)
+		events = UV_READABLE;
+	if (pg->state == PG_CONNECTING)
+		connect_step(pg);
+	else
+		on_io(pg, events);
+}
+
+/* ---- for the callers ---- */
+
+bool
+pgconn_is_ready(const PgConn *pg)
+{
+	return pg->state == PG_READY && pg->broken == NULL;
+}
+
+int
+pgconn_backend_pid(const PgConn *pg)
+{
+	return pg->conn != NULL ? PQbackendPID(pg->conn) : 0;
+}
+
+int
+pgconn_in_flight(const PgConn *pg)
+{
+	return pg->request_count;
+}
+
+Status
+pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
+			PgCallback callback, void *arg)
+{
+	int			ok;
+
+	if (!pgconn_is_ready(pg))
+		return STATUS_AGAIN;
+	ok = PQsendQueryPrepared(pg->conn, statement->name, statement->param_count,
+							 params->values, params->lengths, params->formats,
+							 0);
+	return sent(pg, ok, callback, arg);
+}
+
+Status
+pgconn_send_sql(PgConn *pg, const char *sql, PgCallback callback, void *arg)
+{
+	int			ok;
+
+	if (!pgconn_is_ready(pg))
+		return STATUS_AGAIN;
+	/* PQsendQuery is refused in pipeline mode. */
+	ok = PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 0);
+	return sent(pg, ok, callback, arg);
+}
+
+static void
+tick_one(PgConn *pg, int64_t now_ms)
+{
+	switch (pg->state)
+	{
+		case PG_REST:
+			break;
+		case PG_WAITING:
+			if (now_ms >= pg->retry_at_ms)
+				connect_start(pg);
+			break;
+		case PG_CONNECTING:
+		case PG_PREPARING:
+			if (now_ms >= pg->deadline_ms)
+				pgconn_break(pg, "connecting took too long");
+			break;
+		case PG_READY:
+			if (pg->requests != NULL &&
+				now_ms - pg->requests->sent_ms > statement_wait_max_ms)
+				pgconn_break(pg, "no answer");
+			break;
+	}
+}
+
+void
+pgconn_tick(int64_t now_ms)
+{
+	PgConn	   *pg;
+
+	DL_FOREACH(connections, pg)
+		tick_one(pg, now_ms);
+}

@@ -1,0 +1,135 @@
+/*
+ * reply.c
+ *		What a session owes its client: answers, in the order of the questions.
+ *
+ * Owns the replies of the sessions.
+ *
+ * Promise: a number is not sent before everything below it is.  The client
+ * takes the highest number that it ever saw as its cursor, so an answer with
+ * the number N waits until the session's cursor, which moves with catch-up
+ * pages, live events and skipped changes of its own, has come to N; and those
+ * behind it wait with it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "reply.h"
+
+#include <utlist.h>
+
+#include "alloc.h"
+#include "frame.h"
+#include "writer.h"
+
+Reply *
+reply_new(Session *session, ReplyKind kind)
+{
+	Reply	   *reply = alloc_zero(sizeof(Reply));
+
+	reply->session = session;
+	reply->kind = kind;
+	DL_APPEND(session->replies, reply);
+	session->reply_count++;
+	return reply;
+}
+
+static void
+reply_free(Reply *reply)
+{
+	Session    *session = reply->session;
+
+	DL_DELETE(session->replies, reply);
+	session->reply_count--;
+	if (session->sync == reply)
+		session->sync = NULL;
+	if (reply->push != NULL)
+		writer_forget(reply->push);
+	message_unref(reply->body);
+	free(reply->from.since);
+	free(reply->error);
+	free(reply);
+}
+
+void
+reply_error(Reply *reply, const char *text, bool retryable)
+{
+	reply->error = alloc_string(text);
+	reply->retryable = retryable;
+	reply->ready = true;
+}
+
+void
+reply_verdict(Reply *reply, const Verdict *verdict)
+{
+	reply->push = NULL;
+	reply->verdict = verdict->kind;
+	if (verdict->kind == VERDICT_REJECTED ||
+		verdict->kind == VERDICT_UNAVAILABLE)
+	{
+		reply_error(reply, verdict->reason,
+					verdict->kind == VERDICT_UNAVAILABLE);
+		return;
+	}
+	reply->seq = verdict->seq;
+	if (verdict->body != NULL)
+		reply->body = message_new(verdict->body, strlen(verdict->body));
+	reply->ready = true;
+}
+
+static void
+send_reply(Reply *reply)
+{
+	Session    *session = reply->session;
+	char		buf[FRAME_REPLY_MAX];
+	int64_t		now_ms = loop_wall_ms();
+	const char *text = "Mutation applied";
+	int64_t		seq = reply->seq;
+	size_t		len;
+	Message    *message;
+
+	if (reply->body != NULL)
+		session_send(session, reply->body);
+	if (reply->kind == REPLY_SYNC)
+		text = reply->sent_any ? "Sync complete" : "No new data to sync";
+	/* A put that changed nothing has no number: the last one sent serves. */
+	if (reply->kind == REPLY_PUSH && reply->verdict == VERDICT_UNCHANGED)
+		seq = session->cursor;
+	if (reply->error != NULL)
+		len = frame_error(buf, sizeof(buf), now_ms, reply->error,
+						  reply->retryable);
+	else
+		len = frame_sync_response(buf, sizeof(buf), now_ms, text, seq);
+	message = message_new(buf, len);
+	session_send(session, message);
+	message_unref(message);
+}
+
+void
+reply_flush(Session *session)
+{
+	Reply	   *reply;
+
+	while ((reply = session->replies) != NULL && reply->ready &&
+		   reply->seq <= session->cursor)
+	{
+		send_reply(reply);
+		reply_free(reply);
+	}
+}
+
+Reply *
+reply_next_sync(Session *session)
+{
+	Reply	   *reply;
+
+	DL_FOREACH(session->replies, reply)
+		if (reply->kind == REPLY_SYNC && !reply->ready)
+			return reply;
+	return NULL;
+}
+
+void
+reply_clear(Session *session)
+{
+	while (session->replies != NULL)
+		reply_free(session->replies);
+}

@@ -1,0 +1,643 @@
+/*
+ * ws.c
+ *		The transport, on libwebsockets 4.1.6: the only file that includes it.
+ *
+ * Owns the library's context and one WsConn per connection.
+ *
+ * Debian's 4.1.6 is used under rules, each of which was broken by a test
+ * before it was written down:
+ *	- no extensions, no HTTP/2, no other upgrade than websocket; in
+ *	  CONFIRM_UPGRADE the header table is asked for before anything else and
+ *	  "in" is never followed (use after free through a kept-alive connection);
+ *	- no HTTP keep-alive: every request is answered and its connection closed
+ *	  (a pipelined body makes the library loop for ever);
+ *	- a foreign libuv loop, sockets accepted by ourselves, no timers of the
+ *	  library for anything that matters (they are a sorted list, and armed late);
+ *	- close frames are written by us: with libuv the library loses its own;
+ *	- UTF-8 validation is on; assertions are compiled in, so nothing may reach
+ *	  one.
+ *
+ * Sending is raw: LWS_WRITE_HTTP on a WebSocket sends bytes as they are, and
+ * the frames are made in outbox.c.  What the socket does not take the library
+ * keeps; while it does (ws_is_backed_up) we send no more.
+ *
+ * Ordering: a WsConn is freed in WSI_DESTROY, the library's last callback.
+ * The session is told once, at the first sign that the connection is going.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "ws.h"
+
+#include <arpa/inet.h>
+#include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "alloc.h"
+#include "jwt.h"
+#include "log.h"
+#include "loop.h"
+
+#define RX_BUFFER_SIZE 1024		/* per connection, for its life */
+#define HEADERS_MAX_BYTES 8192	/* of a request, all headers together */
+#define CLOSING_MS 3000			/* the peer's time to answer a close frame */
+#define ASSEMBLY_FIRST 4096		/* bytes; grows with what has really come */
+
+typedef enum WsPhase
+{
+	WS_HANDSHAKE,				/* not upgraded (yet) */
+	WS_OPEN,
+	WS_CLOSING					/* close frame sent or received, or killed */
+} WsPhase;
+
+struct WsConn
+{
+	struct WsConn *prev;		/* handshakes or closings, oldest first */
+	struct WsConn *next;
+	struct WsConn **list;		/* which of them, or NULL */
+	struct lws *wsi;
+	void	   *session;		/* NULL before the upgrade and once told */
+	int64_t		deadline_ms;	/* while in a list */
+	WsPhase		phase;
+	char	   *assembly;		/* message of several pieces, or NULL */
+	size_t		have;			/* bytes of it */
+	size_t		capacity;
+};
+
+static struct lws_context *context;
+static struct lws_vhost *vhost;
+static const WsHandlers *handlers;
+static int64_t handshake_timeout_ms;
+static int	handshakes_max;
+static size_t message_max_bytes;
+static WsConn *handshakes;		/* oldest first */
+static WsConn *closings;		/* oldest first */
+static int	handshake_count;
+static int	conn_count;
+static unsigned char write_buffer[LWS_PRE + WS_BUFFER_SIZE];
+
+/* ---- connections and the two lists ---- */
+
+static void
+unlist(WsConn *conn)
+{
+	if (conn->list == NULL)
+		return;
+	if (conn->list == &handshakes)
+		handshake_count--;
+	DL_DELETE(*conn->list, conn);
+	conn->list = NULL;
+}
+
+static void
+enlist(WsConn *conn, WsConn **list, int64_t timeout_ms)
+{
+	unlist(conn);
+	conn->deadline_ms = loop_now_ms() + timeout_ms;
+	conn->list = list;
+	DL_APPEND(*list, conn);
+	if (list == &handshakes)
+		handshake_count++;
+}
+
+/* Tells the session, once. */
+static void
+tell_closed(WsConn *conn)
+{
+	void	   *session = conn->session;
+
+	conn->phase = WS_CLOSING;
+	conn->session = NULL;
+	if (session != NULL)
+		handlers->on_closed(session);
+}
+
+/*
+ * Ends a connection without ceremony.  If the library still has bytes for the
+ * socket it would first try to get rid of them; with the socket shut down that
+ * try fails at once.
+ */
+static void
+drop(WsConn *conn)
+{
+	struct lws *wsi = conn->wsi;
+
+	tell_closed(conn);
+	unlist(conn);
+	shutdown(lws_get_socket_fd(wsi), SHUT_RDWR);
+	lws_set_timeout(wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
+static void
+conn_free(WsConn *conn)
+{
+	free(conn->assembly);
+	free(conn);
+	conn_count--;
+}
+
+void
+ws_adopt(int fd)
+{
+	static LogLimit limit;
+	WsConn	   *conn;
+	lws_adopt_desc_t info;
+
+	/*
+	 * The one that has dawdled longest makes room: whoever opens connections
+	 * and says nothing then competes with himself, not with the next client.
+	 */
+	if (handshake_count >= handshakes_max)
+		drop(handshakes);
+
+	conn = alloc_zero(sizeof(WsConn));
+	memset(&info, 0, sizeof(info));
+	info.vh = vhost;
+	info.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
+	info.fd.sockfd = fd;
+	info.opaque = conn;
+	conn_count++;
+	enlist(conn, &handshakes, handshake_timeout_ms);
+	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
+		return;
+
+	/*
+	 * The descriptor is closed.  If the library got as far as a callback, it
+	 * has our pointer and WSI_DESTROY is still to come; else nobody has it.
+	 */
+	log_limited(&limit, LOG_LEVEL_WARN, "connection could not be adopted");
+	unlist(conn);
+	if (conn->wsi == NULL)
+		conn_free(conn);
+}
+
+int
+ws_count(void)
+{
+	return conn_count;
+}
+
+static void
+on_destroy(WsConn *conn)
+{
+	tell_closed(conn);
+	unlist(conn);
+	conn_free(conn);
+}
+
+void
+ws_tick(int64_t now_ms)
+{
+	while (handshakes != NULL && handshakes->deadline_ms <= now_ms)
+		drop(handshakes);
+	while (closings != NULL && closings->deadline_ms <= now_ms)
+		drop(closings);
+}
+
+void
+ws_drop_handshakes(void)
+{
+	while (handshakes != NULL)
+		drop(handshakes);
+}
+
+/* ---- sending ---- */
+
+unsigned char *
+ws_buffer(void)
+{
+	return write_buffer + LWS_PRE;
+}
+
+Status
+ws_write(WsConn *conn, const unsigned char *frames, size_t len)
+{
+	if (lws_write(conn->wsi, (unsigned char *) frames, len,
+				  LWS_WRITE_HTTP) < 0)
+	{
+		/* The library notices by itself, but only at the next event. */
+		lws_callback_on_writable(conn->wsi);
+		return STATUS_CLOSED;
+	}
+	return STATUS_OK;
+}
+
+bool
+ws_is_backed_up(WsConn *conn)
+{
+	return lws_partial_buffered(conn->wsi);
+}
+
+void
+ws_want_writable(WsConn *conn)
+{
+	lws_callback_on_writable(conn->wsi);
+}
+
+void
+ws_pause(WsConn *conn)
+{
+	lws_rx_flow_control(conn->wsi, 0);
+}
+
+void
+ws_resume(WsConn *conn)
+{
+	lws_rx_flow_control(conn->wsi, 1);
+}
+
+void
+ws_close(WsConn *conn, CloseCode code, const char *reason)
+{
+	unsigned char buf[LWS_PRE + 2 + 125];
+	unsigned char *frame = buf + LWS_PRE;
+	size_t		len = strlen(reason);
+
+	if (conn->phase != WS_OPEN)
+		return;
+	if (len > 123)
+		len = 123;
+	frame[0] = 0x88;			/* FIN, close */
+	frame[1] = (unsigned char) (2 + len);
+	frame[2] = (unsigned char) (code >> 8);
+	frame[3] = (unsigned char) code;
+	memcpy(frame + 4, reason, len);
+	conn->phase = WS_CLOSING;
+	enlist(conn, &closings, CLOSING_MS);
+	/* If it fails, the deadline ends it. */
+	(void) !lws_write(conn->wsi, frame, 4 + len, LWS_WRITE_HTTP);
+	/* A paused peer could not answer the close frame. */
+	lws_rx_flow_control(conn->wsi, 1);
+}
+
+int64_t
+ws_silence_ms(WsConn *conn)
+{
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info,
+				   &len) != 0)
+		return INT64_MAX / 2;	/* no TCP: what we heard ourselves must do */
+	return info.tcpi_last_data_recv;
+}
+
+/* ---- HTTP ---- */
+
+static const char *
+status_text(int status)
+{
+	switch (status)
+	{
+		case 200:
+			return "OK";
+		case 304:
+			return "Not Modified";
+		case 400:
+			return "Bad Request";
+		case 401:
+			return "Unauthorized";
+		case 403:
+			return "Forbidden";
+		case 404:
+			return "Not Found";
+		case 405:
+			return "Method Not Allowed";
+		case 426:
+			return "Upgrade Required";
+		case 429:
+			return "Too Many Requests";
+		case 503:
+			return "Service Unavailable";
+		default:
+			return "Internal Server Error";
+	}
+}
+
+/*
+ * Writes the whole answer.  The caller returns -1 to the library, which sends
+ * what is left and closes.
+ */
+static void
+answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
+{
+	char		head[512];
+	size_t		head_len;
+	size_t		body_len = request->is_head ? 0 : reply->len;
+	unsigned char *out;
+
+	head_len = (size_t) snprintf(head, sizeof(head),
+								 "HTTP/1.1 %d %s\r\n"
+								 "Content-Type: %s\r\n"
+								 "Content-Length: %zu\r\n"
+								 "Cache-Control: no-store\r\n"
+								 "X-Content-Type-Options: nosniff\r\n"
+								 "%sConnection: close\r\n\r\n",
+								 reply->status, status_text(reply->status),
+								 reply->content_type, reply->len,
+								 reply->header ? reply->header : "");
+	out = alloc_resize(NULL, LWS_PRE + head_len + body_len);
+	memcpy(out + LWS_PRE, head, head_len);
+	if (body_len > 0)
+		memcpy(out + LWS_PRE + head_len, reply->body, body_len);
+	(void) !lws_write(wsi, out + LWS_PRE, head_len + body_len, LWS_WRITE_HTTP);
+	free(out);
+}
+
+/*
+ * Copies a query argument; NULL if it is missing, empty or too long.  The
+ * library looks at one argument after the other through the buffer, and one
+ * that does not fit hides those behind it: so it gets a large one each time.
+ */
+static const char *
+argument(struct lws *wsi, const char *name_is, char *buf, size_t size)
+{
+	char		scratch[HEADERS_MAX_BYTES];
+	const char *value = lws_get_urlarg_by_name(wsi, name_is, scratch,
+											   sizeof(scratch));
+
+	if (value == NULL || value[0] == '\0' || strlen(value) >= size)
+		return NULL;
+	return strcpy(buf, value);
+}
+
+static bool
+header_is(struct lws *wsi, enum lws_token_indexes header, const char *value)
+{
+	char		buf[64];
+
+	return lws_hdr_copy(wsi, buf, sizeof(buf), header) > 0 &&
+		strcasecmp(buf, value) == 0;
+}
+
+/* The parts of a request, in buffers that live as long as the callback. */
+typedef struct RequestText
+{
+	char		path[1024];
+	char		user_id[1024];
+	char		token[JWT_TOKEN_MAX + 16];
+} RequestText;
+
+static bool
+read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
+{
+	memset(request, 0, sizeof(*request));
+	request->path = text->path;
+	request->is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
+	if (request->is_get)
+	{
+		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
+						 WSI_TOKEN_GET_URI) < 0)
+			return false;
+	}
+	else if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0)
+	{
+		request->is_head = true;
+		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
+						 WSI_TOKEN_HEAD_URI) < 0)
+			return false;
+	}
+	else
+		text->path[0] = '\0';
+	request->user_id = argument(wsi, "userId=", text->user_id,
+								sizeof(text->user_id));
+	request->token = argument(wsi, "token=", text->token, sizeof(text->token));
+	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
+	request->has_protocol = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0;
+	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
+	return true;
+}
+
+static int
+on_http(struct lws *wsi)
+{
+	HttpRequest request;
+	HttpReply	reply = {0};
+	RequestText text;
+
+	if (read_request(wsi, &request, &text))
+	{
+		handlers->on_request(&request, &reply);
+		answer(wsi, &request, &reply);
+	}
+	return -1;
+}
+
+static int
+on_upgrade(WsConn *conn, struct lws *wsi)
+{
+	HttpRequest request;
+	HttpReply	reply = {0};
+	RequestText text;
+
+	/* No header table: it was freed with an earlier request.  Touch nothing. */
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
+		return -1;
+	if (!read_request(wsi, &request, &text) || !request.is_upgrade)
+		return -1;
+	conn->session = handlers->on_upgrade(conn, &request, &reply);
+	if (conn->session == NULL)
+	{
+		answer(wsi, &request, &reply);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- WebSocket ---- */
+
+static int
+on_established(WsConn *conn)
+{
+	if (conn->session == NULL)
+		return -1;
+	conn->phase = WS_OPEN;
+	unlist(conn);
+	handlers->on_open(conn->session);
+	return 0;
+}
+
+/* In a RECEIVE callback the library does send the close frame. */
+static int
+refuse(WsConn *conn, CloseCode code, const char *reason)
+{
+	log_info("message refused code=%d reason=\"%s\"", (int) code, reason);
+	lws_close_reason(conn->wsi, (enum lws_close_status) code,
+					 (unsigned char *) reason, strlen(reason));
+	tell_closed(conn);
+	enlist(conn, &closings, CLOSING_MS);
+	return -1;
+}
+
+static void
+append(WsConn *conn, const char *piece, size_t len)
+{
+	if (conn->have + len > conn->capacity)
+	{
+		size_t		capacity = conn->capacity ? conn->capacity * 2 :
+			ASSEMBLY_FIRST;
+
+		while (capacity < conn->have + len)
+			capacity *= 2;
+		conn->assembly = alloc_resize(conn->assembly, capacity);
+		conn->capacity = capacity;
+	}
+	memcpy(conn->assembly + conn->have, piece, len);
+	conn->have += len;
+}
+
+static void
+forget_assembly(WsConn *conn)
+{
+	free(conn->assembly);
+	conn->assembly = NULL;
+	conn->have = 0;
+	conn->capacity = 0;
+}
+
+static int
+on_receive(WsConn *conn, const char *piece, size_t len)
+{
+	size_t		rest = lws_remaining_packet_payload(conn->wsi);
+	bool		last = rest == 0 && lws_is_final_fragment(conn->wsi);
+	char	   *whole;
+
+	if (conn->phase != WS_OPEN)
+		return 0;
+	if (lws_frame_is_binary(conn->wsi))
+		return refuse(conn, CLOSE_UNSUPPORTED, "text messages only");
+	if (conn->have + len + rest > message_max_bytes)
+		return refuse(conn, CLOSE_TOO_LARGE, "message too large");
+	if (last && conn->have == 0)
+	{
+		handlers->on_message(conn->session, piece, len);
+		return 0;
+	}
+	append(conn, piece, len);
+	if (!last)
+		return 0;
+	/* The handler may close the connection: let it find no assembly. */
+	whole = conn->assembly;
+	len = conn->have;
+	conn->assembly = NULL;
+	forget_assembly(conn);
+	handlers->on_message(conn->session, whole, len);
+	free(whole);
+	return 0;
+}
+
+static int
+on_writable(WsConn *conn)
+{
+	if (conn->phase == WS_OPEN)
+		handlers->on_writable(conn->session);
+	return 0;
+}
+
+static int
+on_peer_close(WsConn *conn)
+{
+	tell_closed(conn);
+	enlist(conn, &closings, CLOSING_MS);
+	return 0;					/* the library answers and closes */
+}
+
+static int
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+		 void *in, size_t len)
+{
+	WsConn	   *conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
+
+	(void) user;
+	if (conn == NULL)
+		return 0;
+	conn->wsi = wsi;
+	switch (reason)
+	{
+		case LWS_CALLBACK_HTTP:
+			return on_http(wsi);
+		case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+			return on_upgrade(conn, wsi);
+		case LWS_CALLBACK_ESTABLISHED:
+			return on_established(conn);
+		case LWS_CALLBACK_RECEIVE:
+			return on_receive(conn, in, len);
+		case LWS_CALLBACK_SERVER_WRITEABLE:
+			return on_writable(conn);
+		case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+			return on_peer_close(conn);
+		case LWS_CALLBACK_CLOSED:
+		case LWS_CALLBACK_CLOSED_HTTP:
+			tell_closed(conn);
+			return 0;
+		case LWS_CALLBACK_WSI_DESTROY:
+			lws_set_opaque_user_data(wsi, NULL);
+			on_destroy(conn);
+			return 0;
+		default:
+			return 0;
+	}
+}
+
+/* ---- start and stop ---- */
+
+static void
+on_log(int level, const char *line)
+{
+	static LogLimit limit;
+
+	(void) level;
+	log_limited(&limit, LOG_LEVEL_WARN, "transport says text=\"%.*s\"",
+				(int) strcspn(line, "\n"), line);
+}
+
+Status
+ws_init(const Config *config, const WsHandlers *table)
+{
+	static struct lws_protocols protocols[] = {
+		{.name = "mirusync-events", .callback = callback,
+			.rx_buffer_size = RX_BUFFER_SIZE, .tx_packet_size = WS_BUFFER_SIZE},
+		{0}
+	};
+	void	   *loops[1] = {loop_uv()};
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.protocols = protocols,
+		.gid = (gid_t) -1,
+		.uid = (uid_t) -1,
+		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+			LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+		.foreign_loops = loops,
+		.max_http_header_data = HEADERS_MAX_BYTES,
+		.alpn = "http/1.1",
+		.timeout_secs = (unsigned int) (config->handshake_timeout_ms / 1000) + 1,
+		.vhost_name = "relay",
+	};
+
+	handlers = table;
+	handshake_timeout_ms = config->handshake_timeout_ms;
+	handshakes_max = config->handshakes_max;
+	message_max_bytes = config->message_max_bytes;
+	lws_set_log_level(LLL_ERR, on_log);
+	context = lws_create_context(&info);
+	if (context != NULL)
+		vhost = lws_create_vhost(context, &info);
+	if (vhost == NULL)
+	{
+		log_error("transport could not start");
+		return STATUS_FAILED;
+	}
+	return STATUS_OK;
+}
+
+void
+ws_release(void)
+{
+	if (context != NULL)
+		lws_context_destroy(context);
+	context = NULL;
+	vhost = NULL;
+}
