@@ -1,0 +1,84 @@
+/*
+ * pgbench.mjs
+ *     What Postgres does without us: plain INSERTs, and single-row UPDATEs of
+ *     an attached table against one that is not.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { cpuOfPostgres, run } from './process.mjs'
+
+const LOG = 'transaction'
+const CAPTURE_USERS = 200
+const CAPTURE_ROWS = 2000
+
+export const median = (values) => [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]
+
+/*
+ * takeLatency reads and removes pgbench's log of every transaction; returns
+ * the median and the 99th percentile in ms, without what pgbench itself was
+ * late by (the last column, with --rate only).
+ */
+function takeLatency(work) {
+	const files = readdirSync(work).filter((name) => name.startsWith(`${LOG}.`))
+	const us = files.flatMap((file) => readFileSync(join(work, file), 'utf8').trim().split('\n')
+		.map((line) => line.split(' ').map(Number))
+		.map((fields) => fields[2] - (fields[6] ?? 0)))
+	files.forEach((file) => rmSync(join(work, file)))
+	us.sort((a, b) => a - b)
+	const at = (fraction) => us[Math.floor((us.length - 1) * fraction)] / 1000
+	return { p50: at(0.5), p99: at(0.99) }
+}
+
+/*
+ * pgbench runs a script of one durable transaction and returns its rate, the
+ * rate per CPU second of Postgres, and the latency in ms.
+ */
+async function pgbench(stack, work, { database, script, clients, seconds, rate }) {
+	const before = cpuOfPostgres(stack.postgres.pid)
+	const args = ['-n', '-M', 'prepared', '-c', clients, '-j', Math.min(clients, 2),
+		'-T', seconds, '-f', join(work, script), '-l', '--log-prefix', LOG,
+		...rate ? ['--rate', rate] : [], database]
+	const lines = await run(join(stack.bindir, 'pgbench'), args.map(String),
+		{ cwd: work, env: { ...process.env, ...stack.pgEnv } })
+	const cpu = cpuOfPostgres(stack.postgres.pid) - before
+	const tps = Number(/^tps = ([\d.]+)/m.exec(lines.join('\n'))[1])
+	return { clients, rate: tps, perCpuSecond: tps * seconds / cpu, ms: takeLatency(work) }
+}
+
+/* preparePlain makes a table of its own for "plain INSERT of the same row". */
+export async function preparePlain(stack, work, entry) {
+	await stack.psql('CREATE DATABASE plain', { database: 'postgres' })
+	await stack.psql(`CREATE TABLE entry (
+		seq bigserial PRIMARY KEY, user_id text NOT NULL, body jsonb NOT NULL)`,
+	{ database: 'plain' })
+	writeFileSync(join(work, 'insert.sql'), `\\set user random(1, 200)
+INSERT INTO entry (user_id, body) VALUES ('bench-' || :user, '${entry}');\n`)
+}
+
+export const plainInsert = (stack, work, clients, seconds) =>
+	pgbench(stack, work, { database: 'plain', script: 'insert.sql', clients, seconds })
+
+/*
+ * pacedInsert is one client at the pace of the latency measures: between its
+ * commits processor and disk fall asleep, as they do for everybody there.
+ */
+export const pacedInsert = (stack, work, rate, seconds) => pgbench(stack, work,
+	{ database: 'plain', script: 'insert.sql', clients: 1, seconds, rate })
+
+/* prepareCapture makes two equal tables and attaches one of them. */
+export async function prepareCapture(stack, work) {
+	for (const table of ['unattached', 'attached']) {
+		await stack.psql(`CREATE TABLE ${table} (
+				id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL, count int NOT NULL);
+			INSERT INTO ${table} SELECT n, 'capture-' || n % ${CAPTURE_USERS}, repeat('x', 200), 0
+				FROM generate_series(1, ${CAPTURE_ROWS}) n`)
+		writeFileSync(join(work, `${table}.sql`), `\\set id random(1, ${CAPTURE_ROWS})
+UPDATE ${table} SET count = count + 1 WHERE id = :id;\n`)
+	}
+	await stack.psql(`SELECT mirusync.attach('attached', feed => 'owner')`)
+}
+
+export const captureUpdate = (stack, work, table, clients, seconds) =>
+	pgbench(stack, work, { database: stack.database, script: `${table}.sql`, clients, seconds })

@@ -1,0 +1,345 @@
+/*
+ * ws_client.c
+ *     One WebSocket connection of the load driver: connect, upgrade, frames.
+ *
+ * As little as a benchmark needs, so that the driver costs a small part of
+ * what the server under test costs: no check of Sec-WebSocket-Accept, no
+ * fragments (a server that sends some is reported, not misread), one shared
+ * read buffer.  Outgoing frames are masked with a key that is not zero, since
+ * unmasking is the server's work and must not be spared.
+ *
+ * Failure: a connection that fails goes to WS_CLOSED with a reason; what that
+ * means is for the caller to say.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ws_client.h"
+
+#define READ_SIZE	(256 * 1024)
+#define OP_TEXT		0x1
+#define OP_CLOSE	0x8
+#define OP_PING		0x9
+#define OP_PONG		0xA
+
+static void
+fail(WsConn *conn, const char *reason)
+{
+	if (conn->state == WS_CLOSED)
+		return;
+	snprintf(conn->close_reason, sizeof(conn->close_reason), "%s", reason);
+	ws_close(conn);
+}
+
+/* ws_close drops the connection without a closing handshake. */
+void
+ws_close(WsConn *conn)
+{
+	if (conn->fd >= 0)
+		close(conn->fd);
+	conn->fd = -1;
+	conn->state = WS_CLOSED;
+	free(conn->in);
+	free(conn->out);
+	free(conn->request);
+	conn->in = conn->out = conn->request = NULL;
+	conn->in_len = conn->out_len = 0;
+}
+
+static void
+watch(WsConn *conn, int epfd, bool for_writing)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | (for_writing ? EPOLLOUT : 0),
+		.data.ptr = conn
+	};
+
+	epoll_ctl(epfd, EPOLL_CTL_MOD, conn->fd, &event);
+}
+
+/* ws_open starts to connect to the loopback address and asks for "path". */
+void
+ws_open(WsConn *conn, int epfd, int port, const char *path)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t) port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
+	struct epoll_event event = {.events = EPOLLOUT, .data.ptr = conn};
+	int			on = 1;
+
+	conn->state = WS_CONNECTING;
+	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (conn->fd < 0)
+	{
+		fail(conn, strerror(errno));
+		return;
+	}
+	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (asprintf(&conn->request,
+				 "GET %s HTTP/1.1\r\n"
+				 "Host: 127.0.0.1:%d\r\n"
+				 "Connection: Upgrade\r\n"
+				 "Upgrade: websocket\r\n"
+				 "Sec-WebSocket-Version: 13\r\n"
+				 "Sec-WebSocket-Key: bWlydXN5bmMgYmVuY2htYQ==\r\n\r\n",
+				 path, port) < 0)
+		abort();
+	if (connect(conn->fd, (struct sockaddr *) &address, sizeof(address)) < 0 &&
+		errno != EINPROGRESS)
+	{
+		fail(conn, strerror(errno));
+		return;
+	}
+	epoll_ctl(epfd, EPOLL_CTL_ADD, conn->fd, &event);
+}
+
+/* send_raw sends now what the socket takes and keeps the rest. */
+static void
+send_raw(WsConn *conn, int epfd, const char *data, size_t len)
+{
+	ssize_t		sent = 0;
+
+	if (conn->out == NULL)
+	{
+		sent = send(conn->fd, data, len, MSG_NOSIGNAL);
+		if (sent < 0 && errno != EAGAIN)
+		{
+			fail(conn, strerror(errno));
+			return;
+		}
+		if (sent < 0)
+			sent = 0;
+		if ((size_t) sent == len)
+			return;
+		watch(conn, epfd, true);
+	}
+	conn->out = realloc(conn->out, conn->out_len + len - sent);
+	memcpy(conn->out + conn->out_len, data + sent, len - sent);
+	conn->out_len += len - sent;
+}
+
+static void
+flush_out(WsConn *conn, int epfd)
+{
+	char	   *data = conn->out;
+	size_t		len = conn->out_len;
+
+	if (data == NULL)
+	{
+		watch(conn, epfd, false);
+		return;
+	}
+	conn->out = NULL;
+	conn->out_len = 0;
+	watch(conn, epfd, false);
+	send_raw(conn, epfd, data, len);
+	free(data);
+}
+
+static void
+send_frame(WsConn *conn, int epfd, int opcode, const char *text, size_t len)
+{
+	static uint32_t key = 0x9e3779b9;
+	char		frame[4096];
+	unsigned char mask[4];
+	size_t		at = 2;
+
+	if (len > sizeof(frame) - 14)
+	{
+		fail(conn, "the driver's own message is too long");
+		return;
+	}
+	key = key * 1664525u + 1013904223u;
+	memcpy(mask, &key, 4);
+	frame[0] = (char) (0x80 | opcode);
+	if (len < 126)
+		frame[1] = (char) (0x80 | len);
+	else
+	{
+		frame[1] = (char) (0x80 | 126);
+		frame[2] = (char) (len >> 8);
+		frame[3] = (char) (len & 0xff);
+		at = 4;
+	}
+	memcpy(frame + at, mask, 4);
+	at += 4;
+	for (size_t i = 0; i < len; i++)
+		frame[at + i] = (char) (text[i] ^ mask[i & 3]);
+	send_raw(conn, epfd, frame, at + len);
+}
+
+/* ws_send sends one text message. */
+void
+ws_send(WsConn *conn, int epfd, const char *text, size_t len)
+{
+	if (conn->state == WS_OPEN)
+		send_frame(conn, epfd, OP_TEXT, text, len);
+}
+
+static void
+on_frame(WsConn *conn, int epfd, int first_byte, const char *data, size_t len)
+{
+	switch (first_byte)
+	{
+		case 0x80 | OP_TEXT:
+			conn->on_message(conn, data, len);
+			break;
+		case 0x80 | OP_PING:
+			send_frame(conn, epfd, OP_PONG, data, len);
+			break;
+		case 0x80 | OP_PONG:
+			break;
+		case 0x80 | OP_CLOSE:
+			{
+				char		reason[96];
+				int			code = len < 2 ? 1005 :
+					((unsigned char) data[0] << 8 | (unsigned char) data[1]);
+
+				snprintf(reason, sizeof(reason), "closed by the server, %d %.*s",
+						 code, len > 2 ? (int) len - 2 : 0, data + 2);
+				fail(conn, reason);
+				break;
+			}
+		default:
+			fail(conn, "a frame that the driver does not know");
+	}
+}
+
+/* next_frame takes one whole frame off "data"; returns its length or 0. */
+static size_t
+next_frame(WsConn *conn, int epfd, const char *data, size_t len)
+{
+	const unsigned char *bytes = (const unsigned char *) data;
+	size_t		head = 2;
+	uint64_t	payload;
+
+	if (len < 2)
+		return 0;
+	payload = bytes[1] & 0x7f;
+	if (payload == 126)
+		head = 4;
+	else if (payload == 127)
+		head = 10;
+	if (len < head)
+		return 0;
+	if (head > 2)
+	{
+		payload = 0;
+		for (size_t i = 2; i < head; i++)
+			payload = payload << 8 | bytes[i];
+	}
+	if (payload > len - head)
+		return 0;
+	on_frame(conn, epfd, bytes[0], data + head, payload);
+	return head + payload;
+}
+
+/* on_upgrade reads the answer to the upgrade; returns its length or 0. */
+static size_t
+on_upgrade(WsConn *conn, const char *data, size_t len)
+{
+	const char *end = memmem(data, len, "\r\n\r\n", 4);
+
+	if (end == NULL)
+		return 0;
+	if (len < 12 || memcmp(data + 8, " 101", 4) != 0)
+	{
+		char		reason[96];
+
+		snprintf(reason, sizeof(reason), "upgrade refused: %.*s",
+				 (int) (memchr(data, '\r', len) - (void *) data), data);
+		fail(conn, reason);
+		return 0;
+	}
+	conn->state = WS_OPEN;
+	return end + 4 - data;
+}
+
+static void
+read_all(WsConn *conn, int epfd)
+{
+	static char buffer[READ_SIZE];
+	char	   *data = buffer;
+	char	   *joined = NULL;
+	ssize_t		got = recv(conn->fd, buffer, sizeof(buffer), 0);
+	size_t		len;
+	size_t		used = 0;
+
+	if (got <= 0)
+	{
+		if (got == 0 || errno != EAGAIN)
+			fail(conn, got == 0 ? "closed without a close frame"
+				 : strerror(errno));
+		return;
+	}
+	len = (size_t) got;
+	if (conn->in != NULL)
+	{
+		joined = realloc(conn->in, conn->in_len + len);
+		memcpy(joined + conn->in_len, buffer, len);
+		len += conn->in_len;
+		data = joined;
+		conn->in = NULL;
+		conn->in_len = 0;
+	}
+	while (used < len && conn->state != WS_CLOSED)
+	{
+		size_t		step = conn->state == WS_UPGRADING
+			? on_upgrade(conn, data + used, len - used)
+			: next_frame(conn, epfd, data + used, len - used);
+
+		if (step == 0)
+			break;
+		used += step;
+	}
+	if (used < len && conn->state != WS_CLOSED)
+	{
+		conn->in = malloc(len - used);
+		conn->in_len = len - used;
+		memcpy(conn->in, data + used, len - used);
+	}
+	free(joined);
+}
+
+/* ws_on_event does what epoll says is possible. */
+void
+ws_on_event(WsConn *conn, int epfd, uint32_t events)
+{
+	if (conn->state == WS_CONNECTING)
+	{
+		int			error = 0;
+		socklen_t	size = sizeof(error);
+		char	   *request = conn->request;
+
+		getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		if (error != 0)
+		{
+			fail(conn, strerror(error));
+			return;
+		}
+		conn->state = WS_UPGRADING;
+		conn->request = NULL;
+		watch(conn, epfd, false);
+		send_raw(conn, epfd, request, strlen(request));
+		free(request);
+		return;
+	}
+	if (events & EPOLLOUT)
+		flush_out(conn, epfd);
+	if (conn->state != WS_CLOSED && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		read_all(conn, epfd);
+}

@@ -1,0 +1,108 @@
+/*
+ * access.test.mjs
+ *     A session gets only what its user owns; the relay's database role can
+ *     call the relay's functions and nothing else.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import assert from 'node:assert/strict';
+import {
+  created, deleted, entry, iso, newUser, pieceRemoved, plan, planUpdated, updated, useStack,
+} from './harness.mjs';
+
+const s = useStack({ relays: 2 });
+
+s.test('another user hears nothing, live or catching up', async () => {
+  const [anna, bob] = [newUser('anna'), newUser('bob')];
+  const a = await s.live(anna);
+  const others = [await s.live(bob), await s.live(bob, { relay: s.relays[1] })];
+  const e = entry({ notes: 'private' });
+  await a.push(created(e));
+  await a.push(updated({ ...e, notes: 'still private', updatedAt: iso(Date.now() + 10) }));
+  await a.push(deleted(e.id));
+  await a.push(planUpdated(plan()));
+  for (const other of others) {
+    await other.quiet();
+    const { messages, response } = await other.sync({ lastSeq: 0 });
+    assert.deepEqual(messages, []);
+    assert.equal(response.lastSeq, 0);
+  }
+});
+
+s.test('one id of two users is two records', async () => {
+  const [anna, bob] = [newUser('anna'), newUser('bob')];
+  const a = await s.live(anna);
+  const b = await s.live(bob);
+  const e = entry({ id: 'same-id', notes: 'of anna' });
+  await a.push(created(e));
+  await b.push(created({ ...e, notes: 'of bob', updatedAt: iso(Date.now() + 1000) }));
+  assert.equal((await s.document(anna, 'logbook_entry', 'same-id')).notes, 'of anna');
+  assert.equal((await s.document(bob, 'logbook_entry', 'same-id')).notes, 'of bob');
+  await b.push(deleted('same-id', { timestamp: iso(Date.now() + 2000) }));
+  assert.equal((await s.document(anna, 'logbook_entry', 'same-id')).notes, 'of anna');
+  await b.exchange(pieceRemoved('score-of-anna'));
+  await a.quiet();
+});
+
+s.test('a message cannot name another user', async () => {
+  const [anna, bob] = [newUser('anna'), newUser('bob')];
+  const a = await s.live(anna);
+  const b = await s.live(bob);
+  const forged = { user: bob, userId: bob, user_id: bob, feed: bob, sub: bob, ownerId: bob };
+  await a.push(created(entry(forged), forged));
+  await a.push(planUpdated(plan(forged), undefined, forged));
+  const { messages } = await a.sync({ lastSeq: 0, ...forged });
+  assert.equal(messages.length, 2);
+  await b.quiet();
+  assert.equal(await s.head(bob), 0);
+});
+
+s.test('the relay\'s role can read and write no table', async () => {
+  const client = await s.client({ user: 'mirusync_relay' });
+  try {
+    const tables = await s.query(`SELECT c.oid::regclass::text AS name, c.relkind FROM pg_class c
+      WHERE relnamespace = 'mirusync'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')`);
+    assert.ok(tables.length > 3);
+    for (const { name, relkind } of tables) {
+      await assert.rejects(client.query(`SELECT * FROM ${name} LIMIT 1`), { code: '42501' },
+        `${name} is not readable`);
+      if (relkind !== 'r' && relkind !== 'p')
+        continue;
+      await assert.rejects(client.query(`DELETE FROM ${name}`), { code: '42501' }, `${name} DELETE`);
+      await assert.rejects(client.query(`INSERT INTO ${name} DEFAULT VALUES`), { code: '42501' },
+        `${name} INSERT`);
+      await assert.rejects(client.query(`TRUNCATE ${name}`), { code: '42501' }, `${name} TRUNCATE`);
+    }
+    await assert.rejects(client.query('CREATE TABLE mirusync.mine ()'), { code: '42501' });
+  } finally {
+    await client.end();
+  }
+});
+
+s.test('the relay\'s role can call the relay\'s functions and no other', async () => {
+  await s.query('CREATE ROLE somebody LOGIN');
+  try {
+    const rows = await s.query(`SELECT p.proname AS name,
+        has_function_privilege('mirusync_relay', p.oid, 'EXECUTE') AS relay,
+        has_function_privilege('somebody', p.oid, 'EXECUTE') AS somebody
+      FROM pg_proc p WHERE p.pronamespace = 'mirusync'::regnamespace`);
+    const more = new Set(rows.filter((r) => r.relay && !r.somebody).map((r) => r.name));
+    assert.deepEqual([...more].sort(),
+      ['heads', 'pull_events', 'push_many', 'relay_hello', 'ring', 'seq_before']);
+    const open = rows.filter((r) => r.somebody).map((r) => r.name);
+    for (const name of ['heads', 'pull_events', 'push_many', 'relay_hello', 'ring', 'seq_before',
+      'grant_relay', 'attach', 'create_practice_log', 'put', 'push', 'pull'])
+      assert.ok(!open.includes(name), `${name} is not for everybody`);
+
+    const client = await s.client({ user: 'somebody' });
+    try {
+      await assert.rejects(client.query("SELECT * FROM mirusync.pull_events('x', 0, 1, false)"),
+        { code: '42501' });
+      await assert.rejects(client.query('SELECT * FROM mirusync.document'), { code: '42501' });
+    } finally {
+      await client.end();
+    }
+  } finally {
+    await s.query('DROP ROLE somebody');
+  }
+});

@@ -1,0 +1,80 @@
+/*
+ * batching.test.mjs
+ *     Many writers share commits: that is what makes durable changes cheap.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import assert from 'node:assert/strict';
+import { created, entry, newUser, sleep, useStack } from './harness.mjs';
+
+const s = useStack();
+
+const commits = async () => {
+  /* Backends report what they did about once a second. */
+  await sleep(1500);
+  return Number((await s.query(`SELECT xact_commit FROM pg_stat_database
+    WHERE datname = current_database()`))[0].xact_commit);
+};
+
+s.test('200 sessions that write need a tenth of the commits, in bounded time', async () => {
+  const sessions = [];
+  for (let i = 0; i < 100; i++) {
+    const user = newUser('writer');
+    sessions.push(await s.live(user), await s.live(user));
+  }
+  const each = 20;
+  const before = await commits();
+  const start = performance.now();
+  for (let i = 0; i < each; i++)
+    for (const session of sessions)
+      session.send(created(entry()));
+  await Promise.all(sessions.map((session) => session.waiting(
+    () => session.messages.filter((m) => m.message === 'Mutation applied').length === each
+      || undefined, 'all answers', 30000)));
+  const seconds = (performance.now() - start) / 1000;
+  const acked = sessions.length * each;
+  const spent = await commits() - before;
+  assert.ok(spent < acked / 10, `${spent} commits for ${acked} changes`);
+  assert.ok(seconds < 20, `${acked} changes took ${seconds.toFixed(1)} s`);
+  console.log(`# ${acked} changes, ${spent} commits, ${seconds.toFixed(2)} s`);
+
+  /* Every session heard of its neighbour's changes, each once, in order. */
+  for (const session of sessions) {
+    await session.waiting(() => session.events.length === each || undefined, 'the neighbour\'s');
+    const seqs = session.events.map((m) => m.seq);
+    assert.deepEqual(seqs, [...new Set(seqs)].sort((x, y) => x - y));
+  }
+});
+
+s.test('one change alone does not wait for company', async () => {
+  const device = await s.live(newUser());
+  const times = [];
+  for (let i = 0; i < 30; i++) {
+    const start = performance.now();
+    await device.push(created(entry()));
+    times.push(performance.now() - start);
+  }
+  times.sort((x, y) => x - y);
+  assert.ok(times[15] < 100, `median ${times[15].toFixed(1)} ms`);
+});
+
+s.test('a bad message in a crowd fails alone', async () => {
+  const good = [];
+  for (let i = 0; i < 20; i++)
+    good.push(await s.live(newUser()));
+  const bad = await s.live(newUser());
+  const raw = JSON.stringify(created(entry({ notes: 'NOTES' })));
+  for (let i = 0; i < 10; i++) {
+    for (const device of good)
+      device.send(created(entry()));
+    bad.send(raw.replace('NOTES', '\\u0000'));
+    bad.send(created(entry({ duration: -1 })));
+  }
+  for (const device of good)
+    await device.waiting(() => device.messages.filter((m) => m.message === 'Mutation applied').length
+      === 10 || undefined, 'all answers');
+  await bad.waiting(() => bad.messages.filter((m) => m.type === 'ERROR').length === 20 || undefined,
+    'all errors');
+  for (const device of good)
+    assert.ok(!device.messages.some((m) => m.type === 'ERROR'));
+});

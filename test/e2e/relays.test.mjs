@@ -1,0 +1,185 @@
+/*
+ * relays.test.mjs
+ *     Any relay serves any user, and knows nothing that it cannot forget.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import assert from 'node:assert/strict';
+import {
+  assertPromises, created, cursorOf, deleted, entry, iso, newUser, replica, updated, useStack,
+  waitUntil,
+} from './harness.mjs';
+
+const s = useStack({ relays: 2, relay: { heads_poll_interval: '1s' } });
+
+s.test('devices of one user on two relays see each other', async () => {
+  const user = newUser();
+  const a = await s.live(user, { relay: s.relays[0] });
+  const b = await s.live(user, { relay: s.relays[1] });
+  for (let i = 0; i < 5; i++) {
+    const [from, to] = i % 2 ? [b, a] : [a, b];
+    const e = entry();
+    const seq = await from.push(created(e));
+    assert.equal(seq, i + 1);
+    const got = await to.event('ENTRY_CREATED');
+    assert.equal(got.entry.id, e.id);
+    assert.equal(got.seq, seq);
+  }
+  await a.quiet();
+  await b.quiet();
+});
+
+s.test('a change reaches the other relay within a moment', async () => {
+  const user = newUser();
+  const a = await s.live(user, { relay: s.relays[0] });
+  const b = await s.live(user, { relay: s.relays[1] });
+  const times = [];
+  for (let i = 0; i < 20; i++) {
+    const start = performance.now();
+    await a.push(created(entry()));
+    await b.event('ENTRY_CREATED');
+    times.push(performance.now() - start);
+  }
+  times.sort((x, y) => x - y);
+  /* Far below the poll of the heads: the doorbell did it. */
+  assert.ok(times[10] < 500, `median ${times[10].toFixed(1)} ms`);
+});
+
+s.test('a session never gets its own change back, other sessions always do', async () => {
+  const user = newUser();
+  const devices = [];
+  for (let i = 0; i < 6; i++)
+    devices.push(await s.live(user, { relay: s.relays[i % 2] }));
+  const sent = new Map(devices.map((d) => [d, []]));
+  for (let round = 0; round < 10; round++)
+    for (const device of devices) {
+      const e = entry();
+      sent.get(device).push(e.id);
+      device.send(created(e));
+    }
+  await waitUntil(async () => await s.head(user) === 60, { what: 'all changes' });
+  for (const device of devices) {
+    await device.waiting(() => device.events.length >= 50 || undefined, 'all others\' changes');
+    const got = device.events.map((m) => m.entry.id);
+    assert.equal(got.length, 50);
+    assert.equal(new Set(got).size, 50);
+    for (const key of sent.get(device))
+      assert.ok(!got.includes(key), 'no echo');
+    const seqs = device.events.map((m) => m.seq);
+    assert.deepEqual(seqs, [...seqs].sort((x, y) => x - y));
+  }
+});
+
+s.test('numbers are promises while two relays write one feed', async () => {
+  const user = newUser();
+  const a = await s.live(user, { relay: s.relays[0] });
+  const b = await s.live(user, { relay: s.relays[1] });
+  const own = new Map([[a, new Set()], [b, new Set()]]);
+  for (let i = 0; i < 60; i++)
+    for (const device of [a, b]) {
+      const e = entry();
+      own.get(device).add(`logbook_entry/${e.id}`);
+      device.send(created(e));
+    }
+  for (const device of [a, b])
+    await device.waiting(() => (device.messages.filter((m) => m.message === 'Mutation applied').length
+      === 60 && device.events.length === 60) || undefined, 'all answers and all events');
+  const records = await s.records(user);
+  assert.equal(records.length, 120);
+  assert.deepEqual(records.map((r) => r.seq), records.map((_, i) => i + 1), 'no hole');
+  for (const device of [a, b])
+    assertPromises(device.messages, records.filter((r) => !own.get(device).has(r.key)));
+});
+
+s.test('two relays racing for one record agree with the database', async () => {
+  const user = newUser();
+  const a = await s.live(user, { relay: s.relays[0] });
+  const b = await s.live(user, { relay: s.relays[1] });
+  const e = entry({ updatedAt: iso(Date.now() - 100000) });
+  await a.push(created(e));
+  await b.event('ENTRY_CREATED');
+  for (let i = 0; i < 30; i++) {
+    a.send(updated({ ...e, notes: `a${i}`, updatedAt: iso(Date.now() - 50000 + i * 20) }));
+    b.send(updated({ ...e, notes: `b${i}`, updatedAt: iso(Date.now() - 50000 + i * 20 + 7) }));
+  }
+  const answers = (d) => d.messages.filter((m) => m.message === 'Mutation applied').length;
+  await a.waiting(() => answers(a) === 31 || undefined, 'answers');
+  await b.waiting(() => answers(b) === 30 || undefined, 'answers');
+  const notes = (await s.document(user, 'logbook_entry', e.id)).notes;
+  const head = await s.head(user);
+  for (const [device, name] of [[a, 'a'], [b, 'b']]) {
+    await device.waiting(() => cursorOf(device.messages) >= head || undefined, 'the head');
+    const last = device.events.filter((m) => m.entry?.id === e.id).at(-1);
+    /* Its own last write, unless something it was sent beat that. */
+    assert.ok(last?.entry.notes === notes || notes === `${name}29`,
+      `${name} has ${last?.entry.notes}, the database ${notes}`);
+  }
+});
+
+s.test('a relay that is killed loses nothing that it acknowledged', async () => {
+  const user = newUser();
+  const relay = await s.stack.addRelay();
+  const watcher = await s.live(user, { relay: s.relays[0] });
+  const device = await s.live(user, { relay });
+  const entries = Array.from({ length: 400 }, (_, i) => entry({ notes: `n${i}` }));
+  for (const e of entries)
+    device.send(created(e));
+  await device.waiting(() => device.messages.filter((m) => m.message === 'Mutation applied').length
+    >= 60 || undefined, '60 answers');
+  await relay.kill();
+  await device.ended;
+
+  const acked = device.messages.filter((m) => m.message === 'Mutation applied').map((m) => m.lastSeq);
+  const stored = new Set((await s.records(user)).map((r) => r.key));
+  for (let i = 0; i < acked.length; i++)
+    assert.ok(stored.has(`logbook_entry/${entries[i].id}`), `acknowledged change ${acked[i]} is stored`);
+
+  /* The other relay hears of all of it, although the bell may never have rung. */
+  const head = await s.head(user);
+  await watcher.waiting(() => cursorOf(watcher.messages) >= head || undefined, 'the head');
+  assert.equal(replica(watcher.messages).size, stored.size);
+
+  /* The device comes back, sends its whole queue again, and nothing is doubled. */
+  await relay.start();
+  const again = await s.open(user, { relay });
+  await again.sync({ lastSeq: cursorOf(device.messages) });
+  for (const e of entries)
+    again.send(created(e));
+  await again.waiting(() => again.messages.filter((m) => m.message === 'Mutation applied').length
+    === 400 || undefined, 'all answers');
+  const records = await s.records(user);
+  assert.equal(records.length, 400);
+  assert.equal(await s.head(user), 400);
+  await watcher.waiting(() => replica(watcher.messages).size === 400 || undefined, 'all entries');
+  await relay.stop();
+});
+
+s.test('a lost bell costs latency only', async () => {
+  const user = newUser();
+  const device = await s.live(user);
+  /* Everything rings through NOTIFY; with nobody ringing the heads are polled. */
+  const client = await s.client();
+  try {
+    await client.query("LOAD 'mirusync'");
+    await client.query("SET mirusync.doorbell = 'off'");
+    const e = entry();
+    await client.query(`INSERT INTO mirusync.document (feed, collection, id, data)
+      VALUES ($1, 'logbook_entry', $2, $3)`, [user, e.id, e]);
+    assert.equal((await device.event('ENTRY_CREATED')).entry.id, e.id);
+  } finally {
+    await client.end();
+  }
+});
+
+s.test('a stranger who rings every bell does no harm', async () => {
+  const user = newUser();
+  const device = await s.live(user);
+  const rings = await s.query("SELECT format('mirusync_%s', i) AS channel FROM generate_series(0, 63) i");
+  for (const { channel } of rings)
+    for (const payload of ['', 'x', 'ffffffffffffffff', '0 1 2', 'deadbeefdeadbeef '.repeat(100)])
+      await s.query('SELECT pg_notify($1, $2)', [channel, payload]);
+  const e = entry();
+  await device.push(created(e));
+  await device.push(deleted(e.id));
+  await device.quiet();
+});

@@ -1,0 +1,540 @@
+/*
+ * test_jwt.c
+ *		Tokens that pass, and each way in which one must not.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "unit.h"
+
+#include "jwt.c"
+
+#define NOW	   INT64_C(1795413600)
+#define SECRET "0123456789abcdef0123456789abcdef"
+#define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+
+static JwtKey key;
+static Claims claims;				  /* of the last verify */
+static char token[2 * JWT_TOKEN_MAX]; /* the last one made */
+
+static int
+set_up(void **state UNUSED)
+{
+	return jwt_key_init(&key, SECRET, strlen(SECRET)) ? 0 : -1;
+}
+
+static int
+tear_down(void **state UNUSED)
+{
+	jwt_key_release(&key);
+	return 0;
+}
+
+/* encode appends base64url and returns the new end. */
+static char *
+encode_part(char *out, const unsigned char *bytes, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	unsigned int bits = 0;
+	int count = 0;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+	{
+		bits = bits << 8 | bytes[i];
+		for (count += 8; count >= 6; count -= 6)
+			*out++ = digits[bits >> (count - 6) & 63];
+	}
+	if (count > 0)
+		*out++ = digits[bits << (6 - count) & 63];
+	*out = '\0';
+	return out;
+}
+
+/* sign appends the signature of what "token" holds so far. */
+static void
+sign_with(const EVP_MD *hash, const char *secret)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned int len;
+	size_t token_len = strlen(token);
+
+	HMAC(hash, secret, (int) strlen(secret), (unsigned char *) token, token_len,
+		 mac, &len);
+	token[token_len] = '.';
+	encode_part(token + token_len + 1, mac, len);
+}
+
+static void
+start_token(const char *header, const char *payload, size_t payload_len)
+{
+	char *end = encode_part(token, (const unsigned char *) header,
+							strlen(header));
+
+	*end++ = '.';
+	encode_part(end, (const unsigned char *) payload, payload_len);
+}
+
+static const char *
+verify_bytes(const char *text, size_t len)
+{
+	char *copy = exact_copy(text, len);
+	const char *reason;
+
+	memset(&claims, 0x55, sizeof(claims));
+	reason = jwt_verify(&key, copy, len, NOW, &claims);
+	free(copy);
+	return reason;
+}
+
+static const char *
+verify(const char *header, const char *payload)
+{
+	start_token(header, payload, strlen(payload));
+	sign_with(EVP_sha256(), SECRET);
+	return verify_bytes(token, strlen(token));
+}
+
+static void
+expect_reason(const char *reason, const char *const *payloads)
+{
+	for (; *payloads != NULL; payloads++)
+	{
+		const char *got = verify(HEADER, *payloads);
+
+		if (got == NULL || strcmp(got, reason) != 0)
+			fail_msg("%s: %s instead of %s", *payloads, got ? got : "passed",
+					 reason);
+	}
+}
+
+static void
+accepts_a_good_token(void **state UNUSED)
+{
+	assert_null(verify(HEADER,
+					   "{\"sub\":\"anna\",\"email\":\"a@example.org\","
+					   "\"iat\":1795413000,\"exp\":1795417200}"));
+	assert_string_equal(claims.sub, "anna");
+	assert_true(claims.exp == 1795417200);
+	assert_true(claims.iat == 1795413000);
+
+	assert_null(
+		verify("{\"alg\":\"HS256\"}", "{\"exp\":1795413601,\"sub\":\"x\"}"));
+	assert_true(claims.iat == 0);
+}
+
+/* The example of RFC 7515, appendix A.1, made by somebody else. */
+static void
+accepts_a_foreign_token(void **state UNUSED)
+{
+	static const char foreign[] =
+		"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAi"
+		"OjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ."
+		"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+	static const unsigned char secret[] =
+		{3,	  35,  53,	75,	 43,  15,  165, 188, 131, 126, 6,	101, 119,
+		 123, 166, 143, 90,	 179, 40,  230, 240, 84,  201, 40,	169, 15,
+		 132, 178, 210, 80,	 46,  191, 211, 251, 90,  146, 210, 6,	 71,
+		 239, 150, 138, 180, 195, 119, 98,	61,	 34,  61,  46,	33,	 114,
+		 5,	  46,  79,	8,	 192, 205, 154, 245, 103, 208, 128, 163};
+	JwtKey foreign_key;
+
+	assert_true(
+		jwt_key_init(&foreign_key, (const char *) secret, sizeof(secret)));
+	/* it has no sub, so it gets as far as that */
+	assert_string_equal(jwt_verify(&foreign_key, foreign, strlen(foreign),
+								   1300819379, &claims),
+						"sub is missing or no user id");
+	assert_string_equal(jwt_verify(&foreign_key, foreign, strlen(foreign),
+								   1300819380, &claims),
+						"expired");
+	jwt_key_release(&foreign_key);
+}
+
+static void
+refuses_a_wrong_signature(void **state UNUSED)
+{
+	size_t len;
+	size_t i;
+
+	start_token(HEADER, "{\"exp\":1795417200,\"sub\":\"anna\"}", 31);
+	sign_with(EVP_sha256(), "0123456789abcdef0123456789abcdeF");
+	assert_string_equal(verify_bytes(token, strlen(token)), "wrong signature");
+
+	/* no single character may change (all but the first two parts' dots) */
+	assert_null(verify(HEADER, "{\"exp\":1795417200,\"sub\":\"anna\"}"));
+	len = strlen(token);
+	for (i = 0; i < len; i++)
+	{
+		char kept = token[i];
+
+		token[i] = kept == 'A' ? 'B' : 'A';
+		assert_non_null(verify_bytes(token, len));
+		token[i] = kept;
+	}
+	assert_null(verify_bytes(token, len));
+}
+
+/* Claims of a failed verify are empty, whatever the token said. */
+static void
+gives_no_claims_on_failure(void **state UNUSED)
+{
+	Claims none;
+
+	memset(&none, 0, sizeof(none));
+	assert_non_null(verify(HEADER,
+						   "{\"exp\":1795417200,\"sub\":\"anna\","
+						   "\"sub\":\"otto\"}"));
+	assert_memory_equal(&claims, &none, sizeof(none));
+	assert_non_null(verify(HEADER, "{\"exp\":1,\"sub\":\"anna\"}"));
+	assert_memory_equal(&claims, &none, sizeof(none));
+}
+
+static void
+refuses_other_algorithms(void **state UNUSED)
+{
+	static const char good[] = "{\"exp\":1795417200,\"sub\":\"anna\"}";
+	static const char *const headers[] = {"{\"alg\":\"none\"}",
+										  "{\"alg\":\"hs256\"}",
+										  "{\"alg\":\"HS384\"}",
+										  "{\"alg\":\"RS256\"}",
+										  "{\"alg\":\"\"}",
+										  "{\"alg\":null}",
+										  "{\"alg\":[\"HS256\"]}",
+										  "{\"alg\":\"HS256 \"}",
+										  "{}",
+										  "{\"Alg\":\"HS256\"}",
+										  NULL};
+	int i;
+
+	for (i = 0; headers[i] != NULL; i++)
+		assert_string_equal(verify(headers[i], good), "algorithm is not HS256");
+
+	/* another hash with our key, said or not said */
+	start_token("{\"alg\":\"HS384\"}", good, strlen(good));
+	sign_with(EVP_sha384(), SECRET);
+	assert_string_equal(verify_bytes(token, strlen(token)),
+						"malformed signature");
+
+	/* unsigned */
+	start_token("{\"alg\":\"none\"}", good, strlen(good));
+	strcat(token, ".");
+	assert_string_equal(verify_bytes(token, strlen(token)),
+						"malformed signature");
+}
+
+static void
+refuses_bad_headers(void **state UNUSED)
+{
+	static const char good[] = "{\"exp\":1795417200,\"sub\":\"anna\"}";
+	static const char plain[] = "header is not a plain JSON object";
+
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"crit\":[\"exp\"]}", good),
+						"critical header extension");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"cr\\u0069t\":[]}", good),
+						"critical header extension");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"alg\":\"HS256\"}", good),
+						plain);
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"\\u0061lg\":\"none\"}",
+							   good),
+						plain);
+	assert_string_equal(verify("[\"HS256\"]", good), plain);
+	assert_string_equal(verify("{\"alg\":\"HS256\"}x", good), plain);
+	assert_string_equal(verify("", good), plain);
+}
+
+static void
+checks_exp(void **state UNUSED)
+{
+	static const char *const bad[] =
+		{"{\"sub\":\"anna\"}",
+		 "{\"exp\":\"1795417200\",\"sub\":\"anna\"}",
+		 "{\"exp\":null,\"sub\":\"anna\"}",
+		 "{\"exp\":true,\"sub\":\"anna\"}",
+		 "{\"exp\":[1795417200],\"sub\":\"anna\"}",
+		 "{\"exp\":1e300,\"sub\":\"anna\"}",
+		 "{\"exp\":9007199254740993000,\"sub\":\"anna\"}",
+		 "{\"Exp\":1795417200,\"sub\":\"anna\"}",
+		 "{\"exp\":1795417200.000000000000000000000000000000000000000000000000"
+		 "00000000000000000,\"sub\":\"anna\"}",
+		 NULL};
+	static const char *const expired[] =
+		{"{\"exp\":1795413600,\"sub\":\"anna\"}",
+		 "{\"exp\":1795413599.9,\"sub\":\"anna\"}",
+		 "{\"exp\":1795413600.9,\"sub\":\"anna\"}",
+		 "{\"exp\":0,\"sub\":\"anna\"}",
+		 "{\"exp\":-1.5,\"sub\":\"anna\"}",
+		 NULL};
+
+	expect_reason("exp is missing or no date", bad);
+	expect_reason("expired", expired);
+	assert_null(verify(HEADER, "{\"exp\":1795413601,\"sub\":\"anna\"}"));
+	assert_null(verify(HEADER, "{\"exp\":1795413601.5,\"sub\":\"anna\"}"));
+	assert_true(claims.exp == 1795413601);
+	assert_null(verify(HEADER, "{\"exp\":1.8e9,\"sub\":\"anna\"}"));
+	assert_true(claims.exp == 1800000000);
+}
+
+static void
+checks_nbf_and_iat(void **state UNUSED)
+{
+#define GOOD "{\"exp\":1795417200,\"sub\":\"anna\","
+	static const char *const not_yet[] = {GOOD "\"nbf\":1795413631}",
+										  GOOD "\"nbf\":1e15}", NULL};
+	static const char *const no_nbf[] = {GOOD "\"nbf\":\"0\"}",
+										 GOOD "\"nbf\":null}", NULL};
+	static const char *const future[] = {GOOD "\"iat\":1795413631}", NULL};
+	static const char *const no_iat[] = {GOOD "\"iat\":\"0\"}",
+										 GOOD "\"iat\":{}}", NULL};
+
+	expect_reason("not valid yet", not_yet);
+	expect_reason("nbf is no date", no_nbf);
+	expect_reason("issued in the future", future);
+	expect_reason("iat is no date", no_iat);
+
+	/* the leeway, to its last second */
+	assert_null(verify(HEADER, GOOD "\"nbf\":1795413630,\"iat\":1795413630}"));
+#undef GOOD
+}
+
+static void
+checks_sub(void **state UNUSED)
+{
+	static const char *const bad[] = {"{\"exp\":1795417200}",
+									  "{\"exp\":1795417200,\"sub\":\"\"}",
+									  "{\"exp\":1795417200,\"sub\":7}",
+									  "{\"exp\":1795417200,\"sub\":null}",
+									  "{\"exp\":1795417200,\"sub\":[\"anna\"]}",
+									  NULL};
+	char payload[512];
+	char user[257];
+
+	expect_reason("sub is missing or no user id", bad);
+
+	/* 255 bytes and no more */
+	memset(user, 'u', sizeof(user));
+	user[255] = '\0';
+	snprintf(payload, sizeof(payload), "{\"exp\":1795417200,\"sub\":\"%s\"}",
+			 user);
+	assert_null(verify(HEADER, payload));
+	assert_string_equal(claims.sub, user);
+	user[255] = 'u';
+	user[256] = '\0';
+	snprintf(payload, sizeof(payload), "{\"exp\":1795417200,\"sub\":\"%s\"}",
+			 user);
+	assert_string_equal(verify(HEADER, payload),
+						"sub is missing or no user id");
+
+	/* escapes are resolved: the same user by another spelling */
+	assert_null(
+		verify(HEADER, "{\"exp\":1795417200,\"s\\u0075b\":\"\\u0061\"}"));
+	assert_string_equal(claims.sub, "a");
+}
+
+static void
+refuses_doubtful_claims(void **state UNUSED)
+{
+	static const char *const bad[] =
+		{/* which of two counts is nobody's guess */
+		 "{\"exp\":1795417200,\"sub\":\"anna\",\"sub\":\"otto\"}",
+		 "{\"exp\":1795417200,\"exp\":1795417200,\"sub\":\"anna\"}",
+		 "{\"exp\":1795417200,\"sub\":\"anna\",\"x\":1,\"x\":1}",
+		 "{\"exp\":1795417200,\"sub\":\"anna\",\"su\\u0062\":\"otto\"}",
+		 /* a NUL would cut the user id */
+		 "{\"exp\":1795417200,\"sub\":\"anna\\u0000otto\"}",
+		 "{\"exp\":1795417200,\"sub\":\"anna\",\"x\":\"\\ud800\"}",
+		 "{\"exp\":1795417200,\"sub\":\"\xFF\"}", "", "null", "[]", "\"anna\"",
+		 "{\"exp\":1795417200,\"sub\":\"anna\"}x",
+		 "{\"exp\":1795417200,\"sub\":\"anna\"",
+		 "{\"exp\":1e999999,\"sub\":\"a\"}", NULL};
+
+	expect_reason("claims are not a plain JSON object", bad);
+}
+
+static void
+bounds_the_members(void **state UNUSED)
+{
+	char payload[2048];
+	int count;
+
+	for (count = MEMBERS_MAX; count <= MEMBERS_MAX + 1; count++)
+	{
+		char *pos = payload +
+			sprintf(payload,
+					"{\"exp\":1795417200,"
+					"\"sub\":\"anna\"");
+		int i;
+
+		for (i = 2; i < count; i++)
+			pos += sprintf(pos, ",\"c%d\":%d", i, i);
+		strcpy(pos, "}");
+		if (count == MEMBERS_MAX)
+			assert_null(verify(HEADER, payload));
+		else
+			assert_non_null(verify(HEADER, payload));
+	}
+}
+
+static void
+refuses_bad_shapes(void **state UNUSED)
+{
+	static const char *const bad[] = {"",
+									  ".",
+									  "..",
+									  "...",
+									  "a",
+									  "a.b",
+									  "a.b.",
+									  "a.b.c",
+									  ".b.c",
+									  "a..c",
+									  "eyJhbGciOiJIUzI1NiJ9.e30",
+									  NULL};
+	int i;
+
+	for (i = 0; bad[i] != NULL; i++)
+		assert_non_null(verify_bytes(bad[i], strlen(bad[i])));
+
+	/* a fourth part, even an empty one */
+	assert_null(verify(HEADER, "{\"exp\":1795417200,\"sub\":\"anna\"}"));
+	strcat(token, ".");
+	assert_string_equal(verify_bytes(token, strlen(token)), "not three parts");
+}
+
+/* One value, one spelling: nothing may be added to a good token. */
+static void
+base64url_is_strict(void **state UNUSED)
+{
+	static const char *const additions[] = {"=", "==", "A",	  "AA",
+											" ", "\n", "%3D", NULL};
+	size_t len;
+	int i;
+
+	assert_null(verify(HEADER, "{\"exp\":1795417200,\"sub\":\"anna\"}"));
+	len = strlen(token);
+	for (i = 0; additions[i] != NULL; i++)
+	{
+		strcpy(token + len, additions[i]);
+		assert_string_equal(verify_bytes(token, strlen(token)),
+							"malformed signature");
+	}
+	token[len] = '\0';
+	assert_non_null(verify_bytes(token, len + 1));
+
+	/* 32 bytes leave two bits over, which must be zero */
+	token[len - 1]++;
+	assert_string_equal(verify_bytes(token, len), "malformed signature");
+}
+
+static void
+decodes_base64url(void **state UNUSED)
+{
+	static const struct
+	{
+		const char *text;
+		const char *bytes; /* NULL: refused */
+	} cases[] = {{"", ""},
+				 {"Zg", "f"},
+				 {"Zm8", "fo"},
+				 {"Zm9v", "foo"},
+				 {"-_-_", "\xFB\xFF\xBF"},
+				 {"Z", NULL},
+				 {"Zh", NULL},
+				 {"Zm9", NULL},
+				 {"Zg==", NULL},
+				 {"+/+/", NULL},
+				 {"Z g", NULL},
+				 {"Zm9vZ", NULL},
+				 {"Zm\xC3\xA9", NULL}};
+	char out[3];
+	size_t len;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		bool good = base64url_decode(cases[i].text, strlen(cases[i].text), out,
+									 sizeof(out), &len);
+
+		assert_int_equal(good, cases[i].bytes != NULL);
+		if (good)
+		{
+			assert_int_equal(len, strlen(cases[i].bytes));
+			assert_memory_equal(out, cases[i].bytes, len);
+		}
+	}
+	assert_false(base64url_decode("Zm9vZg", 6, out, sizeof(out), &len));
+}
+
+/* A good signature does not help a token that is too long. */
+static void
+bounds_the_size(void **state UNUSED)
+{
+	char *payload = malloc(JWT_TOKEN_MAX);
+	size_t fill;
+
+	assert_non_null(payload);
+	for (fill = 5900; fill < 6200; fill++)
+	{
+		int head = sprintf(payload,
+						   "{\"exp\":1795417200,\"sub\":\"anna\","
+						   "\"x\":\"");
+		const char *reason;
+
+		memset(payload + head, 'x', fill);
+		strcpy(payload + head + fill, "\"}");
+		reason = verify(HEADER, payload);
+		if (strlen(token) <= JWT_TOKEN_MAX)
+			assert_null(reason);
+		else
+			assert_string_equal(reason, "token too long");
+	}
+	assert_true(strlen(token) > JWT_TOKEN_MAX);
+	free(payload);
+}
+
+/* A key that was not loaded opens nothing, not even to its own signature. */
+static void
+empty_keys_verify_nothing(void **state UNUSED)
+{
+	static const char good[] = "{\"exp\":1795417200,\"sub\":\"anna\"}";
+	JwtKey empty;
+
+	assert_false(jwt_key_init(&empty, "", 0));
+	start_token(HEADER, good, strlen(good));
+	sign_with(EVP_sha256(), "");
+	assert_string_equal(jwt_verify(&empty, token, strlen(token), NOW, &claims),
+						"no key");
+	jwt_key_release(&empty);
+
+	assert_true(jwt_key_init(&empty, "x", 1));
+	jwt_key_release(&empty);
+	jwt_key_release(&empty);
+	assert_null(empty.secret);
+	assert_string_equal(jwt_verify(&empty, token, strlen(token), NOW, &claims),
+						"no key");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(accepts_a_good_token),
+		cmocka_unit_test(accepts_a_foreign_token),
+		cmocka_unit_test(refuses_a_wrong_signature),
+		cmocka_unit_test(gives_no_claims_on_failure),
+		cmocka_unit_test(refuses_other_algorithms),
+		cmocka_unit_test(refuses_bad_headers),
+		cmocka_unit_test(checks_exp),
+		cmocka_unit_test(checks_nbf_and_iat),
+		cmocka_unit_test(checks_sub),
+		cmocka_unit_test(refuses_doubtful_claims),
+		cmocka_unit_test(bounds_the_members),
+		cmocka_unit_test(refuses_bad_shapes),
+		cmocka_unit_test(base64url_is_strict),
+		cmocka_unit_test(decodes_base64url),
+		cmocka_unit_test(bounds_the_size),
+		cmocka_unit_test(empty_keys_verify_nothing),
+	};
+
+	return cmocka_run_group_tests_name("jwt", tests, set_up, tear_down);
+}
