@@ -76,7 +76,8 @@ DATA       = $(wildcard sql/mirusync--*--*.sql)
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
-REGRESS      =
+REGRESS      = hlc attach documents capture push pull events \
+	practice_log_objects doorbell
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      =

@@ -367,6 +367,8 @@ win(Merge *merge, MiruStamps *stamps)
 	origin->id = pstrdup(change->id);
 	origin->relid = merge->target.rel->relid;
 	origin->key = miru_key_make(merge->target.rel, merge->target.key);
+	origin->stamp = merge->incoming;
+	origin->stamp.device = origin->device;
 	origin->stamps = miru_stamps_copy(stamps);
 	MemoryContextSwitchTo(old_context);
 	change->verdict = MIRU_APPLIED;
@@ -455,6 +457,26 @@ insert(Merge *merge, MiruStamps *stamps, Jsonb *object)
 	return inserted;
 }
 
+/*
+ * writable_image returns what can be inserted again of a deleted row: not its
+ * key, which the id gives, nor generated columns, nor columns dropped since.
+ */
+static Jsonb *
+writable_image(Merge *merge)
+{
+	MiruRelation *rel = merge->target.rel;
+	List	   *names = NIL;
+
+	if (rel->data_attnum != 0)
+		return merge->before.image;
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		if (!rel->fields[i].is_key && !rel->fields[i].is_generated)
+			names = lappend(names, makeString(rel->fields[i].name));
+	}
+	return miru_object_pick(merge->before.image, names);
+}
+
 /* apply_missing: a put or patch of a record that has no row. */
 static bool
 apply_missing(Merge *merge)
@@ -470,7 +492,7 @@ apply_missing(Merge *merge)
 	}
 	/* A patch brings back what was deleted, with its fields changed. */
 	if (merge->change->kind == MIRU_PATCH && before->image != NULL)
-		object = miru_object_overlay(before->image, object);
+		object = miru_object_overlay(writable_image(merge), object);
 	return insert(merge, stamps_whole(merge->incoming), object);
 }
 
@@ -630,59 +652,94 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 
 /* ----- outcome ----- */
 
-/*
- * stands_as_sent tells whether the stored object has every field as it was
- * sent and, for a whole document, no other.
- */
+/* How what is stored relates to what was sent. */
+typedef enum Standing
+{
+	AS_SENT,
+	WITH_MORE,					/* as sent, and the server added to it */
+	OTHERWISE
+} Standing;
+
+/* has_other tells whether "object" has a field that is otherwise in "than". */
 static bool
-stands_as_sent(const MiruChange *change, const MiruDelivery *delivery)
+has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	item;
 	char	   *name = NULL;
 
-	if (change->kind == MIRU_DELETE)
-		return delivery->deleted;
-	if (delivery->deleted)
-		return false;
-	if (change->kind == MIRU_PUT && change->type != NULL &&
-		JB_ROOT_COUNT(change->object) != JB_ROOT_COUNT(delivery->object))
-		return false;
-	iterator = JsonbIteratorInit(&change->object->root);
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
-		JsonbValue	stored;
+		JsonbValue	other;
 
 		if (token == WJB_KEY)
 			name = pnstrdup(item.val.string.val, item.val.string.len);
-		if (token == WJB_VALUE &&
-			miru_object_get(delivery->object, name, &stored) &&
-			!miru_values_equal(&item, &stored))
-			return false;
+		if (token != WJB_VALUE)
+			continue;
+		if (!miru_object_get(than, name, &other))
+		{
+			if (missing_counts)
+				return true;
+		}
+		else if (!miru_values_equal(&item, &other))
+			return true;
 	}
-	return true;
+	return false;
+}
+
+static Standing
+standing_of(const MiruChange *change, const MiruDelivery *delivery)
+{
+	if (change->kind == MIRU_DELETE)
+		return delivery->deleted ? AS_SENT : OTHERWISE;
+	if (delivery->deleted || has_other(change->object, delivery->object, false))
+		return OTHERWISE;
+	/* Generated columns, defaults, and what triggers did. */
+	if (delivery->changed != NULL &&
+		has_other(delivery->changed, change->object, true))
+		return WITH_MORE;
+	return AS_SENT;
+}
+
+static bool
+is_same_device(const MiruOrigin *a, const MiruOrigin *b)
+{
+	if (strcmp(a->device, b->device) != 0)
+		return false;
+	return (a->session == NULL && b->session == NULL) ||
+		(a->session != NULL && b->session != NULL &&
+		 strcmp(a->session, b->session) == 0);
 }
 
 void
 miru_apply_outcome(MiruChange *change)
 {
-	MiruOrigin *origin;
+	MiruOrigin *first;
+	MiruOrigin *last;
+	Standing	standing;
 
 	if (change->verdict == MIRU_REJECTED || change->origin < 0)
 		return;
-	origin = miru_origin_get(change->origin);
 	/* A later push of the same transaction may have changed it again. */
-	while (origin->next >= 0)
-		origin = miru_origin_get(origin->next);
-	change->seq = origin->seq;
-	if (origin->delivery == NULL)
+	first = last = miru_origin_get(change->origin);
+	while (last->next >= 0)
+		last = miru_origin_get(last->next);
+	change->seq = last->seq;
+	if (last->delivery == NULL)
 		return;
 	if (change->verdict == MIRU_STALE)
-		change->winner = origin->delivery;
-	else if (!stands_as_sent(change, origin->delivery))
 	{
-		change->verdict = MIRU_MERGED;
-		change->winner = origin->delivery;
+		change->winner = last->delivery;
+		return;
 	}
+	/* The verdict of its own later change tells the device what stands. */
+	if (last != first && is_same_device(first, last))
+		return;
+	standing = standing_of(change, last->delivery);
+	if (standing == OTHERWISE)
+		change->verdict = MIRU_MERGED;
+	if (standing != AS_SENT)
+		change->winner = last->delivery;
 }

@@ -265,18 +265,27 @@ push_true(JsonbParseState **state, const char *name)
 	pushJsonbValue(state, WJB_VALUE, &value);
 }
 
-/* is_as_sent tells whether a stored field is what the device sent. */
+/*
+ * is_news tells whether a stored field is to be told to the device: one that
+ * it sent and that stands otherwise, one that changed together with what it
+ * sent, and after a put or delete that lost all that it does not have.
+ */
 static bool
-is_as_sent(const MiruChange *change, const char *name, JsonbValue *stored)
+is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 {
-	JsonbValue	sent;
+	const MiruDelivery *winner = change->winner;
+	JsonbValue	other;
 
-	return change->kind != MIRU_DELETE &&
-		miru_object_get(change->object, name, &sent) &&
-		miru_values_equal(&sent, stored);
+	if (change->kind == MIRU_DELETE)
+		return true;
+	if (miru_object_get(change->object, name, &other))
+		return !miru_values_equal(&other, stored);
+	if (winner->changed != NULL)
+		return miru_object_get(winner->changed, name, &other);
+	return change->kind == MIRU_PUT;
 }
 
-/* push_winner adds the stored values that are not what was sent. */
+/* push_winner adds the stored values that the device does not have. */
 static void
 push_winner(JsonbParseState **state, const MiruChange *change)
 {
@@ -298,8 +307,8 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 		if (token == WJB_KEY)
 			key = item;
 		if (token != WJB_VALUE ||
-			is_as_sent(change, pnstrdup(key.val.string.val,
-										key.val.string.len), &item))
+			!is_news(change, pnstrdup(key.val.string.val,
+									  key.val.string.len), &item))
 			continue;
 		pushJsonbValue(state, WJB_KEY, &key);
 		pushJsonbValue(state, WJB_VALUE, &item);

@@ -242,8 +242,14 @@ static void
 check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
 	char	   *name = miru_row_collection(rel, row, desc);
+	MiruCollection *collection = miru_collection_get(name);
 
-	if (miru_collection_get(name) == NULL)
+	if (collection != NULL && collection->relid != rel->relid)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
+				 errmsg("collection \"%s\" is not kept in table %s", name,
+						rel->qualified_name)));
+	if (collection == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
 				 errmsg("collection \"%s\" does not exist", name),
@@ -481,10 +487,11 @@ on_transaction(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			miru_flush_before_commit(true);
-			break;
 		case XACT_EVENT_PRE_PREPARE:
-			miru_flush_before_commit(false);
+			/* Nobody would hear a ring at the time of PREPARE. */
+			miru_flush_before_commit(event == XACT_EVENT_PRE_COMMIT);
+			if (transaction.notes != NULL)
+				miru_note_log_close(transaction.notes);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:

@@ -31,6 +31,7 @@ typedef struct MiruOrigin
 	Oid			relid;
 	MinimalTuple key;
 	bool		deleted;		/* the change deletes the record */
+	MiruStamp	stamp;			/* its own */
 	MiruStamps *stamps;			/* of the record after it; its own have seq 0 */
 	int			index;			/* its place among the transaction's origins */
 	Jsonb	   *image;			/* of a delete: last image, or NULL */

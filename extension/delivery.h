@@ -27,6 +27,7 @@ typedef struct MiruDelivery
 	char	   *type;			/* the original event's type, or NULL */
 	char	   *session;		/* origin session, or NULL */
 	Jsonb	   *object;			/* the record; a tombstone's image or NULL */
+	Jsonb	   *changed;		/* from flush: new values of changed fields */
 } MiruDelivery;
 
 /* A page of a feed, see pull.c. */

@@ -23,8 +23,8 @@ extern List *miru_event_parse(const char *message);
  * later than "bounded" set to that time, in the form that it had.  Returns
  * the object itself where there is nothing to bound; NULL stays NULL.
  */
-extern Jsonb *miru_event_bound_object(const char *collection, Jsonb *object,
-									  Hlc bounded);
+extern Jsonb *
+miru_event_bound_object(const char *collection, Jsonb *object, Hlc bounded);
 
 /*
  * miru_event_render_live renders deliveries of one feed, in order of seq, as
@@ -33,11 +33,11 @@ extern Jsonb *miru_event_bound_object(const char *collection, Jsonb *object,
  */
 typedef struct MiruEvent
 {
-	char	   *feed;
-	int64		after;
-	int64		seq;
-	char	   *session;
-	char	   *body;
+	char *feed;
+	int64 after;
+	int64 seq;
+	char *session;
+	char *body;
 } MiruEvent;
 
 extern List *miru_event_render_live(List *deliveries);
@@ -56,4 +56,4 @@ extern List *miru_event_render_catch_up(const MiruPage *page);
  */
 extern char *miru_event_render_winner(const MiruDelivery *delivery);
 
-#endif							/* MIRUSYNC_EVENT_H */
+#endif /* MIRUSYNC_EVENT_H */

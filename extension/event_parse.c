@@ -134,27 +134,17 @@ as_object(JsonbValue *value)
 	return JsonbValueToJsonb(value);
 }
 
-/* id_of_value returns the id in its text form, NULL for an empty text. */
+/* id_of_value returns the id, NULL for an empty text. */
 static char *
 id_of_value(const JsonbValue *value, const char *key)
 {
-	char *id;
-
-	if (value->type == jbvString)
-	{
-		if (value->val.string.len == 0)
-			return NULL;
-		if (value->val.string.len > ID_LENGTH_MAX)
-			INVALID("\"%s\" is longer than %d bytes", key, ID_LENGTH_MAX);
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	}
-	if (value->type != jbvNumeric)
-		INVALID("\"%s\" is neither a string nor a number", key);
-	id = DatumGetCString(
-		DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-	if (strlen(id) > ID_LENGTH_MAX)
+	if (value->type != jbvString)
+		INVALID("\"%s\" is not a string", key);
+	if (value->val.string.len == 0)
+		return NULL;
+	if (value->val.string.len > ID_LENGTH_MAX)
 		INVALID("\"%s\" is longer than %d bytes", key, ID_LENGTH_MAX);
-	return id;
+	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
 /* required_id returns the record id that an object or message carries. */

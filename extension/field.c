@@ -19,8 +19,8 @@
  *
  * Rows are written by the first transaction that needs the table after a
  * change of its columns and may write.  One that may not (a standby, a
- * read-only transaction) works with what it can tell, and a column added
- * since has no number there.
+ * read-only transaction) works with what it can tell; a column added since
+ * has no number there, and what it read is not kept for one that may.
  *
  * Ordering and locks: writers of one table's rows queue on an object lock,
  * kept to the end of the transaction, and look again once they have it: the
@@ -291,31 +291,29 @@ store_rows(Relation field, Relation rel, const char *feed_column)
 	return rows;
 }
 
-static bool
-may_write(void)
+bool
+miru_fields_may_write(void)
 {
 	return !XactReadOnly && !RecoveryInProgress() && !IsInParallelMode();
 }
 
 int *
-miru_field_numbers(Relation rel, const char *feed_column)
+miru_field_numbers(Relation rel, const char *feed_column, bool *provisional)
 {
 	int		   *numbers;
 	List	   *rows;
 	ListCell   *cell;
 	Relation	field = table_open(miru_table_oid("field"), AccessShareLock);
-	bool		is_stored;
 
 	rows = tied_rows(field, rel, feed_column);
-	if (any_stale(rows) && may_write())
+	*provisional = any_stale(rows);
+	if (*provisional && miru_fields_may_write())
 	{
 		table_close(field, AccessShareLock);
 		field = table_open(miru_table_oid("field"), RowExclusiveLock);
 		rows = store_rows(field, rel, feed_column);
-		is_stored = true;
+		*provisional = false;
 	}
-	else
-		is_stored = false;
 	table_close(field, NoLock);
 
 	numbers = palloc(sizeof(int) * Max(RelationGetNumberOfAttributes(rel), 1));
@@ -326,7 +324,8 @@ miru_field_numbers(Relation rel, const char *feed_column)
 		FieldRow   *row = lfirst(cell);
 
 		if (row->attnum != 0 &&
-			(is_stored || row->is_stored || row->number == FIELD_OF_FEED))
+			(!*provisional || row->is_stored ||
+			 row->number == FIELD_OF_FEED))
 			numbers[row->attnum - 1] = row->number;
 	}
 	return numbers;

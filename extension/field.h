@@ -20,9 +20,14 @@
  * by attnum - 1, in the current memory context; numbers of dropped columns
  * mean nothing.  "feed_column" is the feed's column as it was called when the
  * table was attached.  Columns that have no number get one, if the
- * transaction may write.  Caller holds a lock on the table.
+ * transaction may write; if it may not, "provisional" says that something is
+ * left to be noted by one that may.  Caller holds a lock on the table.
  */
-extern int *miru_field_numbers(Relation rel, const char *feed_column);
+extern int *miru_field_numbers(Relation rel, const char *feed_column,
+							   bool *provisional);
+
+/* miru_fields_may_write tells whether numbers could be noted now. */
+extern bool miru_fields_may_write(void);
 
 /* miru_fields_forget removes the numbers of a table that is detached. */
 extern void miru_fields_forget(Oid relid);

@@ -458,52 +458,65 @@ wall_clock_ms(TimestampTz now)
 	return (now - SetEpochTimestamp()) / 1000;
 }
 
-/* stamp_sql_fields stamps the fields that no push of this record wrote. */
+/*
+ * stamp_changed stamps the changed fields that the push of this record, if
+ * there is one, did not write itself.  No clock goes back.
+ */
 static void
-stamp_sql_fields(MiruStamps *stamps, List *changes, MiruStamp stamp)
+stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 {
 	ListCell   *cell;
 
 	foreach(cell, changes)
 	{
 		MiruFieldChange *change = lfirst(cell);
+		const MiruStamp *stored = miru_stamps_get(stamps, change->key);
+		MiruStamp	later = stamp;
 
-		if (miru_stamps_get(stamps, change->key)->seq != 0)
-			miru_stamps_set(stamps, change->key, stamp);
+		if (stored->seq == 0)
+			continue;
+		later.clock = Max(stamp.clock, stored->clock);
+		miru_stamps_set(stamps, change->key, later);
 	}
 }
 
 /*
- * new_stamps works out who wrote what: the push says it for the fields it
- * wrote; what else has changed was written by SQL, at a clock that is later
- * than anything the record has seen.
+ * new_stamps works out who wrote what.  A push says it for the fields that it
+ * wrote, and what triggers and generated columns did about it is its doing
+ * too: stamped by the server's clock, such a field would make the record look
+ * newer than any device's next change.  The rest was written by SQL, at a
+ * clock that is later than anything the record has seen.
  */
 static MiruStamps *
 new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 		   bool whole)
 {
 	Hlc			newest = before ? before->clock : 0;
-	MiruStamps *stamps = NULL;
-	MiruStamp	by_sql;
+	MiruStamps *stamps;
+	MiruStamp	by_sql = {0, 0, ""};
 
+	if (row->direct != NULL && !row->mixed)
+	{
+		stamps = miru_stamps_copy(row->direct->stamps);
+		stamp_changed(stamps, changes, row->direct->stamp);
+		return stamps;
+	}
 	if (row->direct != NULL)
 	{
 		stamps = miru_stamps_copy(row->direct->stamps);
 		newest = Max(newest, miru_stamps_newest(stamps));
+		whole = false;
 	}
-	else if (before != NULL)
+	else if (!whole)
 		stamps = before->stamps;
+	else
+		stamps = palloc(sizeof(MiruStamps));
 
 	by_sql.clock = hlc_tick(newest, wall_clock_ms(flush->now));
-	by_sql.seq = 0;
-	by_sql.device = "";
-	if (row->direct == NULL && whole)
-	{
-		stamps = palloc(sizeof(MiruStamps));
+	if (whole)
 		miru_stamps_init(stamps, by_sql);
-	}
 	else
-		stamp_sql_fields(stamps, changes, by_sql);
+		stamp_changed(stamps, changes, by_sql);
 	return stamps;
 }
 
@@ -560,7 +573,8 @@ copy_jsonb(Jsonb *jsonb)
 
 /* deliver hands the change to the caller of flush. */
 static void
-deliver(Flush *flush, Row *row, MiruRecord *record, bool created)
+deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
+		Jsonb *changed)
 {
 	MemoryContext old_context;
 	MiruDelivery *delivery;
@@ -586,6 +600,7 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created)
 	delivery->by_sql = miru_stamps_by_sql(record->stamps);
 	delivery->clock = record->clock;
 	delivery->object = copy_jsonb(object);
+	delivery->changed = copy_jsonb(changed);
 	if (row->direct != NULL)
 	{
 		delivery->type = copy_text(row->direct->type);
@@ -628,19 +643,21 @@ number_present(Flush *flush, Row *row)
 	HeapTuple	old = row->old;
 	MiruRecord	record = {0};
 	List	   *changes;
+	Jsonb	   *changed;
 
-	if (row->old_feed == NULL || strcmp(row->old_feed, row->new_feed) != 0)
+	if (created || row->old_feed == NULL ||
+		strcmp(row->old_feed, row->new_feed) != 0)
 		old = NULL;
-	changes = miru_object_diff(row->rel, created ? NULL : old, row->now,
-							   row->desc);
+	changes = miru_object_diff(row->rel, old, row->now, row->desc);
 	if (!created && changes == NIL && row->direct == NULL)
 		return;
 	record.stamps = new_stamps(flush, row, before, changes, created);
 	store(flush, row, feed, before, &record);
+	changed = miru_object_side(changes, true);
 	append_history(flush, row, &record, created ? "put" : "patch",
-				   created ? NULL : miru_object_side(changes, false),
-				   miru_object_side(changes, true));
-	deliver(flush, row, &record, created);
+				   old == NULL ? NULL : miru_object_side(changes, false),
+				   changed);
+	deliver(flush, row, &record, created, changed);
 }
 
 /* last_image returns what a tombstone keeps: as pushed, or the former row. */
@@ -679,7 +696,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	if (row->old != NULL)
 		from = miru_object_of_row(row->rel, row->old, row->desc);
 	append_history(flush, row, &record, "delete", from, NULL);
-	deliver(flush, row, &record, false);
+	deliver(flush, row, &record, false, NULL);
 }
 
 static void

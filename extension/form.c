@@ -23,7 +23,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
 #include "errors.h"
@@ -111,11 +111,12 @@ is_array_of(const JsonbValue *array, enum jbvType type)
 
 /* compare_numeric compares a JSON number, of whatever size, and an integer. */
 static int
-compare_numeric(const JsonbValue *number, int64 other)
+compare_numeric(Numeric number, int64 integer)
 {
+	Datum		other = NumericGetDatum(int64_to_numeric(integer));
+
 	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
-											 NumericGetDatum(number->val.numeric),
-											 NumericGetDatum(int64_to_numeric(other))));
+											 NumericGetDatum(number), other));
 }
 
 /*
@@ -125,19 +126,19 @@ compare_numeric(const JsonbValue *number, int64 other)
 static bool
 take_integer(JsonbValue *value, int64 lowest, int64 highest)
 {
-	Datum		integer;
+	Datum		floor;
 
 	/* The bounds come first: after them the digits are few. */
 	if (value->type != jbvNumeric ||
-		compare_numeric(value, lowest) < 0 ||
-		compare_numeric(value, highest) > 0)
+		compare_numeric(value->val.numeric, lowest) < 0 ||
+		compare_numeric(value->val.numeric, highest) > 0)
 		return false;
-	integer = DirectFunctionCall1(numeric_floor,
-								  NumericGetDatum(value->val.numeric));
-	if (compare_numeric(value, DatumGetInt64(DirectFunctionCall1(numeric_int8,
-																 integer))) != 0)
+	floor = DirectFunctionCall1(numeric_floor,
+								NumericGetDatum(value->val.numeric));
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, floor,
+										  NumericGetDatum(value->val.numeric))))
 		return false;
-	value->val.numeric = DatumGetNumeric(integer);
+	value->val.numeric = DatumGetNumeric(floor);
 	return true;
 }
 
@@ -232,7 +233,7 @@ take_value(const FormField *field, JsonbValue *value)
 			if (take_integer(value, 0, COUNT_MAX))
 				return NULL;
 			if (value->type == jbvNumeric &&
-				compare_numeric(value, COUNT_MAX) > 0)
+				compare_numeric(value->val.numeric, COUNT_MAX) > 0)
 				return "must be an integer of at most 9007199254740991";
 			return "must be an integer of at least 0";
 		case FORM_ID:

@@ -8,8 +8,8 @@
  * so cutting back after a subtransaction's abort is one assignment, wherever
  * the cut falls.  A tuplestore could spill too but cannot be cut back.
  *
- * The file belongs to the top transaction's resource owner: it is closed and
- * removed when the transaction ends, however it ends.
+ * The file belongs to the top transaction's resource owner, which removes it
+ * if the transaction fails.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -148,4 +148,18 @@ miru_note_log_read(MiruNoteLog *log, int64 position, int64 *next)
 	}
 	*next = position + sizeof(length) + length;
 	return bytes;
+}
+
+void
+miru_note_log_close(MiruNoteLog *log)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (log->file == NULL)
+		return;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	BufFileClose(log->file);
+	CurrentResourceOwner = owner;
+	log->file = NULL;
+	log->file_length = 0;
 }

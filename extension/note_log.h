@@ -33,4 +33,10 @@ extern void miru_note_log_truncate(MiruNoteLog *log, int64 position);
 extern void *miru_note_log_read(MiruNoteLog *log, int64 position,
 								int64 *next);
 
+/*
+ * miru_note_log_close removes the file of one that is not needed any more.
+ * After an abort the resource owner does it.
+ */
+extern void miru_note_log_close(MiruNoteLog *log);
+
 #endif							/* MIRUSYNC_NOTE_LOG_H */

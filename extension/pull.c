@@ -65,18 +65,23 @@ static bool
 open_collection(Opened *opened, const char *name)
 {
 	MiruCollection *collection = miru_collection_get(name);
-	MiruRelation *rel = NULL;
 
-	if (collection != NULL)
-		rel = miru_relation_get(collection->relid);
-	if (rel == NULL)
+	if (collection == NULL)
 		return false;
-	if (opened->rel == rel)
+	if (opened->rel != NULL && opened->rel->relid == collection->relid)
 		return true;
 	close_opened(opened);
-	opened->rel = rel;
-	opened->heap = table_open(rel->relid, AccessShareLock);
-	opened->index = index_open(rel->key_index, AccessShareLock);
+	opened->heap = try_table_open(collection->relid, AccessShareLock);
+	if (opened->heap == NULL)
+		return false;
+	/* Only now, under the lock, do its columns stay as they are. */
+	opened->rel = miru_relation_get(collection->relid);
+	if (opened->rel == NULL)
+	{
+		table_close(opened->heap, AccessShareLock);
+		return false;
+	}
+	opened->index = index_open(opened->rel->key_index, AccessShareLock);
 	return true;
 }
 
@@ -147,6 +152,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 	Size		bytes = 0;
 	int			count = 0;
 	int64		group = 0;
+	int64		delivered = page->after;
 	bool		full = false;
 
 	page->upto = page->after;
@@ -165,9 +171,12 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		object = read_object(&opened, record, snapshot);
 		/* A live record without a row: its table was detached. */
 		if (object != NULL || record->deleted)
+		{
 			page->deliveries = lappend(page->deliveries,
 									   make_delivery(record, object,
-													 page->upto));
+													 delivered));
+			delivered = record->seq;
+		}
 		bytes += object ? VARSIZE(object) : 0;
 		group = record->part_of;
 		page->upto = record->seq;

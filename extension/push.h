@@ -45,7 +45,7 @@ typedef struct MiruChange
 	char	   *reason;
 	int			origin;			/* its entry in capture.c's list, or -1 */
 	int64		seq;			/* number got, or of what stands (stale) */
-	MiruDelivery *winner;		/* what stands where it differs from what was
+	MiruDelivery *winner;		/* what stands, if it is not just what was
 								 * sent, else NULL */
 } MiruChange;
 

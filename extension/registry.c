@@ -32,6 +32,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "field.h"
 #include "registry.h"
 #include "registry_table.h"
 #include "relation.h"
@@ -56,6 +57,7 @@ typedef struct RelationEntry
 {
 	Oid			relid;			/* hash key */
 	uint32		changes;		/* counts invalidations */
+	bool		provisional;	/* not for transactions that may write */
 	MiruRelation *rel;			/* NULL: not read yet, or not attached */
 } RelationEntry;
 
@@ -269,6 +271,7 @@ load_relation(Oid relid)
 	RelationEntry *entry;
 	MiruRelation *rel;
 	uint32		changes;
+	bool		provisional;
 	bool		found;
 
 	prepare();
@@ -281,7 +284,7 @@ load_relation(Oid relid)
 
 	/* What changes while it is read makes it invalid again. */
 	changes = entry->changes;
-	rel = miru_relation_read(relid);
+	rel = miru_relation_read(relid, &provisional);
 
 	if (entry->rel != NULL)
 		retire(entry->rel->context);
@@ -293,6 +296,7 @@ load_relation(Oid relid)
 	}
 	MemoryContextSetParent(rel->context, CacheMemoryContext);
 	rel->valid = entry->changes == changes;
+	entry->provisional = provisional;
 	return rel;
 }
 
@@ -303,7 +307,8 @@ miru_relation_get(Oid relid)
 	{
 		RelationEntry *entry = hash_search(relations, &relid, HASH_FIND, NULL);
 
-		if (entry != NULL && entry->rel != NULL && entry->rel->valid)
+		if (entry != NULL && entry->rel != NULL && entry->rel->valid &&
+			!(entry->provisional && miru_fields_may_write()))
 			return entry->rel;
 	}
 	return load_relation(relid);

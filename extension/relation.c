@@ -292,11 +292,11 @@ shape_of(TupleDesc desc)
 
 /* field_numbers leaves what it needs on the way to the caller's memory. */
 static int *
-field_numbers(MiruRelation *rel, Relation heap)
+field_numbers(MiruRelation *rel, Relation heap, bool *provisional)
 {
 	MemoryContext saved =
 		MemoryContextSwitchTo(MemoryContextGetParent(rel->context));
-	int		   *numbers = miru_field_numbers(heap, rel->feed_name);
+	int		   *numbers = miru_field_numbers(heap, rel->feed_name, provisional);
 
 	MemoryContextSwitchTo(saved);
 	return numbers;
@@ -308,7 +308,8 @@ field_numbers(MiruRelation *rel, Relation heap)
  * other tables are known by their numbers.
  */
 static void
-fill_relation(MiruRelation *rel, Relation heap, const char *collection_name)
+fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
+			  bool *provisional)
 {
 	TupleDesc	desc = RelationGetDescr(heap);
 	Oid			function;
@@ -329,7 +330,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name)
 	}
 	else
 	{
-		int		   *numbers = field_numbers(rel, heap);
+		int		   *numbers = field_numbers(rel, heap, provisional);
 
 		rel->feed_attnum = find_feed_column(heap, numbers);
 		rel->feed_name = pstrdup(NameStr(TupleDescAttr(desc,
@@ -345,7 +346,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name)
 }
 
 MiruRelation *
-miru_relation_read(Oid relid)
+miru_relation_read(Oid relid, bool *provisional)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "mirusync relation",
@@ -355,6 +356,7 @@ miru_relation_read(Oid relid)
 	char	   *collection_name = NULL;
 	Relation	heap = NULL;
 
+	*provisional = false;
 	rel->relid = relid;
 	rel->context = context;
 	if (read_attached(rel, &collection_name))
@@ -365,7 +367,7 @@ miru_relation_read(Oid relid)
 		MemoryContextDelete(context);
 		return NULL;
 	}
-	fill_relation(rel, heap, collection_name);
+	fill_relation(rel, heap, collection_name, provisional);
 	MemoryContextSetIdentifier(context, rel->qualified_name);
 	relation_close(heap, AccessShareLock);
 

@@ -40,7 +40,7 @@ static int	send_buffer_bytes;
 static const char overload[] =
 	"HTTP/1.1 503 Service Unavailable\r\n"
 	"Content-Type: application/json\r\n"
-	"Content-Length: 31\r\n"
+	"Content-Length: 32\r\n"
 	"Retry-After: 5\r\n"
 	"Connection: close\r\n\r\n"
 	"{\"error\":\"Too many connections\"}";

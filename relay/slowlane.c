@@ -88,6 +88,19 @@ try_again(PushStream *stream)
 	DL_APPEND(queue, stream);
 }
 
+/*
+ * A lock is let go some day, and so is a database without room or about to
+ * restart.  What fails alone and again in another way (a deadlock with
+ * whatever is there, an internal error) fails because of itself: after some
+ * tries it is given up, so that those behind it get their turn.
+ */
+static bool
+blames_message(const char *sqlstate)
+{
+	return strncmp(sqlstate, "40", 2) == 0 || strncmp(sqlstate, "58", 2) == 0 ||
+		strncmp(sqlstate, "XX", 2) == 0;
+}
+
 static void
 finish(Push *push, const PgReply *reply)
 {
@@ -102,10 +115,12 @@ finish(Push *push, const PgReply *reply)
 	else
 	{
 		memset(&result, 0, sizeof(result));
+		snprintf(result.sqlstate, sizeof(result.sqlstate), "%s",
+				 reply->sqlstate);
 		result.retry = reply->lost || pg_is_transient(reply->sqlstate);
-		if (reply->lost)
-			push->losses++;
 	}
+	if (reply->lost || (result.retry && blames_message(result.sqlstate)))
+		push->losses++;
 	if (result.retry && !push->given_up && push->losses < LOSSES_MAX)
 	{
 		try_again(stream);

@@ -11,7 +11,10 @@
 #include "push.h"
 #include "writer.h"
 
-/* A push whose connection broke so often under it is answered, not resent. */
+/*
+ * A push under which the connection broke, or that failed for a reason of its
+ * own, so often is answered, not sent again.
+ */
 #define LOSSES_MAX 5
 
 /* push_link appends to a list, push_unlink takes off whatever list it is in. */

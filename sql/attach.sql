@@ -87,6 +87,16 @@ COMMIT;
 SELECT number, name FROM fields ORDER BY number DESC LIMIT 1;
 SELECT * FROM changes WHERE feed = 'anna' ORDER BY seq DESC LIMIT 1;
 
+-- A transaction that may not write gives no number, and what it took for one
+-- is not kept.
+ALTER TABLE memo ADD COLUMN late int;
+BEGIN READ ONLY;
+SELECT (mirusync.pull('anna', 'anna') -> 'changes' -> -1 -> 'fields') ? 'late' AS sent;
+SELECT number, name FROM fields ORDER BY number DESC LIMIT 1;
+COMMIT;
+UPDATE memo SET late = 1 WHERE id = 1;
+SELECT number, name FROM fields ORDER BY number DESC LIMIT 1;
+
 -- Swapped names stay with their columns.
 ALTER TABLE memo RENAME COLUMN heading TO swap;
 ALTER TABLE memo RENAME COLUMN colour TO heading;

@@ -92,7 +92,7 @@ DROP TABLE document_test;
 DROP VIEW changes;
 
 DELETE FROM mirusync.document;
-DELETE FROM mirusync.collection;
+DELETE FROM mirusync.collection WHERE name IN ('todo', 'setting');
 DELETE FROM mirusync.record;
 DELETE FROM mirusync.change_log;
 DELETE FROM mirusync.feed;

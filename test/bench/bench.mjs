@@ -28,11 +28,11 @@ const HERE = dirname(fileURLToPath(import.meta.url))
 const LOAD = join(HERE, 'load')
 const PLANS = {
 	smoke: {
-		rounds: 1, clients: [1, 16], plainSeconds: 3, latencySeconds: 6, closedSeconds: 10,
+		rounds: 1, clients: [16], plainSeconds: 3, latencySeconds: 5, closedSeconds: 10,
 		sqlSeconds: 3, idleSessions: 2000, captureClients: [],
 	},
 	full: {
-		rounds: 3, clients: [1, 4, 16, 64], plainSeconds: 8, latencySeconds: 20, closedSeconds: 15,
+		rounds: 3, clients: [4, 16, 64], plainSeconds: 8, latencySeconds: 20, closedSeconds: 15,
 		sqlSeconds: 10, idleSessions: 8000, captureClients: [1, 8],
 	},
 }
@@ -170,25 +170,41 @@ const measures = {
 	hotsql: (server, entry) => driveSql(server, entry, 1e6),
 }
 
-/* round takes every measure once; notes come as (who, measure, result). */
+/*
+ * round takes every measure once; notes come as (who, measure, result).  What
+ * is compared is measured next to each other, and the plain INSERTs of many
+ * clients before and after what is compared with them.
+ */
 async function round(number, servers, entry, note) {
-	for (const clients of isWanted('plain') ? plan.clients : [1]) {
+	const insert = async (clients) => {
 		say(`plain INSERT, ${clients} clients`)
 		note('plain', `insert ${clients}`,
 			await plainInsert(stack, work, clients, plan.plainSeconds))
 	}
-	say(`plain INSERT, ${WRITES_PER_SECOND} a second`)
-	note('plain', 'paced',
-		await pacedInsert(stack, work, WRITES_PER_SECOND, plan.plainSeconds))
-	for (const name of Object.keys(measures).filter(isWanted)) {
-		if (name === 'idle' && number > 1)
-			continue	/* means something with a fresh server only */
-		for (const server of servers) {
+	const inserts = async () => {
+		for (const clients of isWanted('plain') ? plan.clients : [])
+			await insert(clients)
+	}
+	const measure = async (name) => {
+		for (const server of isWanted(name) ? servers : []) {
 			await stack.psql('CHECKPOINT', { database: 'postgres' })
 			say(`${server.name}: ${name}`)
 			note(server.name, name, await measures[name](server, entry))
 		}
 	}
+
+	if (number === 1)
+		await measure('idle')	/* means something with a fresh server only */
+	await insert(1)
+	say(`plain INSERT, ${WRITES_PER_SECOND} a second`)
+	note('plain', 'paced',
+		await pacedInsert(stack, work, WRITES_PER_SECOND, plan.plainSeconds))
+	await measure('latency')
+	await measure('sql')
+	await measure('hotsql')
+	await inserts()
+	await measure('closed')
+	await inserts()
 	for (const clients of isWanted('capture') && isWanted('mirusync') ? plan.captureClients : []) {
 		for (const table of ['unattached', 'attached']) {
 			say(`UPDATE of one row, ${table}, ${clients} clients`)

@@ -13,7 +13,12 @@ const LOG = 'transaction'
 const CAPTURE_USERS = 200
 const CAPTURE_ROWS = 2000
 
-export const median = (values) => [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]
+/* median takes the mean of the two in the middle of an even count. */
+export function median(values) {
+	const sorted = [...values].sort((a, b) => a - b)
+	const middle = (sorted.length - 1) / 2
+	return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2
+}
 
 /*
  * takeLatency reads and removes pgbench's log of every transaction; returns

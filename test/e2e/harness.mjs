@@ -253,6 +253,14 @@ export class Device {
     return answer.lastSeq;
   }
 
+  /* answers takes messages up to the nth answer, and returns the answers. */
+  async answers(n, timeout) {
+    const answers = [];
+    while (answers.length < n)
+      answers.push((await this.until(isAnswer, `answer ${answers.length + 1} of ${n}`, timeout)).at(-1));
+    return answers;
+  }
+
   /* sync asks for what is missing: {response, messages, cursor}. */
   async sync(fields = {}, timeout) {
     this.send(syncRequest(fields));

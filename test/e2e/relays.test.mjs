@@ -82,8 +82,8 @@ s.test('numbers are promises while two relays write one feed', async () => {
       device.send(created(e));
     }
   for (const device of [a, b])
-    await device.waiting(() => (device.messages.filter((m) => m.message === 'Mutation applied').length
-      === 60 && device.events.length === 60) || undefined, 'all answers and all events');
+    await device.answers(60).then(() => device.waiting(
+      () => device.events.length === 60 || undefined, 'all events'));
   const records = await s.records(user);
   assert.equal(records.length, 120);
   assert.deepEqual(records.map((r) => r.seq), records.map((_, i) => i + 1), 'no hole');
@@ -102,9 +102,8 @@ s.test('two relays racing for one record agree with the database', async () => {
     a.send(updated({ ...e, notes: `a${i}`, updatedAt: iso(Date.now() - 50000 + i * 20) }));
     b.send(updated({ ...e, notes: `b${i}`, updatedAt: iso(Date.now() - 50000 + i * 20 + 7) }));
   }
-  const answers = (d) => d.messages.filter((m) => m.message === 'Mutation applied').length;
-  await a.waiting(() => answers(a) === 31 || undefined, 'answers');
-  await b.waiting(() => answers(b) === 30 || undefined, 'answers');
+  await a.answers(30);
+  await b.answers(30);
   const notes = (await s.document(user, 'logbook_entry', e.id)).notes;
   const head = await s.head(user);
   for (const [device, name] of [[a, 'a'], [b, 'b']]) {
@@ -124,8 +123,7 @@ s.test('a relay that is killed loses nothing that it acknowledged', async () => 
   const entries = Array.from({ length: 400 }, (_, i) => entry({ notes: `n${i}` }));
   for (const e of entries)
     device.send(created(e));
-  await device.waiting(() => device.messages.filter((m) => m.message === 'Mutation applied').length
-    >= 60 || undefined, '60 answers');
+  await device.answers(60);
   await relay.kill();
   await device.ended;
 
@@ -145,8 +143,7 @@ s.test('a relay that is killed loses nothing that it acknowledged', async () => 
   await again.sync({ lastSeq: cursorOf(device.messages) });
   for (const e of entries)
     again.send(created(e));
-  await again.waiting(() => again.messages.filter((m) => m.message === 'Mutation applied').length
-    === 400 || undefined, 'all answers');
+  await again.answers(400);
   const records = await s.records(user);
   assert.equal(records.length, 400);
   assert.equal(await s.head(user), 400);

@@ -151,10 +151,11 @@ refuses_bad_strings(void **state UNUSED)
 		 "\"\\u12g4\"", "\"\\U0041\"", "\"\n\"", "\"\t\"", "\"\x1F\"",
 		 "\"\\ud83d\\u\"", "\"\\ud83d\\u12\"", "\"\\'\"",
 		 /* stray, missing, overlong, surrogate, too high, never used */
-		 "\"\x80\"", "\"\xC3\"", "\"\xC3(\"", "\"\xE2\x82\"", "\"\xC0\x80\"",
-		 "\"\xC1\xBF\"", "\"\xE0\x9F\xBF\"", "\"\xED\xA0\x80\"",
-		 "\"\xF0\x8F\xBF\xBF\"", "\"\xF4\x90\x80\x80\"", "\"\xF5\x80\x80\x80\"",
-		 "\"\xFF\"", NULL};
+		 "\"\x80\"", "\"\xC3\"", "\"\xC3(\"", "\"\xE2\x82(\"",
+		 "\"\xE2\x82\xC0\"", "\"\xF0\x9F(\x80\"", "\"\xF0\x9F\x98(\"",
+		 "\"\xE2\x82\"", "\"\xC0\x80\"", "\"\xC1\xBF\"", "\"\xE0\x9F\xBF\"",
+		 "\"\xED\xA0\x80\"", "\"\xF0\x8F\xBF\xBF\"", "\"\xF4\x90\x80\x80\"",
+		 "\"\xF5\x80\x80\x80\"", "\"\xFF\"", NULL};
 
 	expect(JSON_INVALID, texts);
 	assert_int_equal(check_bytes("\"a\0b\"", 5), JSON_INVALID);

@@ -1,0 +1,206 @@
+-- push() and push_many() on a table that has everything: foreign key,
+-- deferrable foreign key, CHECK, triggers and a generated column.
+SET client_min_messages = warning;
+CREATE SCHEMA push_test;
+SET search_path = push_test;
+CREATE TABLE book (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	title text NOT NULL CHECK (title <> ''),
+	pages int NOT NULL DEFAULT 100,
+	shelf text GENERATED ALWAYS AS (upper(left(title, 1))) STORED,
+	touched int NOT NULL DEFAULT 0
+);
+CREATE TABLE mark (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	book int NOT NULL REFERENCES book DEFERRABLE,
+	author int,
+	page int
+);
+CREATE TABLE author (id int PRIMARY KEY);
+INSERT INTO author VALUES (1);
+ALTER TABLE mark ADD FOREIGN KEY (author) REFERENCES author;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.title = 'forbidden' THEN
+		RAISE EXCEPTION 'that book is forbidden' USING errcode = 'P0042';
+	END IF;
+	IF NEW.title = 'suppressed' THEN
+		RETURN NULL;
+	END IF;
+	NEW.touched := OLD.touched + 1;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER touch BEFORE UPDATE ON book
+	FOR EACH ROW EXECUTE FUNCTION touch();
+SELECT mirusync.attach('book', feed => 'owner');
+SELECT mirusync.attach('mark', feed => 'owner');
+CREATE FUNCTION verdicts(device text, changes text, who text DEFAULT 'petra')
+RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT v::text FROM jsonb_array_elements(mirusync.push(who, device,
+		('{"changes": [' || changes || ']}')::jsonb) -> 'verdicts') v
+$$;
+
+-- Put, patch, delete.  A trigger's doing comes back with the verdict.
+SELECT verdicts('phone', '
+	{"number": 1, "kind": "put", "collection": "book", "id": "1",
+	 "fields": {"title": "emma", "pages": 400}},
+	{"number": 2, "kind": "put", "collection": "book", "id": "2",
+	 "fields": {"title": "persuasion"}}');
+SELECT verdicts('phone', '
+	{"number": 3, "kind": "patch", "collection": "book", "id": "1",
+	 "fields": {"pages": 401, "touched": 7}},
+	{"number": 4, "kind": "delete", "collection": "book", "id": "2"},
+	{"number": 5, "kind": "delete", "collection": "book", "id": "3"}');
+TABLE book;
+
+-- The same again: the same verdicts, and no second effect.
+SELECT verdicts('phone', '
+	{"number": 1, "kind": "put", "collection": "book", "id": "1",
+	 "fields": {"title": "emma", "pages": 400}},
+	{"number": 4, "kind": "delete", "collection": "book", "id": "2"}');
+SELECT head FROM mirusync.feed WHERE feed = 'petra';
+
+-- One failing change stops no other, and its reason is the table's.
+SELECT verdicts('phone', '
+	{"number": 10, "kind": "put", "collection": "book", "id": "10", "fields": {"title": ""}},
+	{"number": 11, "kind": "put", "collection": "mark", "id": "11", "fields": {"book": 1, "author": 99}},
+	{"number": 12, "kind": "put", "collection": "mark", "id": "12", "fields": {"book": 99}},
+	{"number": 13, "kind": "put", "collection": "mark", "id": "13", "fields": {"book": 1, "author": 1, "page": "12"}},
+	{"number": 14, "kind": "put", "collection": "mark", "id": "14", "fields": {"book": 1, "page": "twelve"}},
+	{"number": 15, "kind": "put", "collection": "mark", "id": "fifteen", "fields": {"book": 1}},
+	{"number": 16, "kind": "patch", "collection": "book", "id": "1", "fields": {"title": "forbidden"}},
+	{"number": 17, "kind": "patch", "collection": "book", "id": "1", "fields": {"title": "suppressed"}},
+	{"number": 18, "kind": "patch", "collection": "book", "id": "1", "fields": {"colour": "red"}},
+	{"number": 19, "kind": "delete", "collection": "author", "id": "1"},
+	{"number": 20, "kind": "patch", "collection": "book", "id": "1", "fields": {"pages": 402}}');
+SELECT verdicts('phone', '{"number": 16, "kind": "patch", "collection": "book", "id": "1", "fields": {"title": "fine"}}');
+
+-- A deferrable constraint holds for the batch as a whole: a child may come
+-- before its parent.  What fails then is found out one by one.
+SELECT verdicts('phone', '
+	{"number": 30, "kind": "put", "collection": "mark", "id": "30", "fields": {"book": 31}},
+	{"number": 31, "kind": "put", "collection": "book", "id": "31", "fields": {"title": "later"}}');
+SELECT verdicts('phone', '
+	{"number": 32, "kind": "put", "collection": "mark", "id": "32", "fields": {"book": 33}},
+	{"number": 33, "kind": "put", "collection": "book", "id": "33", "fields": {"title": "later"}},
+	{"number": 34, "kind": "put", "collection": "book", "id": "34", "fields": {"title": ""}}');
+SELECT verdicts('phone', '
+	{"number": 35, "kind": "put", "collection": "mark", "id": "35", "fields": {"book": 98}},
+	{"number": 36, "kind": "put", "collection": "book", "id": "36", "fields": {"title": "alone"}}');
+SELECT verdicts('phone', '{"number": 37, "kind": "delete", "collection": "book", "id": "31"}');
+
+-- A forged feed has an SQLSTATE of its own, however it is forged; so has what
+-- belongs to somebody else.
+SELECT verdicts('phone', '{"number": 1, "kind": "put", "collection": "book", "id": "70", "fields": {"title": "quinn''s"}}', 'quinn');
+SELECT verdicts('phone', '
+	{"number": 40, "kind": "put", "feed": "quinn", "collection": "book", "id": "71", "fields": {"title": "x"}},
+	{"number": 41, "kind": "put", "collection": "book", "id": "72", "fields": {"title": "x", "owner": "quinn"}},
+	{"number": 42, "kind": "put", "collection": "book", "id": "73", "fields": {"title": "x", "owner": "petra"}},
+	{"number": 43, "kind": "patch", "collection": "book", "id": "70", "fields": {"title": "stolen"}},
+	{"number": 44, "kind": "delete", "collection": "book", "id": "70"},
+	{"number": 45, "kind": "put", "collection": "book", "id": "74", "fields": {"title": "x", "id": 75}},
+	{"number": 46, "kind": "put", "collection": "book", "id": "76", "fields": {"title": "x", "id": 76, "shelf": "Q"}}');
+SELECT id, owner, title, shelf FROM book WHERE id >= 70 ORDER BY id;
+
+-- Last write wins by field: the newer of each field, whatever comes first.
+SELECT verdicts('phone', '{"number": 50, "kind": "put", "collection": "book", "id": "50",
+	"fields": {"title": "a", "pages": 1}, "clock": "2026-01-01T00:00:10Z"}');
+SELECT verdicts('tablet', '{"number": 1, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"title": "newer", "pages": 2}, "clock": "2026-01-01T00:00:30Z", "base": 0}');
+SELECT verdicts('phone', '{"number": 51, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"title": "older"}, "clock": "2026-01-01T00:00:20Z"}');
+SELECT verdicts('phone', '{"number": 52, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 3}, "clock": "2026-01-01T00:00:40Z"}');
+SELECT title, pages FROM book WHERE id = 50;
+-- Equal clocks: the device that sorts last, in either order.
+SELECT verdicts('zebra', '{"number": 1, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 4}, "clock": "2026-01-01T00:00:40Z"}');
+SELECT verdicts('apple', '{"number": 1, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 5}, "clock": "2026-01-01T00:00:40Z"}');
+-- A delete that is older than a field loses, one that is newer wins, and a
+-- put that is older than the tombstone loses against it.
+SELECT verdicts('phone', '{"number": 53, "kind": "delete", "collection": "book", "id": "50", "clock": "2026-01-01T00:00:35Z"}');
+SELECT verdicts('phone', '{"number": 54, "kind": "delete", "collection": "book", "id": "50", "clock": "2026-01-01T00:00:50Z"}');
+SELECT verdicts('tablet', '{"number": 2, "kind": "put", "collection": "book", "id": "50",
+	"fields": {"title": "back"}, "clock": "2026-01-01T00:00:45Z"}');
+SELECT verdicts('tablet', '{"number": 3, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"title": "back"}, "clock": "2026-01-01T00:00:55Z"}');
+SELECT title, pages FROM book WHERE id = 50;
+-- A write by SQL is newer than all of it, though its wall clock were behind.
+UPDATE book SET pages = 9 WHERE id = 50;
+SELECT verdicts('phone', '{"number": 55, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 10}, "clock": "2026-01-01T00:01:00Z"}');
+
+-- A clock far ahead is bounded, and its skew recorded.
+SELECT verdicts('phone', '{"number": 56, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 11}, "clock": "2999-01-01T00:00:00Z"}');
+SELECT skew_ms > 1e12 AS skewed,
+	mirusync.hlc_ms(clock) < extract(epoch FROM now() + '61 s'::interval) * 1000 AS bounded
+FROM mirusync.change_log WHERE feed = 'petra' ORDER BY seq DESC LIMIT 1;
+
+-- History says who, with what, under which rule.
+SELECT kind, id, user_id, device, rule, old, new FROM mirusync.change_log
+	WHERE feed = 'petra' AND id = '50' ORDER BY seq;
+
+-- Batches that cannot be judged at all, and digested verdicts.
+SELECT mirusync.push('petra', 'phone', '[]');
+SELECT mirusync.push('petra', 'phone', '{"changes": {}}');
+SELECT mirusync.push('petra', 'phone', '{"changes": [1]}');
+SELECT mirusync.push('petra', 'phone', '{"changes": [{"kind": "put"}]}');
+SELECT mirusync.push('petra', 'phone', '{"changes": [{"number": 60}, {"number": 60}]}');
+SELECT mirusync.push('petra', '', '{"changes": []}');
+SELECT verdicts('phone', '
+	{"number": 61}, {"number": 62, "kind": "put", "collection": "book"},
+	{"number": 63, "kind": "put", "collection": "nowhere", "id": "1", "fields": {}},
+	{"number": 64, "kind": "put", "collection": "book", "id": "1", "fields": []},
+	{"number": 65, "kind": "put", "collection": "book", "id": "1", "fields": {}},
+	{"number": 66, "kind": "put", "collection": "book", "id": "1", "fields": {"pages": 1}, "clock": "today"},
+	{"number": 67, "kind": "put", "collection": "book", "id": "1", "fields": {"pages": 1}, "base": -1}');
+SELECT mirusync.push('petra', 'phone', '{"changes": [], "digested": 61}');
+SELECT verdicts('phone', '{"number": 61, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 62, "kind": "delete", "collection": "book", "id": "1"}');
+SELECT min(number) FROM mirusync.verdict WHERE user_id = 'petra' AND device = 'phone';
+
+-- A push in a savepoint that is rolled back takes nothing else with it.
+BEGIN;
+INSERT INTO book VALUES (80, 'hans', 'kept');
+SAVEPOINT a;
+SELECT verdicts('d', '{"number": 1, "kind": "put", "collection": "book", "id": "81", "fields": {"title": "gone"}}', 'hans');
+ROLLBACK TO a;
+COMMIT;
+SELECT seq, id, kind FROM mirusync.change_log WHERE feed = 'hans';
+
+-- push_many: messages fail alone, and everything is numbered together.
+SELECT mirusync.create_collection('scrap');
+INSERT INTO mirusync.event_collection (collection, payload, id_key, created_type, updated_type, deleted_type, deleted_key)
+	VALUES ('scrap', 'scrap', 'id', 'SCRAP_CREATED', 'SCRAP_UPDATED', 'SCRAP_DELETED', 'scrapId');
+INSERT INTO mirusync.event_type (type, part, collection, kind, payload, id_keys)
+	VALUES ('SCRAP_CREATED', 1, 'scrap', 'put', 'scrap', '{id}');
+CREATE FUNCTION many(users text[], dialects text[], messages text[])
+RETURNS TABLE (kind text, message int, status text, feed text, after bigint,
+	seq bigint, session text, code text, body text)
+LANGUAGE sql AS $$
+	SELECT m.kind, m.message, m.status, m.feed, m.after, m.seq, m.session,
+		m.code, regexp_replace(m.body, '"timestamp":"[^"]*"', '"timestamp":"now"')
+	FROM mirusync.push_many(users, users, users, dialects, messages) m
+$$;
+SELECT * FROM many('{ida,jan,ida,ida}', '{event,event,event,batch}', ARRAY[
+	'{"type": "SCRAP_CREATED", "timestamp": "2026-01-01T00:00:00Z", "scrap": {"id": "1", "updatedAt": "2026-01-01T00:00:00Z"}}',
+	'{"type": "SCRAP_CREATED", "timestamp": "2026-01-01T00:00:00Z", "scrap": {"id": "1", "text": "\u0000"}}',
+	'{"type": "SCRAP_CREATED", "timestamp": "2026-01-01T00:00:01Z", "scrap": {"id": "1", "updatedAt": "2026-01-01T00:00:01Z"}}',
+	'{"changes": [{"number": 1, "kind": "patch", "collection": "book", "id": "90", "fields": {"title": "both"}}]}']);
+SELECT * FROM many('{ida}', '{event}', ARRAY[
+	'{"type": "SCRAP_CREATED", "timestamp": "2026-01-01T00:00:00Z", "scrap": {"id": "1", "updatedAt": "2026-01-01T00:00:00Z"}}']);
+SELECT count(*) FROM many('{}', '{}', '{}');
+SELECT * FROM mirusync.push_many('{a}', '{a}', '{a}', '{morse}', '{x}');
+SELECT * FROM mirusync.push_many('{a}', '{a,b}', '{a}', '{event}', '{x}');
+SELECT * FROM mirusync.push_many(array_fill('a'::text, '{61}'), array_fill('a'::text, '{61}'),
+	array_fill('a'::text, '{61}'), array_fill('event'::text, '{61}'), array_fill('{}'::text, '{61}'));
+
+SELECT mirusync.detach('mark');
+SELECT mirusync.detach('book');
+DELETE FROM mirusync.event_type WHERE type = 'SCRAP_CREATED';
+DELETE FROM mirusync.event_collection WHERE collection = 'scrap';
+DROP SCHEMA push_test CASCADE;
