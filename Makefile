@@ -23,7 +23,7 @@ JWT_SECRET ?=
 export PG_CONFIG PORT JWT_SECRET
 
 # PGXS is looked up again after the set-up, hence a make below this one.
-BUILD = $(MAKE) --no-print-directory all
+BUILD = $(MAKE) -s --no-print-directory -j$(shell nproc) all
 
 .PHONY: $(RUN_GOALS)
 

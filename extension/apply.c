@@ -346,6 +346,29 @@ lose(Merge *merge)
 	change->winner = winner;
 }
 
+/*
+ * is_concurrent tells whether another device or SQL has changed the record
+ * since what this device had seen, as far as it says what that was.
+ */
+static bool
+is_concurrent(Merge *merge)
+{
+	Before	   *before = &merge->before;
+	int64		base = merge->change->base;
+	const char *device = merge->pusher->device;
+
+	if (base == 0 || !before->known)
+		return false;
+	if (miru_is_concurrent(&before->stamps->base, base, device))
+		return true;
+	for (int i = 0; i < before->stamps->count; i++)
+	{
+		if (miru_is_concurrent(&before->stamps->fields[i].stamp, base, device))
+			return true;
+	}
+	return false;
+}
+
 /* win registers the change, so that what is written now is on its behalf. */
 static MiruOrigin *
 win(Merge *merge, MiruStamps *stamps)
@@ -362,6 +385,7 @@ win(Merge *merge, MiruStamps *stamps)
 	origin->rule = pstrdup(merge->target.collection->rule);
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
+	origin->base = change->base;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
 	origin->id = pstrdup(change->id);
@@ -371,7 +395,7 @@ win(Merge *merge, MiruStamps *stamps)
 	origin->stamp.device = origin->device;
 	origin->stamps = miru_stamps_copy(stamps);
 	MemoryContextSwitchTo(old_context);
-	change->verdict = MIRU_APPLIED;
+	change->verdict = is_concurrent(merge) ? MIRU_MERGED : MIRU_APPLIED;
 	change->origin = miru_origin_add(origin);
 	miru_origin_set(change->origin);
 	return origin;

@@ -25,6 +25,7 @@ typedef struct MiruOrigin
 	const char *rule;
 	int			group;			/* changes of one group stay together; -1 */
 	int64		skew_ms;
+	int64		base;			/* number that the device had seen; 0 unknown */
 	const char *feed;
 	const char *collection;
 	const char *id;

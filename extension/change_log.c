@@ -25,7 +25,8 @@ enum
 {
 	LOG_FEED = 1, LOG_SEQ, LOG_PART_OF, LOG_COLLECTION, LOG_ID, LOG_KIND,
 	LOG_CLOCK, LOG_AT, LOG_XID, LOG_ROLE, LOG_USER, LOG_DEVICE, LOG_SESSION,
-	LOG_TYPE, LOG_RULE, LOG_SKEW_MS, LOG_FROM, LOG_TO, LOG_COLUMNS = LOG_TO
+	LOG_TYPE, LOG_RULE, LOG_SKEW_MS, LOG_BASE, LOG_FROM, LOG_TO,
+	LOG_COLUMNS = LOG_TO
 };
 
 static void
@@ -67,6 +68,8 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	set_text(values, nulls, LOG_RULE, entry->rule);
 	nulls[LOG_SKEW_MS - 1] = entry->skew_ms == 0;
 	values[LOG_SKEW_MS - 1] = Int64GetDatum(entry->skew_ms);
+	nulls[LOG_BASE - 1] = entry->base == 0;
+	values[LOG_BASE - 1] = Int64GetDatum(entry->base);
 	set_jsonb(values, nulls, LOG_FROM, entry->from);
 	set_jsonb(values, nulls, LOG_TO, entry->to);
 	miru_table_insert(table, values, nulls);

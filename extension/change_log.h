@@ -29,6 +29,7 @@ typedef struct MiruLogEntry
 	const char *type;
 	const char *rule;
 	int64		skew_ms;		/* 0: none */
+	int64		base;			/* 0: not known */
 	Jsonb	   *from;
 	Jsonb	   *to;
 } MiruLogEntry;

@@ -547,6 +547,7 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 		entry.type = row->direct->type;
 		entry.rule = row->direct->rule;
 		entry.skew_ms = row->direct->skew_ms;
+		entry.base = row->direct->base;
 		if (!row->mixed)
 			entry.session = row->direct->session;
 	}

@@ -19,7 +19,8 @@ typedef enum MiruChangeKind
 typedef enum MiruVerdictKind
 {
 	MIRU_APPLIED,				/* stored as sent */
-	MIRU_MERGED,				/* stored, but not all of it as sent */
+	MIRU_MERGED,				/* stored, but not all of it as sent, or into
+								 * a record changed by others meanwhile */
 	MIRU_STALE,					/* nothing stored: a newer value stands */
 	MIRU_REJECTED				/* refused, see code and reason */
 } MiruVerdictKind;

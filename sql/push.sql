@@ -37,8 +37,8 @@ CREATE TRIGGER touch BEFORE UPDATE ON book
 SELECT mirusync.attach('book', feed => 'owner');
 SELECT mirusync.attach('mark', feed => 'owner');
 CREATE FUNCTION verdicts(device text, changes text, who text DEFAULT 'petra')
-RETURNS SETOF text LANGUAGE sql AS $$
-	SELECT v::text FROM jsonb_array_elements(mirusync.push(who, device,
+RETURNS SETOF jsonb LANGUAGE sql AS $$
+	SELECT v FROM jsonb_array_elements(mirusync.push(who, device,
 		('{"changes": [' || changes || ']}')::jsonb) -> 'verdicts') v
 $$;
 
@@ -132,6 +132,18 @@ SELECT title, pages FROM book WHERE id = 50;
 UPDATE book SET pages = 9 WHERE id = 50;
 SELECT verdicts('phone', '{"number": 55, "kind": "patch", "collection": "book", "id": "50",
 	"fields": {"pages": 10}, "clock": "2026-01-01T00:01:00Z"}');
+
+-- What another device changed after the base that the device names is
+-- concurrent, and the verdict says so.
+SELECT verdicts('desk', '{"number": 1, "kind": "put", "collection": "book", "id": "51",
+	"fields": {"title": "base", "pages": 1}}') ->> 'verdict' AS put;
+SELECT verdicts('desk', '{"number": 2, "kind": "patch", "collection": "book", "id": "51",
+	"fields": {"pages": 2}, "base": 1}') ->> 'verdict' AS own,
+	verdicts('phone', '{"number": 57, "kind": "patch", "collection": "book", "id": "51",
+	"fields": {"title": "concurrent"}, "base": 1}') ->> 'verdict' AS concurrent;
+SELECT verdicts('phone', format('{"number": 58, "kind": "patch", "collection": "book", "id": "51",
+	"fields": {"title": "seen"}, "base": %s}', head)) ->> 'verdict' AS seen
+	FROM mirusync.feed WHERE feed = 'petra';
 
 -- A clock far ahead is bounded, and its skew recorded.
 SELECT verdicts('phone', '{"number": 56, "kind": "patch", "collection": "book", "id": "50",

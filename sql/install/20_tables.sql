@@ -69,6 +69,7 @@ CREATE TABLE mirusync.change_log (
 	type		text COLLATE "C",
 	rule		text COLLATE "C",
 	skew_ms		bigint,
+	base		bigint,
 	old			jsonb,
 	new			jsonb,
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
@@ -90,6 +91,7 @@ COMMENT ON COLUMN mirusync.change_log.session IS 'session it was pushed in; null
 COMMENT ON COLUMN mirusync.change_log.type IS 'type of the original event';
 COMMENT ON COLUMN mirusync.change_log.rule IS 'rule in force; null for a write by SQL';
 COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s clock was ahead beyond what is allowed';
+COMMENT ON COLUMN mirusync.change_log.base IS 'number of the feed that the device had seen';
 COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that changed';
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
 

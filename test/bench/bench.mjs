@@ -28,7 +28,7 @@ const HERE = dirname(fileURLToPath(import.meta.url))
 const LOAD = join(HERE, 'load')
 const PLANS = {
 	smoke: {
-		rounds: 1, clients: [16], plainSeconds: 3, latencySeconds: 5, closedSeconds: 10,
+		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 5, closedSeconds: 10,
 		sqlSeconds: 3, idleSessions: 2000, captureClients: [],
 	},
 	full: {
