@@ -449,24 +449,6 @@ stamp_key(MiruRelation *rel, const char *name)
 	return miru_field_by_name(rel, name)->key;
 }
 
-/* field_names returns the object's keys as a list of String nodes. */
-static List *
-field_names(Jsonb *object)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	List	   *names = NIL;
-
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			names = lappend(names, makeString(pnstrdup(item.val.string.val,
-													   item.val.string.len)));
-	}
-	return names;
-}
-
 /* insert writes a record that has no row; false: somebody else just did. */
 static bool
 insert(Merge *merge, MiruStamps *stamps, Jsonb *object)
@@ -541,7 +523,7 @@ apply_lww(Merge *merge)
 	else
 	{
 		stamps = miru_stamps_copy(before->stamps);
-		foreach(cell, field_names(object))
+		foreach(cell, miru_object_names(object))
 			miru_stamps_set(stamps, stamp_key(merge->target.rel,
 											  strVal(lfirst(cell))),
 							merge->incoming);
@@ -579,7 +561,7 @@ apply_lww_field(Merge *merge)
 	Jsonb	   *object;
 	ListCell   *cell;
 
-	foreach(cell, field_names(merge->object))
+	foreach(cell, miru_object_names(merge->object))
 	{
 		if (field_wins(merge, stamps, strVal(lfirst(cell))))
 			won = lappend(won, lfirst(cell));
@@ -587,7 +569,7 @@ apply_lww_field(Merge *merge)
 	object = miru_object_pick(merge->object, won);
 	if (document)
 	{
-		foreach(cell, field_names(stored))
+		foreach(cell, miru_object_names(stored))
 		{
 			JsonbValue	value;
 			char	   *name = strVal(lfirst(cell));

@@ -20,9 +20,9 @@
 
 #include "batch.h"
 #include "errors.h"
+#include "jsonb_build.h"
 #include "object.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 
 #define ID_MAX_BYTES 1024
 
@@ -220,51 +220,6 @@ miru_batch_parse(Jsonb *batch, int64 *digested)
 
 /* ----- writing ----- */
 
-static void
-push_key(JsonbParseState **state, const char *name)
-{
-	JsonbValue	key;
-
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
-}
-
-static void
-push_text(JsonbParseState **state, const char *name, const char *text)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_integer(JsonbParseState **state, const char *name, int64 number)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_true(JsonbParseState **state, const char *name)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvBool;
-	value.val.boolean = true;
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /*
  * is_news tells whether a stored field is to be told to the device: one that
  * it sent and that stands otherwise, one that changed together with what it
@@ -296,10 +251,10 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 
 	if (change->winner->deleted)
 	{
-		push_true(state, "deleted");
+		miru_build_bool(state, "deleted", true);
 		return;
 	}
-	push_key(state, "fields");
+	miru_build_key(state, "fields");
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
 	iterator = JsonbIteratorInit(&change->winner->object->root);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
@@ -319,30 +274,29 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 Jsonb *
 miru_batch_verdict(const MiruChange *change)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_integer(&state, "number", change->number);
-	push_text(&state, "verdict", verdict_names[change->verdict]);
+	miru_build_begin(&state);
+	miru_build_integer(&state, "number", change->number);
+	miru_build_text(&state, "verdict", verdict_names[change->verdict]);
 	if (change->seq > 0)
-		push_integer(&state, "seq", change->seq);
+		miru_build_integer(&state, "seq", change->seq);
 	if (change->verdict == MIRU_REJECTED)
 	{
-		push_text(&state, "code", unpack_sql_state(change->sqlstate));
-		push_text(&state, "reason", change->reason);
+		miru_build_text(&state, "code", unpack_sql_state(change->sqlstate));
+		miru_build_text(&state, "reason", change->reason);
 	}
 	else if (change->winner != NULL)
 		push_winner(&state, change);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
 Jsonb *
 miru_batch_replay(Jsonb *verdict)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_true(&state, "replay");
-	return miru_object_overlay(verdict,
-							   JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	miru_build_begin(&state);
+	miru_build_bool(&state, "replay", true);
+	return miru_object_overlay(verdict, miru_build_end(&state));
 }

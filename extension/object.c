@@ -7,27 +7,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "jsonb_build.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-
-/* value_of_jsonb makes a JsonbValue of a whole jsonb, scalar or not. */
-static JsonbValue *
-value_of_jsonb(Jsonb *jsonb)
-{
-	JsonbValue *value = palloc(sizeof(JsonbValue));
-
-	if (JB_ROOT_IS_SCALAR(jsonb))
-		JsonbExtractScalar(&jsonb->root, value);
-	else
-	{
-		value->type = jbvBinary;
-		value->val.binary.data = &jsonb->root;
-		value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-	}
-	return value;
-}
 
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)
@@ -42,18 +26,7 @@ value_of_column(MiruField *field, Datum datum, bool isnull)
 		return value;
 	}
 	jsonb = FunctionCall1(&field->to_jsonb, datum);
-	return value_of_jsonb(DatumGetJsonbP(jsonb));
-}
-
-static JsonbValue
-string_value(const char *text)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	return value;
+	return miru_value_of_jsonb(DatumGetJsonbP(jsonb));
 }
 
 /* document_of_row returns the document in a row of the document store. */
@@ -69,24 +42,23 @@ document_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 Jsonb *
 miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 
 	if (rel->data_attnum != 0)
 		return document_of_row(rel, row, desc);
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	for (int i = 0; i < rel->field_count; i++)
 	{
 		MiruField  *field = &rel->fields[i];
 		bool		isnull;
 		Datum		datum = heap_getattr(row, field->attnum, desc, &isnull);
-		JsonbValue	name = string_value(field->name);
 
-		pushJsonbValue(&state, WJB_KEY, &name);
+		miru_build_key(&state, field->name);
 		pushJsonbValue(&state, WJB_VALUE,
 					   value_of_column(field, datum, isnull));
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
 bool
@@ -240,22 +212,39 @@ miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
 Jsonb *
 miru_object_side(List *changes, bool to)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 	ListCell   *cell;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	foreach(cell, changes)
 	{
 		MiruFieldChange *change = lfirst(cell);
 		JsonbValue *value = to ? change->to : change->from;
-		JsonbValue	name = string_value(change->name);
 
 		if (value == NULL)
 			continue;
-		pushJsonbValue(&state, WJB_KEY, &name);
+		miru_build_key(&state, change->name);
 		pushJsonbValue(&state, WJB_VALUE, value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
+}
+
+List *
+miru_object_names(const Jsonb *object)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	List	   *names = NIL;
+
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			names = lappend(names, makeString(pnstrdup(item.val.string.val,
+													   item.val.string.len)));
+	}
+	return names;
 }
 
 /* push_fields adds an object's fields to one that is being built. */
@@ -290,22 +279,22 @@ push_fields(JsonbParseState **state, const Jsonb *object, List *names)
 Jsonb *
 miru_object_overlay(const Jsonb *base, const Jsonb *over)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 
 	/* Of a key pushed twice the later one stands. */
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	push_fields(&state, base, NIL);
 	push_fields(&state, over, NIL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
 Jsonb *
 miru_object_pick(const Jsonb *object, List *names)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	if (names != NIL)
 		push_fields(&state, object, names);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }

@@ -43,6 +43,9 @@ extern Jsonb *miru_object_side(List *changes, bool to);
 extern bool miru_object_get(const Jsonb *object, const char *name,
 							JsonbValue *value);
 
+/* miru_object_names returns the keys of an object, as String nodes. */
+extern List *miru_object_names(const Jsonb *object);
+
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
 

@@ -26,12 +26,12 @@
 #include "errors.h"
 #include "feed.h"
 #include "fmgr.h"
+#include "jsonb_build.h"
 #include "key.h"
 #include "miscadmin.h"
 #include "object.h"
 #include "record.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -213,71 +213,22 @@ miru_page_read(const char *feed, int64 after, int max, bool origins)
 /* ----- pull() ----- */
 
 static void
-push_key(JsonbParseState **state, const char *name)
-{
-	JsonbValue	key;
-
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
-}
-
-static void
-push_text(JsonbParseState **state, const char *name, const char *text)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_integer(JsonbParseState **state, const char *name, int64 number)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
-push_bool(JsonbParseState **state, const char *name, bool boolean)
-{
-	JsonbValue	value;
-
-	push_key(state, name);
-	value.type = jbvBool;
-	value.val.boolean = boolean;
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-static void
 push_delivery(JsonbParseState **state, MiruDelivery *delivery)
 {
 	char		clock[HLC_TEXT_SIZE];
 
 	hlc_format(delivery->clock, clock);
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
-	push_integer(state, "seq", delivery->seq);
-	push_text(state, "kind", delivery->deleted ? "delete" : "put");
-	push_text(state, "collection", delivery->collection);
-	push_text(state, "id", delivery->id);
-	push_text(state, "clock", clock);
+	miru_build_integer(state, "seq", delivery->seq);
+	miru_build_text(state, "kind", delivery->deleted ? "delete" : "put");
+	miru_build_text(state, "collection", delivery->collection);
+	miru_build_text(state, "id", delivery->id);
+	miru_build_text(state, "clock", clock);
 	if (!delivery->deleted)
 	{
-		JsonbValue	value;
-
-		push_key(state, "fields");
-		value.type = jbvBinary;
-		value.val.binary.data = &delivery->object->root;
-		value.val.binary.len = VARSIZE(delivery->object) - VARHDRSZ;
-		pushJsonbValue(state, WJB_VALUE, &value);
+		miru_build_key(state, "fields");
+		pushJsonbValue(state, WJB_VALUE,
+					   miru_value_of_jsonb(delivery->object));
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -285,25 +236,25 @@ push_delivery(JsonbParseState **state, MiruDelivery *delivery)
 static Jsonb *
 page_to_jsonb(MiruPage *page, const char *feed)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 	ListCell   *cell;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, "feed", feed);
+	miru_build_begin(&state);
+	miru_build_text(&state, "feed", feed);
 	if (page->epoch != NULL)
-		push_text(&state, "epoch", page->epoch);
-	push_integer(&state, "after", page->after);
-	push_integer(&state, "upto", page->upto);
-	push_integer(&state, "head", page->head);
-	push_bool(&state, "complete", page->complete);
+		miru_build_text(&state, "epoch", page->epoch);
+	miru_build_integer(&state, "after", page->after);
+	miru_build_integer(&state, "upto", page->upto);
+	miru_build_integer(&state, "head", page->head);
+	miru_build_bool(&state, "complete", page->complete);
 	if (page->start_over)
-		push_bool(&state, "start_over", true);
-	push_key(&state, "changes");
+		miru_build_bool(&state, "start_over", true);
+	miru_build_key(&state, "changes");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, page->deliveries)
 		push_delivery(&state, lfirst(cell));
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
 /* mirusync_pull returns a page of a feed that the user may read. */

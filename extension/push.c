@@ -40,6 +40,7 @@
 #include "executor/spi.h"
 #include "flush.h"
 #include "funcapi.h"
+#include "jsonb_build.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
@@ -332,21 +333,16 @@ apply_push(void *arg)
 static Jsonb *
 finish_batch(Push *push)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue	key;
+	JsonbParseState *state;
 	List	   *fresh = NIL;
 	ListCell   *cell;
 
-	key.type = jbvString;
-	key.val.string.val = "verdicts";
-	key.val.string.len = strlen("verdicts");
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
+	miru_build_begin(&state);
+	miru_build_key(&state, "verdicts");
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	foreach(cell, push->changes)
 	{
 		MiruChange *change = lfirst(cell);
-		JsonbValue	value;
 		Jsonb	   *verdict = NULL;
 		ListCell   *kept;
 
@@ -366,14 +362,11 @@ finish_batch(Push *push)
 			if (change->sqlstate != ERRCODE_MIRU_ALREADY_DIGESTED)
 				fresh = lappend(fresh, new);
 		}
-		value.type = jbvBinary;
-		value.val.binary.data = &verdict->root;
-		value.val.binary.len = VARSIZE(verdict) - VARHDRSZ;
-		pushJsonbValue(&state, WJB_ELEM, &value);
+		pushJsonbValue(&state, WJB_ELEM, miru_value_of_jsonb(verdict));
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	miru_verdict_keep(push->pusher.user, push->pusher.device, fresh);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
 /* ----- push() ----- */

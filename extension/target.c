@@ -22,9 +22,11 @@
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "executor/spi.h"
+#include "jsonb_build.h"
 #include "key.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "object.h"
 #include "target.h"
 #include "utils/builtins.h"
@@ -267,67 +269,34 @@ insert_document(Statement *statement, MiruTarget *target, Jsonb *object)
 	appendStringInfoChar(&statement->sql, ')');
 }
 
-static void
-push_text(JsonbParseState **state, const char *name, const char *text)
-{
-	JsonbValue	key;
-	JsonbValue	value;
-
-	key.type = value.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	value.val.string.val = unconstify(char *, text);
-	value.val.string.len = strlen(text);
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, &value);
-}
-
 /* identity_object returns feed and key columns as an object of texts. */
 static Jsonb *
 identity_object(MiruTarget *target)
 {
-	JsonbParseState *state = NULL;
+	JsonbParseState *state;
 	MiruRelation *rel = target->rel;
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_text(&state, rel->feed_name, target->feed);
+	miru_build_begin(&state);
+	miru_build_text(&state, rel->feed_name, target->feed);
 	for (int i = 0; i < rel->key_count; i++)
 	{
 		if (!rel->keys[i].is_feed)
-			push_text(&state, rel->keys[i].name,
+			miru_build_text(&state, rel->keys[i].name,
 					  OutputFunctionCall(&rel->keys[i].output,
 										 target->key[i]));
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return miru_build_end(&state);
 }
 
-/* column_names returns the object's fields, quoted; they are columns. */
-static List *
-column_names(Jsonb *object)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	List	   *names = NIL;
-
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			names = lappend(names, unconstify(char *,
-											  quote_identifier(pnstrdup(item.val.string.val,
-																		item.val.string.len))));
-	}
-	return names;
-}
-
+/* add_columns appends a list of columns, each after "prefix". */
 static void
-add_names(StringInfo sql, List *names, const char *prefix)
+add_columns(StringInfo sql, List *names, const char *prefix)
 {
 	ListCell   *cell;
 
 	foreach(cell, names)
 		appendStringInfo(sql, "%s%s%s", foreach_current_index(cell) ? ", " : "",
-						 prefix, (char *) lfirst(cell));
+						 prefix, quote_identifier(strVal(lfirst(cell))));
 }
 
 /* insert_columns: feed, key and fields, through the row's type. */
@@ -335,13 +304,13 @@ static void
 insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 {
 	Jsonb	   *whole = miru_object_overlay(object, identity_object(target));
-	List	   *names = column_names(whole);
+	List	   *names = miru_object_names(whole);
 
 	appendStringInfo(&statement->sql, "INSERT INTO %s (",
 					 target->rel->qualified_name);
-	add_names(&statement->sql, names, "");
+	add_columns(&statement->sql, names, "");
 	appendStringInfoString(&statement->sql, ") SELECT ");
-	add_names(&statement->sql, names, "n.");
+	add_columns(&statement->sql, names, "n.");
 	appendStringInfo(&statement->sql,
 					 " FROM pg_catalog.jsonb_populate_record(NULL::%s, ",
 					 target->rel->qualified_name);
@@ -378,15 +347,19 @@ check_done(MiruTarget *target, uint64 count)
 static void
 update_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 {
-	List	   *names = column_names(object);
+	List	   *names = miru_object_names(object);
 	ListCell   *cell;
 
 	appendStringInfo(&statement->sql, "UPDATE ONLY %s AS t SET ",
 					 target->rel->qualified_name);
 	foreach(cell, names)
+	{
+		const char *column = quote_identifier(strVal(lfirst(cell)));
+
 		appendStringInfo(&statement->sql, "%s%s = n.%s",
-						 foreach_current_index(cell) ? ", " : "",
-						 (char *) lfirst(cell), (char *) lfirst(cell));
+						 foreach_current_index(cell) ? ", " : "", column,
+						 column);
+	}
 	appendStringInfo(&statement->sql,
 					 " FROM pg_catalog.jsonb_populate_record(NULL::%s, ",
 					 target->rel->qualified_name);

@@ -12,9 +12,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-mode=(-i)
+check=
 if [ "${1:-}" = --check ]; then
-	mode=(--dry-run --Werror)
+	check=1
 	shift
 fi
 
@@ -30,4 +30,17 @@ if [ ${#files[@]} -eq 0 ]; then
 	mapfile -t files < <(find extension relay test/unit test/fuzz \
 		-name build -prune -o \( -name '*.c' -o -name '*.h' \) -print | sort)
 fi
-[ ${#files[@]} -eq 0 ] || "$formatter" "${mode[@]}" "${files[@]}"
+
+if [ -z "$check" ]; then
+	[ ${#files[@]} -eq 0 ] || "$formatter" -i "${files[@]}"
+	exit
+fi
+
+bad=0
+for file in "${files[@]}"; do
+	if ! "$formatter" --dry-run --Werror "$file" >/dev/null 2>&1; then
+		echo "$file: not laid out as .clang-format says: run tools/format.sh"
+		bad=1
+	fi
+done
+exit "$bad"

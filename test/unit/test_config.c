@@ -278,6 +278,8 @@ errors_name_file_and_line(void **state UNUSED)
 	assert_fails(BASE "environment = \"x\"y", 3,
 				 "value of environment is not "
 				 "quoted rightly");
+	assert_fails(BASE "environment = \"x\"#y", 3,
+				 "value of environment is not quoted rightly");
 	assert_fails(BASE "environment = \"x\" y", 3,
 				 "value of environment is not "
 				 "quoted rightly");

@@ -275,6 +275,33 @@ checks_exp(void **state UNUSED)
 	assert_true(claims.exp == 1800000000);
 }
 
+/* Fractions go downwards on both sides of 1970. */
+static void
+reads_dates(void **state UNUSED)
+{
+	static const struct
+	{
+		const char *text;
+		int64_t seconds;
+	} cases[] = {{"0", 0},
+				 {"1.9", 1},
+				 {"-1.5", -2},
+				 {"-2", -2},
+				 {"9007199254740991", INT64_C(9007199254740991)}};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		JsonMember member = {.type = JSON_NUMBER};
+		int64_t seconds;
+
+		member.value.text = cases[i].text;
+		member.value.len = strlen(cases[i].text);
+		assert_true(read_seconds(&member, &seconds));
+		assert_true(seconds == cases[i].seconds);
+	}
+}
+
 static void
 checks_nbf_and_iat(void **state UNUSED)
 {
@@ -439,6 +466,8 @@ decodes_base64url(void **state UNUSED)
 				 {"Zm9v", "foo"},
 				 {"-_-_", "\xFB\xFF\xBF"},
 				 {"Z", NULL},
+				 {"A", NULL},
+				 {"Zm9vA", NULL},
 				 {"Zh", NULL},
 				 {"Zm9", NULL},
 				 {"Zg==", NULL},
@@ -525,6 +554,7 @@ main(void)
 		cmocka_unit_test(refuses_other_algorithms),
 		cmocka_unit_test(refuses_bad_headers),
 		cmocka_unit_test(checks_exp),
+		cmocka_unit_test(reads_dates),
 		cmocka_unit_test(checks_nbf_and_iat),
 		cmocka_unit_test(checks_sub),
 		cmocka_unit_test(refuses_doubtful_claims),
