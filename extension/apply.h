@@ -7,7 +7,7 @@
 #ifndef MIRUSYNC_APPLY_H
 #define MIRUSYNC_APPLY_H
 
-#include "push.h"
+#include "change.h"
 
 /* On whose behalf changes are applied. */
 typedef struct MiruPusher
@@ -15,6 +15,7 @@ typedef struct MiruPusher
 	const char *user;
 	const char *device;			/* never "" */
 	const char *session;		/* or NULL */
+	int			place;			/* of the message in its group */
 	int			group;			/* see MiruOrigin */
 } MiruPusher;
 

@@ -8,7 +8,7 @@
 #ifndef MIRUSYNC_BATCH_H
 #define MIRUSYNC_BATCH_H
 
-#include "push.h"
+#include "change.h"
 
 /* At most this many changes in a batch. */
 #define MIRU_BATCH_MAX 1000

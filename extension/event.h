@@ -8,7 +8,7 @@
 #ifndef MIRUSYNC_EVENT_H
 #define MIRUSYNC_EVENT_H
 
-#include "push.h"
+#include "change.h"
 
 /*
  * miru_event_parse turns one message into a list of MiruChange, with kind,

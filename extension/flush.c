@@ -6,8 +6,7 @@
  * before the transaction commits or is prepared, when no user code can run any
  * more.  Steps:
  *
- *  1. Fold the notes to one entry a row: where it was first touched (its
- *     former content), where last (whose change it is).  Notes of aborted
+ *  1. Fold the notes to one entry a row (fold.c).  Notes of aborted
  *     subtransactions are gone already.
  *  2. Lock the rows of all feeds concerned, in order.  Nothing else is locked
  *     afterwards, so two flushes cannot wait for each other, and from here to
@@ -32,10 +31,10 @@
 #include "access/xact.h"
 #include "capture.h"
 #include "change_log.h"
-#include "common/hashfn.h"
 #include "doorbell.h"
 #include "feed.h"
 #include "flush.h"
+#include "fold.h"
 #include "key.h"
 #include "miscadmin.h"
 #include "object.h"
@@ -46,49 +45,14 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* A row that the transaction touched. */
-typedef struct Touched
-{
-	int64		first;			/* position of its first note */
-	int64		last;			/* and of its last */
-	int			direct;			/* last push of this very record, -1: none */
-	int			cause;			/* last push that changed it at all, -1 */
-	bool		mixed;			/* not all by one session */
-} Touched;
-
-/* Index of the touched rows by hash of relation and key. */
-typedef struct TouchedIndexEntry
-{
-	uint64		hash;
-	int			touched;
-	char		status;
-} TouchedIndexEntry;
-
-#define SH_PREFIX touched_index
-#define SH_ELEMENT_TYPE TouchedIndexEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) (key))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 /* Everything one flush works with. */
 typedef struct Flush
 {
 	bool		collect;
 	MemoryContext result_context;
 	List	   *deliveries;
-	Touched    *touched;		/* in order of the last note */
-	int			touched_count;
-	int			touched_allocated;
-	touched_index_hash *index;
-	char	  **feed_names;		/* sorted, distinct once fold() is done */
-	int			feed_count;
-	int			feed_allocated;
-	MiruFeed   *feeds;			/* in the same order */
+	MiruFold	fold;
+	MiruFeed   *feeds;			/* in the order of fold.feeds */
 	MiruTable	feed_table;
 	MiruTable	record_table;
 	MiruTable	log_table;
@@ -116,143 +80,18 @@ typedef struct Row
 	bool		mixed;
 } Row;
 
-/* ----- step 1: fold ----- */
-
-static uint64
-hash_row(MiruNote *note)
-{
-	MinimalTuple key = miru_note_key(note);
-
-	return hash_bytes_extended((unsigned char *) key, key->t_len,
-							   note->relid);
-}
-
-static bool
-is_same_row(MiruNote *a, MiruNote *b)
-{
-	MinimalTuple a_key = miru_note_key(a);
-	MinimalTuple b_key = miru_note_key(b);
-
-	return a->relid == b->relid && a_key->t_len == b_key->t_len &&
-		memcmp(a_key, b_key, a_key->t_len) == 0;
-}
-
-static Touched *
-add_touched(Flush *flush, int64 position)
-{
-	Touched    *touched;
-
-	if (flush->touched_count == flush->touched_allocated)
-	{
-		flush->touched_allocated = Max(16, flush->touched_allocated * 2);
-		if (flush->touched == NULL)
-			flush->touched = palloc(flush->touched_allocated *
-									sizeof(Touched));
-		else
-			flush->touched = repalloc_huge(flush->touched,
-										   flush->touched_allocated *
-										   sizeof(Touched));
-	}
-	touched = &flush->touched[flush->touched_count++];
-	touched->first = touched->last = position;
-	touched->direct = touched->cause = -1;
-	touched->mixed = false;
-	return touched;
-}
-
-/*
- * find_touched returns the entry of the note's row, adding it if it is new.
- * Two rows of one hash are told apart by their keys; the second one moves to
- * the next free hash value.
- */
-static Touched *
-find_touched(Flush *flush, MiruNote *note, int64 position)
-{
-	uint64		hash = hash_row(note);
-
-	for (;; hash++)
-	{
-		bool		found;
-		int64		next;
-		TouchedIndexEntry *entry = touched_index_insert(flush->index, hash,
-														&found);
-		Touched    *touched;
-		MiruNote   *first;
-		bool		same;
-
-		if (!found)
-		{
-			entry->touched = flush->touched_count;
-			return add_touched(flush, position);
-		}
-		touched = &flush->touched[entry->touched];
-		first = miru_note_read(touched->first, &next);
-		same = is_same_row(first, note);
-		pfree(first);
-		if (same)
-			return touched;
-	}
-}
-
-static bool
-is_same_session(int a, int b)
-{
-	const char *a_session = miru_origin_get(a)->session;
-	const char *b_session = miru_origin_get(b)->session;
-
-	return a_session != NULL && b_session != NULL &&
-		strcmp(a_session, b_session) == 0;
-}
+/* ----- step 2: lock ----- */
 
 static void
-add_feed(Flush *flush, const char *name)
+lock_feeds(Flush *flush)
 {
-	if (name == NULL)
-		return;
-	/* Neighbouring notes mostly are of one feed. */
-	if (flush->feed_count > 0 &&
-		strcmp(flush->feed_names[flush->feed_count - 1], name) == 0)
-		return;
-	if (flush->feed_count == flush->feed_allocated)
-	{
-		flush->feed_allocated = Max(16, flush->feed_allocated * 2);
-		if (flush->feed_names == NULL)
-			flush->feed_names = palloc(flush->feed_allocated *
-									   sizeof(char *));
-		else
-			flush->feed_names = repalloc_huge(flush->feed_names,
-											  flush->feed_allocated *
-											  sizeof(char *));
-	}
-	flush->feed_names[flush->feed_count++] = pstrdup(name);
-}
-
-static void
-fold_note(Flush *flush, MiruNote *note, int64 position)
-{
-	Touched    *touched = find_touched(flush, note, position);
-	bool		is_new = touched->first == position;
-
-	/*
-	 * The change is the session's own, and not sent back to it, only if
-	 * nobody else had a hand in it.
-	 */
-	if (!note->direct)
-		touched->mixed = true;
-	else if (!is_new && touched->direct >= 0 &&
-			 !is_same_session(touched->direct, note->origin))
-		touched->mixed = true;
-	if (note->direct && note->origin != touched->direct)
-	{
-		if (touched->direct >= 0)
-			miru_origin_get(touched->direct)->next = note->origin;
-		touched->direct = note->origin;
-	}
-	if (note->origin >= 0)
-		touched->cause = note->origin;
-	touched->last = position;
-	add_feed(flush, miru_note_text(note, note->old_feed_offset));
-	add_feed(flush, miru_note_text(note, note->new_feed_offset));
+	flush->feed_table = miru_table_open("feed", true);
+	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(flush->fold.feed_count, 1) *
+										  sizeof(MiruFeed));
+	for (int i = 0; i < flush->fold.feed_count; i++)
+		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
+					   flush->fold.feeds[i], flush->now);
 }
 
 static int
@@ -261,75 +100,15 @@ compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static int
-compare_touched(const void *a, const void *b)
-{
-	int64		x = ((const Touched *) a)->last;
-	int64		y = ((const Touched *) b)->last;
-
-	return (x > y) - (x < y);
-}
-
-static void
-sort_feeds(Flush *flush)
-{
-	int			distinct = 0;
-
-	qsort(flush->feed_names, flush->feed_count, sizeof(char *),
-		  compare_names);
-	for (int i = 0; i < flush->feed_count; i++)
-	{
-		if (i == 0 || strcmp(flush->feed_names[i],
-							 flush->feed_names[distinct - 1]) != 0)
-			flush->feed_names[distinct++] = flush->feed_names[i];
-	}
-	flush->feed_count = distinct;
-}
-
-static void
-fold(Flush *flush, int64 from, int64 to)
-{
-	int64		next;
-
-	flush->index = touched_index_create(CurrentMemoryContext, 16, NULL);
-	for (int64 position = from; position < to; position = next)
-	{
-		MiruNote   *note = miru_note_read(position, &next);
-
-		CHECK_FOR_INTERRUPTS();
-		fold_note(flush, note, position);
-		pfree(note);
-	}
-	touched_index_destroy(flush->index);
-	if (flush->touched_count > 1)
-		qsort(flush->touched, flush->touched_count, sizeof(Touched),
-			  compare_touched);
-	sort_feeds(flush);
-}
-
-/* ----- step 2: lock ----- */
-
-static void
-lock_feeds(Flush *flush)
-{
-	flush->feed_table = miru_table_open("feed", true);
-	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
-										  Max(flush->feed_count, 1) *
-										  sizeof(MiruFeed));
-	for (int i = 0; i < flush->feed_count; i++)
-		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
-					   flush->feed_names[i], flush->now);
-}
-
 static MiruFeed *
 find_feed(Flush *flush, const char *name)
 {
-	char	  **found = bsearch(&name, flush->feed_names, flush->feed_count,
+	char	  **found = bsearch(&name, flush->fold.feeds, flush->fold.feed_count,
 								sizeof(char *), compare_names);
 
 	if (found == NULL)
 		elog(ERROR, "feed of a changed row was not locked");
-	return &flush->feeds[found - flush->feed_names];
+	return &flush->feeds[found - flush->fold.feeds];
 }
 
 /* ----- step 3: number ----- */
@@ -401,7 +180,7 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 
 /* load_row gathers what is known of a touched row; false: nothing to do. */
 static bool
-load_row(Flush *flush, Touched *touched, Row *row)
+load_row(Flush *flush, MiruTouched *touched, Row *row)
 {
 	int64		next;
 	MiruNote   *last = miru_note_read(touched->last, &next);
@@ -701,7 +480,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 }
 
 static void
-number_row(Flush *flush, Touched *touched)
+number_row(Flush *flush, MiruTouched *touched)
 {
 	Row			row;
 
@@ -729,10 +508,10 @@ number_rows(Flush *flush)
 										   "mirusync flush row",
 										   ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(flush->per_row);
-	for (int i = 0; i < flush->touched_count; i++)
+	for (int i = 0; i < flush->fold.count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		number_row(flush, &flush->touched[i]);
+		number_row(flush, &flush->fold.touched[i]);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -752,7 +531,7 @@ number_rows(Flush *flush)
 static void
 store_feeds(Flush *flush, bool ring)
 {
-	for (int i = 0; i < flush->feed_count; i++)
+	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		MiruFeed   *feed = &flush->feeds[i];
 
@@ -785,7 +564,7 @@ miru_flush(bool collect, bool ring)
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync flush",
 									ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
-	fold(&flush, from, to);
+	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);
 	/* The time of the numbers is not before that of those before them. */
 	flush.now = GetCurrentTimestamp();

@@ -1,53 +1,45 @@
 /*
  * push.h
- *     A pushed change, from any dialect, and what became of it.
+ *     One message that a device pushes, in either dialect.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #ifndef MIRUSYNC_PUSH_H
 #define MIRUSYNC_PUSH_H
 
-#include "delivery.h"
+#include "apply.h"
+#include "utils/elog.h"
 
-typedef enum MiruChangeKind
+typedef struct MiruPush
 {
-	MIRU_PUT,					/* the whole record */
-	MIRU_PATCH,					/* only the fields named */
-	MIRU_DELETE
-} MiruChangeKind;
+	MiruPusher	pusher;
+	bool		is_event;		/* else a native batch */
+	const char *message;
+	Jsonb	   *batch;			/* native, once parsed */
+	List	   *changes;		/* MiruChange */
+	List	   *kept;			/* MiruVerdict of replayed changes */
+	ErrorData  *error;			/* it failed as a whole */
+} MiruPush;
 
-typedef enum MiruVerdictKind
-{
-	MIRU_APPLIED,				/* stored as sent */
-	MIRU_MERGED,				/* stored, but not all of it as sent, or into
-								 * a record changed by others meanwhile */
-	MIRU_STALE,					/* nothing stored: a newer value stands */
-	MIRU_REJECTED				/* refused, see code and reason */
-} MiruVerdictKind;
+/*
+ * miru_push_apply parses and applies the message in a subtransaction; if that
+ * fails nothing of it has happened and "error" says why.
+ */
+extern void miru_push_apply(MiruPush *push);
 
-typedef struct MiruChange
-{
-	/* what the device says */
-	int64		number;			/* the device's own number; 0 = none */
-	MiruChangeKind kind;
-	char	   *feed;			/* NULL: the user's own */
-	char	   *collection;
-	char	   *id;
-	Jsonb	   *object;			/* put, patch: fields; delete: image or NULL */
-	Hlc			clock;			/* 0: stamped on arrival */
-	int64		base;			/* feed number the device had seen; 0 unknown */
-	char	   *type;			/* event type, or NULL */
-	bool		delete_slack;	/* delete wins within the allowed clock skew */
-	bool		ties_lose;		/* equal clocks leave what is stored */
+/*
+ * miru_push_is_verdict tells whether an error is the change's own fault.  The
+ * others are nobody's, and the push is to be tried again.
+ */
+extern bool miru_push_is_verdict(int sqlstate);
 
-	/* what became of it */
-	MiruVerdictKind verdict;
-	int			sqlstate;		/* when rejected */
-	char	   *reason;
-	int			origin;			/* its entry in capture.c's list, or -1 */
-	int64		seq;			/* number got, or of what stands (stale) */
-	MiruDelivery *winner;		/* what stands, if it is not just what was
-								 * sent, else NULL */
-} MiruChange;
+/*
+ * miru_push_finish_batch keeps the new verdicts of a native batch, after the
+ * flush, and returns all of them as JSON.
+ */
+extern Jsonb *miru_push_finish_batch(MiruPush *push);
+
+/* miru_push_check_name checks a user or device id; "what" names it. */
+extern void miru_push_check_name(const char *what, const char *name);
 
 #endif							/* MIRUSYNC_PUSH_H */

@@ -28,22 +28,21 @@
 #include "loop.h"
 #include "ws.h"
 
-#define BACKLOG 1024
-#define ACCEPTS_PER_TURN 64		/* then the others' turn */
+#define BACKLOG			 1024
+#define ACCEPTS_PER_TURN 64 /* then the others' turn */
 
 static uv_poll_t poll_handle;
-static int	listen_fd = -1;
-static int	spare_fd = -1;
-static int	connections_max;
-static int	send_buffer_bytes;
+static int listen_fd = -1;
+static int spare_fd = -1;
+static int connections_max;
+static int send_buffer_bytes;
 
-static const char overload[] =
-	"HTTP/1.1 503 Service Unavailable\r\n"
-	"Content-Type: application/json\r\n"
-	"Content-Length: 32\r\n"
-	"Retry-After: 5\r\n"
-	"Connection: close\r\n\r\n"
-	"{\"error\":\"Too many connections\"}";
+static const char overload[] = "HTTP/1.1 503 Service Unavailable\r\n"
+							   "Content-Type: application/json\r\n"
+							   "Content-Length: 32\r\n"
+							   "Retry-After: 5\r\n"
+							   "Connection: close\r\n\r\n"
+							   "{\"error\":\"Too many connections\"}";
 
 /* Best effort: the client may not have finished its request yet. */
 static void
@@ -62,7 +61,7 @@ turn_away(int fd)
 static void
 take(int fd)
 {
-	int			on = 1;
+	int on = 1;
 
 	if (ws_count() >= connections_max)
 	{
@@ -79,7 +78,7 @@ static void
 out_of_descriptors(void)
 {
 	static LogLimit limit;
-	int			fd;
+	int fd;
 
 	log_limited(&limit, LOG_LEVEL_ERROR, "out of file descriptors");
 	if (spare_fd >= 0)
@@ -98,8 +97,7 @@ on_ready(uv_poll_t *handle, int status, int events)
 	(void) events;
 	for (int i = 0; i < ACCEPTS_PER_TURN && listen_fd >= 0; i++)
 	{
-		int			fd = accept4(listen_fd, NULL, NULL,
-								 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
 			take(fd);
@@ -113,9 +111,9 @@ on_ready(uv_poll_t *handle, int status, int events)
 static int
 bind_socket(const struct addrinfo *address)
 {
-	int			on = 1;
-	int			fd = socket(address->ai_family,
-							SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int fd = socket(address->ai_family,
+					SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -1;
@@ -132,13 +130,13 @@ static void
 log_address(void)
 {
 	struct sockaddr_storage address;
-	socklen_t	len = sizeof(address);
-	char		host[NI_MAXHOST] = "?";
-	char		port[NI_MAXSERV] = "?";
+	socklen_t len = sizeof(address);
+	char host[NI_MAXHOST] = "?";
+	char port[NI_MAXSERV] = "?";
 
 	if (getsockname(listen_fd, (struct sockaddr *) &address, &len) == 0)
-		getnameinfo((struct sockaddr *) &address, len, host, sizeof(host),
-					port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+		getnameinfo((struct sockaddr *) &address, len, host, sizeof(host), port,
+					sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
 	log_info("listening address=%s port=%s", host, port);
 }
 
@@ -146,10 +144,11 @@ Status
 acceptor_open(const Config *config)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV};
+							 .ai_flags = AI_PASSIVE | AI_NUMERICHOST |
+								 AI_NUMERICSERV};
 	struct addrinfo *address;
-	char		port[16];
-	int			rc;
+	char port[16];
+	int rc;
 
 	connections_max = config->connections_max;
 	send_buffer_bytes = (int) config->socket_send_buffer_bytes;
@@ -163,8 +162,7 @@ acceptor_open(const Config *config)
 	}
 	listen_fd = bind_socket(address);
 	freeaddrinfo(address);
-	if (listen_fd < 0 ||
-		uv_poll_init(loop_uv(), &poll_handle, listen_fd) != 0)
+	if (listen_fd < 0 || uv_poll_init(loop_uv(), &poll_handle, listen_fd) != 0)
 	{
 		log_error("could not listen address=%s port=%s reason=\"%s\"",
 				  config->listen_address, port, strerror(errno));

@@ -18,7 +18,7 @@
 static inline void *
 alloc_zero(size_t size)
 {
-	void	   *memory = calloc(1, size);
+	void *memory = calloc(1, size);
 
 	if (memory == NULL)
 		abort();
@@ -39,7 +39,7 @@ alloc_resize(void *memory, size_t size)
 static inline char *
 alloc_string(const char *text)
 {
-	char	   *copy = strdup(text);
+	char *copy = strdup(text);
 
 	if (copy == NULL)
 		abort();

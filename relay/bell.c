@@ -25,25 +25,26 @@
 #include "pgarray.h"
 #include "pgconn.h"
 
-#define GATHERED_MAX 4096		/* feeds; beyond that the poll has to do */
-#define PIDS_KEPT 4				/* backends whose rings may still arrive */
+#define GATHERED_MAX 4096 /* feeds; beyond that the poll has to do */
+#define PIDS_KEPT	 4	  /* backends whose rings may still arrive */
 
 typedef struct Moved
 {
 	UT_hash_handle hh;
-	char		feed[];
+	char feed[];
 } Moved;
 
-static const PgStatement ring_statement = {
-	"ring", "select mirusync.ring($1)", 1, {PG_TEXT_ARRAY}
-};
+static const PgStatement ring_statement = {"ring",
+										   "select mirusync.ring($1)",
+										   1,
+										   {PG_TEXT_ARRAY}};
 static const PgStatement *const statements[] = {&ring_statement, NULL};
 
 static PgConn *pg;
 static Moved *moved;
 static TurnTask task;
-static int	pids[PIDS_KEPT];
-static int	next_pid;
+static int pids[PIDS_KEPT];
+static int next_pid;
 
 static void
 on_rung(void *arg, const PgReply *reply)
@@ -52,8 +53,8 @@ on_rung(void *arg, const PgReply *reply)
 
 	(void) arg;
 	if (reply->result == NULL && !reply->lost)
-		log_limited(&complaint, LOG_LEVEL_WARN,
-					"ring failed sqlstate=%s", reply->sqlstate);
+		log_limited(&complaint, LOG_LEVEL_WARN, "ring failed sqlstate=%s",
+					reply->sqlstate);
 	if (moved != NULL)
 		loop_at_turn_end(&task);
 }
@@ -61,10 +62,9 @@ on_rung(void *arg, const PgReply *reply)
 static void
 forget_all(void)
 {
-	Moved	   *m,
-			   *next;
+	Moved *m, *next;
 
-	HASH_ITER(hh, moved, m, next)
+	HASH_ITER (hh, moved, m, next)
 	{
 		HASH_DEL(moved, m);
 		free(m);
@@ -74,16 +74,15 @@ forget_all(void)
 static void
 ring(void *arg)
 {
-	PgArray		feeds;
-	PgParams	params = {0};
-	Moved	   *m,
-			   *next;
+	PgArray feeds;
+	PgParams params = {0};
+	Moved *m, *next;
 
 	(void) arg;
 	if (moved == NULL || !pgconn_is_ready(pg) || pgconn_in_flight(pg) > 0)
 		return;
 	pgarray_init(&feeds);
-	HASH_ITER(hh, moved, m, next)
+	HASH_ITER (hh, moved, m, next)
 		pgarray_add(&feeds, m->feed, strlen(m->feed));
 	pgarray_bind(&feeds, &params, 0);
 	if (pgconn_send(pg, &ring_statement, &params, on_rung, NULL) == STATUS_OK)
@@ -102,8 +101,9 @@ on_ready(void *arg)
 void
 bell_init(void)
 {
-	PgSpec		spec = {.name = "bell", .statements = statements,
-		.on_ready = on_ready};
+	PgSpec spec = {.name = "bell",
+				   .statements = statements,
+				   .on_ready = on_ready};
 
 	loop_task_init(&task, ring, NULL);
 	pg = pgconn_new(&spec);
@@ -127,8 +127,8 @@ bell_release(void)
 void
 bell_note(const char *feed)
 {
-	Moved	   *m;
-	size_t		len = strlen(feed);
+	Moved *m;
+	size_t len = strlen(feed);
 
 	HASH_FIND(hh, moved, feed, len, m);
 	if (m != NULL || HASH_COUNT(moved) >= GATHERED_MAX)

@@ -26,7 +26,7 @@ static void
 ask(CatchUp *catchup)
 {
 	const char *feed = catchup->session->feed->id;
-	char		after[24];
+	char after[24];
 	const char *values[3] = {feed, after, PAGE_MAX};
 	const PgStatement *statement = &pull_after_statement;
 
@@ -54,11 +54,11 @@ ask(CatchUp *catchup)
 static void
 send_page(CatchUp *catchup, const PGresult *result)
 {
-	Session    *session = catchup->session;
+	Session *session = catchup->session;
 
 	for (int row = 1; row < PQntuples(result); row++)
 	{
-		Message    *message =
+		Message *message =
 			message_new(PQgetvalue(result, row, PAGE_BODY),
 						(size_t) PQgetlength(result, row, PAGE_BODY));
 
@@ -71,9 +71,9 @@ send_page(CatchUp *catchup, const PGresult *result)
 static void
 on_page(void *arg, const PGresult *result)
 {
-	CatchUp    *catchup = arg;
-	Session    *session = catchup->session;
-	PageHead	page;
+	CatchUp *catchup = arg;
+	Session *session = catchup->session;
+	PageHead page;
 
 	catchup->request = NULL;
 	if (result == NULL || !page_head(result, &page))
@@ -94,7 +94,7 @@ on_page(void *arg, const PGresult *result)
 CatchUp *
 catchup_new(Session *session, const CatchUpFrom *from)
 {
-	CatchUp    *catchup = alloc_zero(sizeof(CatchUp));
+	CatchUp *catchup = alloc_zero(sizeof(CatchUp));
 
 	catchup->session = session;
 	catchup->from = *from;

@@ -16,25 +16,25 @@ struct Session;
 
 typedef enum CatchUpKind
 {
-	CATCH_UP_AFTER,				/* everything after a number */
-	CATCH_UP_SINCE,				/* everything changed since a time */
-	CATCH_UP_RECENT				/* everything changed in the last minute */
+	CATCH_UP_AFTER, /* everything after a number */
+	CATCH_UP_SINCE, /* everything changed since a time */
+	CATCH_UP_RECENT /* everything changed in the last minute */
 } CatchUpKind;
 
 typedef struct CatchUpFrom
 {
 	CatchUpKind kind;
-	int64_t		after;			/* for AFTER */
-	char	   *since;			/* for SINCE, ISO 8601; owned */
+	int64_t after; /* for AFTER */
+	char *since;   /* for SINCE, ISO 8601; owned */
 } CatchUpFrom;
 
 typedef struct CatchUp
 {
 	struct Session *session;
-	CatchUpFrom from;			/* of the next page */
-	bool		sent_any;		/* there was something to send */
-	bool		parked;			/* waits for the outbox to drain */
-	ReadRequest *request;		/* the page asked for, or NULL */
+	CatchUpFrom from;	  /* of the next page */
+	bool sent_any;		  /* there was something to send */
+	bool parked;		  /* waits for the outbox to drain */
+	ReadRequest *request; /* the page asked for, or NULL */
 } CatchUp;
 
 /*

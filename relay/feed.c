@@ -47,21 +47,21 @@
 #include "log.h"
 #include "session.h"
 
-#define RECENT_MAX 1000			/* events */
+#define RECENT_MAX		 1000 /* events */
 #define RECENT_MAX_BYTES (256 * 1024)
-#define HEADS_PER_QUERY 1000
+#define HEADS_PER_QUERY	 1000
 
 typedef struct Recent
 {
 	struct Recent *prev;
 	struct Recent *next;
-	int64_t		after;
-	int64_t		seq;
-	char		origin[17];
-	Message    *message;		/* NULL: nothing to send in this interval */
+	int64_t after;
+	int64_t seq;
+	char origin[17];
+	Message *message; /* NULL: nothing to send in this interval */
 } Recent;
 
-static Feed *feeds;				/* by id */
+static Feed *feeds; /* by id */
 static Feed *feeds_by_hash;
 static unsigned char *doorbell_key;
 static size_t doorbell_key_len;
@@ -83,7 +83,7 @@ name_for_doorbell(Feed *feed)
 Feed *
 feed_find(const char *id)
 {
-	Feed	   *feed;
+	Feed *feed;
 
 	HASH_FIND(hh, feeds, id, strlen(id), feed);
 	return feed;
@@ -92,8 +92,8 @@ feed_find(const char *id)
 Feed *
 feed_get(const char *id)
 {
-	Feed	   *feed = feed_find(id);
-	size_t		len = strlen(id);
+	Feed *feed = feed_find(id);
+	size_t len = strlen(id);
 
 	if (feed != NULL)
 		return feed;
@@ -114,7 +114,7 @@ feed_count(void)
 static void
 recent_drop_first(Feed *feed)
 {
-	Recent	   *recent = feed->recent;
+	Recent *recent = feed->recent;
 
 	DL_DELETE(feed->recent, recent);
 	feed->recent_count--;
@@ -172,7 +172,7 @@ feed_count_state(Feed *feed, int live, int catching)
 static void
 remember(Feed *feed, const FeedEvent *event, Message *message)
 {
-	Recent	   *recent;
+	Recent *recent;
 
 	if (feed->catching_count == 0)
 		return;
@@ -197,14 +197,14 @@ remember(Feed *feed, const FeedEvent *event, Message *message)
 static void
 deliver(Feed *feed, const FeedEvent *event)
 {
-	Message    *message = message_new(event->body, event->len);
-	Session    *session;
+	Message *message = message_new(event->body, event->len);
+	Session *session;
 
 	remember(feed, event, message);
 	feed->cursor = event->seq;
 	if (feed->known_head < event->seq)
 		feed->known_head = event->seq;
-	DL_FOREACH2(feed->sessions, session, feed_next)
+	DL_FOREACH2 (feed->sessions, session, feed_next)
 		session_deliver(session, event->seq, event->origin, message);
 	message_unref(message);
 }
@@ -213,14 +213,14 @@ deliver(Feed *feed, const FeedEvent *event)
 static void
 skip_to(Feed *feed, int64_t seq)
 {
-	FeedEvent	nothing = {.seq = seq};
-	Session    *session;
+	FeedEvent nothing = {.seq = seq};
+	Session *session;
 
 	if (seq <= feed->cursor)
 		return;
 	remember(feed, &nothing, NULL);
 	feed->cursor = seq;
-	DL_FOREACH2(feed->sessions, session, feed_next)
+	DL_FOREACH2 (feed->sessions, session, feed_next)
 		session_deliver(session, seq, NULL, NULL);
 }
 
@@ -238,7 +238,7 @@ apply(Feed *feed, const FeedEvent *event)
 void
 feed_take(const char *feed_id, const FeedEvent *event)
 {
-	Feed	   *feed = feed_find(feed_id);
+	Feed *feed = feed_find(feed_id);
 
 	if (feed == NULL)
 		return;
@@ -254,14 +254,13 @@ feed_take(const char *feed_id, const FeedEvent *event)
 static void
 start_over(Feed *feed)
 {
-	Session    *session,
-			   *next;
-	char		id[LOG_VALUE_MAX];
+	Session *session, *next;
+	char id[LOG_VALUE_MAX];
 
 	log_warn("cursor above head: starting over feed=%s cursor=%lld",
 			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
 	feed->known_head = 0;
-	DL_FOREACH_SAFE2(feed->sessions, session, next, feed_next)
+	DL_FOREACH_SAFE2 (feed->sessions, session, next, feed_next)
 		session_start_over(session);
 }
 
@@ -270,11 +269,10 @@ apply_page(Feed *feed, const PGresult *result, const PageHead *page)
 {
 	for (int row = 1; row < PQntuples(result); row++)
 	{
-		FeedEvent	event = {
-			.after = page_int(result, row, PAGE_AFTER),
-			.seq = page_int(result, row, PAGE_SEQ),
-			.body = PQgetvalue(result, row, PAGE_BODY),
-			.len = (size_t) PQgetlength(result, row, PAGE_BODY)};
+		FeedEvent event = {.after = page_int(result, row, PAGE_AFTER),
+						   .seq = page_int(result, row, PAGE_SEQ),
+						   .body = PQgetvalue(result, row, PAGE_BODY),
+						   .len = (size_t) PQgetlength(result, row, PAGE_BODY)};
 
 		if (!PQgetisnull(result, row, PAGE_SESSION))
 			event.origin = PQgetvalue(result, row, PAGE_SESSION);
@@ -286,8 +284,8 @@ apply_page(Feed *feed, const PGresult *result, const PageHead *page)
 static void
 on_page(void *arg, const PGresult *result)
 {
-	Feed	   *feed = arg;
-	PageHead	page;
+	Feed *feed = arg;
+	PageHead page;
 
 	feed->pull = NULL;
 	/* After a lasting error the next poll of the heads tries again. */
@@ -309,7 +307,7 @@ on_page(void *arg, const PGresult *result)
 static void
 pull(Feed *feed)
 {
-	char		after[24];
+	char after[24];
 	const char *const values[] = {feed->id, after, PAGE_MAX};
 
 	if (feed->pull != NULL || feed->live_count == 0)
@@ -341,7 +339,7 @@ feed_expect(Feed *feed, int64_t seq)
 void
 feed_ring(const char hash[17])
 {
-	Feed	   *feed;
+	Feed *feed;
 
 	HASH_FIND(by_hash, feeds_by_hash, hash, DOORBELL_HASH_LEN, feed);
 	if (feed != NULL)
@@ -351,8 +349,7 @@ feed_ring(const char hash[17])
 void
 feed_set_key(const unsigned char *key, size_t len)
 {
-	Feed	   *feed,
-			   *next;
+	Feed *feed, *next;
 
 	if (doorbell_key != NULL && doorbell_key_len == len &&
 		memcmp(doorbell_key, key, len) == 0)
@@ -361,7 +358,7 @@ feed_set_key(const unsigned char *key, size_t len)
 	doorbell_key = alloc_zero(len + 1);
 	memcpy(doorbell_key, key, len);
 	doorbell_key_len = len;
-	HASH_ITER(hh, feeds, feed, next)
+	HASH_ITER (hh, feeds, feed, next)
 		name_for_doorbell(feed);
 }
 
@@ -371,11 +368,11 @@ feed_set_key(const unsigned char *key, size_t len)
 static bool
 replay(Feed *feed, Session *session)
 {
-	Recent	   *recent;
+	Recent *recent;
 
 	if (feed->recent == NULL || feed->recent->after > session->cursor)
 		return false;
-	DL_FOREACH(feed->recent, recent)
+	DL_FOREACH (feed->recent, recent)
 		if (recent->seq > session->cursor)
 			session_replay(session, recent->seq, recent->origin,
 						   recent->message);
@@ -398,10 +395,10 @@ feed_join(Feed *feed, Session *session)
 void
 feed_joined(Feed *feed)
 {
-	Session    *session;
-	int64_t		ahead = feed->known_head;
+	Session *session;
+	int64_t ahead = feed->known_head;
 
-	DL_FOREACH2(feed->sessions, session, feed_next)
+	DL_FOREACH2 (feed->sessions, session, feed_next)
 		if (session->state == SESSION_LIVE && session->cursor > ahead)
 			ahead = session->cursor;
 	if (feed->rung)
@@ -411,9 +408,9 @@ feed_joined(Feed *feed)
 
 /* ---- heads ---- */
 
-static char **heads_feeds;		/* ids of this round, NULL-terminated */
-static size_t heads_next;		/* the first that was not asked for */
-static bool heads_again;		/* another round was asked for */
+static char **heads_feeds; /* ids of this round, NULL-terminated */
+static size_t heads_next;  /* the first that was not asked for */
+static bool heads_again;   /* another round was asked for */
 
 static void heads_ask(void);
 
@@ -437,8 +434,8 @@ on_heads(void *arg, const PGresult *result)
 	(void) arg;
 	for (int row = 0; result != NULL && row < PQntuples(result); row++)
 	{
-		Feed	   *feed = feed_find(PQgetvalue(result, row, 0));
-		int64_t		head = page_int(result, row, 1);
+		Feed *feed = feed_find(PQgetvalue(result, row, 0));
+		int64_t head = page_int(result, row, 1);
 
 		if (feed == NULL)
 			continue;
@@ -455,7 +452,7 @@ on_heads(void *arg, const PGresult *result)
 static void
 heads_ask(void)
 {
-	PgArray		array;
+	PgArray array;
 
 	pgarray_init(&array);
 	while (heads_feeds[heads_next] != NULL && array.count < HEADS_PER_QUERY)
@@ -470,9 +467,8 @@ heads_ask(void)
 void
 feed_check_heads(void)
 {
-	Feed	   *feed,
-			   *next;
-	size_t		i = 0;
+	Feed *feed, *next;
+	size_t i = 0;
 
 	if (heads_feeds != NULL)
 	{
@@ -482,7 +478,7 @@ feed_check_heads(void)
 	if (feeds == NULL)
 		return;
 	heads_feeds = alloc_zero((HASH_COUNT(feeds) + 1) * sizeof(char *));
-	HASH_ITER(hh, feeds, feed, next)
+	HASH_ITER (hh, feeds, feed, next)
 		heads_feeds[i++] = alloc_string(feed->id);
 	heads_next = 0;
 	heads_ask();
@@ -491,12 +487,11 @@ feed_check_heads(void)
 void
 feed_release_all(void)
 {
-	Feed	   *feed,
-			   *next;
+	Feed *feed, *next;
 
 	heads_again = false;
 	heads_finish();
-	HASH_ITER(hh, feeds, feed, next)
+	HASH_ITER (hh, feeds, feed, next)
 		feed_free(feed);
 	free(doorbell_key);
 	doorbell_key = NULL;

@@ -21,32 +21,32 @@ struct Session;
 /* One change, or group of changes, to be delivered. */
 typedef struct FeedEvent
 {
-	int64_t		after;			/* covers the numbers (after, seq] */
-	int64_t		seq;
-	const char *origin;			/* session that made it and does not get it */
-	const char *body;			/* complete event, JSON */
-	size_t		len;
+	int64_t after; /* covers the numbers (after, seq] */
+	int64_t seq;
+	const char *origin; /* session that made it and does not get it */
+	const char *body;	/* complete event, JSON */
+	size_t len;
 } FeedEvent;
 
 typedef struct Feed
 {
-	UT_hash_handle hh;			/* by id */
-	UT_hash_handle by_hash;		/* by hash, once the doorbell key is known */
-	char		hash[17];		/* its name in doorbells, "" = not known yet */
-	bool		rung;			/* it moved, we do not know how far */
-	int64_t		cursor;			/* delivered to every live session */
-	int64_t		known_head;		/* the head is at least that */
-	int64_t		pull_known_head;	/* known_head when the pull was asked for */
-	int64_t		pull_after;		/* cursor when the pull was asked for */
-	ReadRequest *pull;			/* the live page asked for, or NULL */
-	struct Session *sessions;	/* all but closing ones */
-	int			session_count;
-	int			live_count;		/* of them, in state live */
-	int			catching_count; /* of them, in state catching up */
-	struct Recent *recent;		/* last events, while sessions catch up */
-	int			recent_count;
-	size_t		recent_bytes;
-	char		id[];
+	UT_hash_handle hh;		  /* by id */
+	UT_hash_handle by_hash;	  /* by hash, once the doorbell key is known */
+	char hash[17];			  /* its name in doorbells, "" = not known yet */
+	bool rung;				  /* it moved, we do not know how far */
+	int64_t cursor;			  /* delivered to every live session */
+	int64_t known_head;		  /* the head is at least that */
+	int64_t pull_known_head;  /* known_head when the pull was asked for */
+	int64_t pull_after;		  /* cursor when the pull was asked for */
+	ReadRequest *pull;		  /* the live page asked for, or NULL */
+	struct Session *sessions; /* all but closing ones */
+	int session_count;
+	int live_count;		   /* of them, in state live */
+	int catching_count;	   /* of them, in state catching up */
+	struct Recent *recent; /* last events, while sessions catch up */
+	int recent_count;
+	size_t recent_bytes;
+	char id[];
 } Feed;
 
 /* feed_get finds the feed, or makes it. */

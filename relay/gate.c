@@ -18,7 +18,7 @@
 #include "session.h"
 
 static JwtKey key;
-static int	connections_per_user;
+static int connections_per_user;
 static bool closed;
 
 Status
@@ -62,7 +62,7 @@ token_is_bad(const HttpRequest *request, Claims *claims)
 bool
 gate_refuses(const HttpRequest *request, HttpReply *reply)
 {
-	Claims		claims;
+	Claims claims;
 
 	if (closed)
 		http_error(reply, 503, "Shutting down");

@@ -18,8 +18,8 @@ extern void gate_release(void);
 extern void gate_close(void);
 
 /* gate_on_upgrade makes a session, or fills the refusal and returns NULL. */
-extern void *gate_on_upgrade(WsConn *conn, const HttpRequest *request,
-							 HttpReply *reply);
+extern void *
+gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply);
 
 /*
  * gate_refuses fills the refusal and returns true if this request for

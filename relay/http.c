@@ -31,16 +31,16 @@
 #include "writer.h"
 
 #define FILE_MAX_BYTES (4 * 1024 * 1024)
-#define FILES_MAX 500
-#define DEPTH_MAX 4
+#define FILES_MAX	   500
+#define DEPTH_MAX	   4
 
 typedef struct StaticFile
 {
 	UT_hash_handle hh;
 	const char *content_type;
-	char	   *data;
-	size_t		len;
-	char		path[];			/* as requested, "/index.html" */
+	char *data;
+	size_t len;
+	char path[]; /* as requested, "/index.html" */
 } StaticFile;
 
 static StaticFile *files;
@@ -55,7 +55,7 @@ content_type_of(const char *name)
 	{
 		const char *suffix;
 		const char *type;
-	}			types[] = {
+	} types[] = {
 		{".css", "text/css; charset=utf-8"},
 		{".html", "text/html; charset=utf-8"},
 		{".ico", "image/x-icon"},
@@ -80,7 +80,7 @@ content_type_of(const char *name)
 static void
 add_file(const char *path, const char *type, char *data, size_t len)
 {
-	size_t		path_len = strlen(path);
+	size_t path_len = strlen(path);
 	StaticFile *file = alloc_zero(sizeof(StaticFile) + path_len + 1);
 
 	memcpy(file->path, path, path_len);
@@ -94,8 +94,8 @@ static Status
 read_file(const char *name, const char *path, size_t size)
 {
 	const char *type = content_type_of(name);
-	FILE	   *in;
-	char	   *data;
+	FILE *in;
+	char *data;
 
 	if (type == NULL || size > FILE_MAX_BYTES || HASH_COUNT(files) >= FILES_MAX)
 	{
@@ -119,9 +119,9 @@ read_file(const char *name, const char *path, size_t size)
 static Status
 read_dir(const char *dir, const char *prefix, int depth)
 {
-	DIR		   *handle = opendir(dir);
+	DIR *handle = opendir(dir);
 	struct dirent *entry;
-	Status		status = STATUS_OK;
+	Status status = STATUS_OK;
 
 	if (handle == NULL)
 	{
@@ -131,16 +131,16 @@ read_dir(const char *dir, const char *prefix, int depth)
 	}
 	while (status == STATUS_OK && (entry = readdir(handle)) != NULL)
 	{
-		char		name[4096];
-		char		path[1024];
+		char name[4096];
+		char path[1024];
 		struct stat info;
 
 		/* Hidden files are nobody's business, and this skips . and .. too. */
 		if (entry->d_name[0] == '.' ||
 			snprintf(name, sizeof(name), "%s/%s", dir, entry->d_name) >=
-			(int) sizeof(name) ||
+				(int) sizeof(name) ||
 			snprintf(path, sizeof(path), "%s/%s", prefix, entry->d_name) >=
-			(int) sizeof(path) ||
+				(int) sizeof(path) ||
 			stat(name, &info) != 0)
 			continue;
 		if (S_ISREG(info.st_mode))
@@ -156,7 +156,7 @@ static bool
 serve_file(const char *path, HttpReply *reply)
 {
 	StaticFile *file;
-	char		index[1024 + 16];
+	char index[1024 + 16];
 
 	if (path[0] != '\0' && path[strlen(path) - 1] == '/')
 	{
@@ -187,26 +187,29 @@ json(HttpReply *reply, int status, int len)
 void
 http_error(HttpReply *reply, int status, const char *text)
 {
-	json(reply, status, snprintf(reply->buffer, sizeof(reply->buffer),
-								 "{\"error\":\"%s\"}", text));
+	json(reply, status,
+		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"error\":\"%s\"}",
+				  text));
 }
 
 static void
 health(HttpReply *reply)
 {
-	char		now[32];
+	char now[32];
 
 	frame_iso_time(now, loop_wall_ms());
-	json(reply, 200, snprintf(reply->buffer, sizeof(reply->buffer),
-							  "{\"service\":\"mirusync-relay\","
-							  "\"status\":\"healthy\",\"timestamp\":\"%s\","
-							  "\"environment\":\"%s\"}", now, environment));
+	json(reply, 200,
+		 snprintf(reply->buffer, sizeof(reply->buffer),
+				  "{\"service\":\"mirusync-relay\","
+				  "\"status\":\"healthy\",\"timestamp\":\"%s\","
+				  "\"environment\":\"%s\"}",
+				  now, environment));
 }
 
 static void
 ready(HttpReply *reply)
 {
-	bool		is_ready = listener_is_ready() && writer_is_ready();
+	bool is_ready = listener_is_ready() && writer_is_ready();
 
 	json(reply, is_ready ? 200 : 503,
 		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"status\":\"%s\"}",
@@ -258,10 +261,9 @@ http_init(const Config *config)
 void
 http_release(void)
 {
-	StaticFile *file,
-			   *next;
+	StaticFile *file, *next;
 
-	HASH_ITER(hh, files, file, next)
+	HASH_ITER (hh, files, file, next)
 	{
 		HASH_DEL(files, file);
 		free(file->data);

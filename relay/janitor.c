@@ -31,7 +31,7 @@ static int64_t next_heads_ms;
 static void
 tick(void)
 {
-	int64_t		now_ms = loop_now_ms();
+	int64_t now_ms = loop_now_ms();
 
 	pgconn_tick(now_ms);
 	ws_tick(now_ms);

@@ -28,20 +28,20 @@
 #include "pgconn.h"
 #include "writer.h"
 
-static const PgStatement hello_statement = {
-	"hello",
-	"select version, compatible, encode(doorbell_key, 'hex'), "
-	"doorbell_shards, max_batches from mirusync.relay_hello($1)",
-	1, {PG_TEXT}
-};
+static const PgStatement hello_statement =
+	{"hello",
+	 "select version, compatible, encode(doorbell_key, 'hex'), "
+	 "doorbell_shards, max_batches from mirusync.relay_hello($1)",
+	 1,
+	 {PG_TEXT}};
 static const PgStatement *const statements[] = {&hello_statement, NULL};
 
 static PgConn *pg;
-static void (*on_greeted) (void);
-static void (*on_refused) (void);
+static void (*on_greeted)(void);
+static void (*on_refused)(void);
 static bool ever_greeted;
 static bool listening;
-static int	channels_to_go;
+static int channels_to_go;
 
 static void
 on_listening(void *arg, const PgReply *reply)
@@ -63,7 +63,7 @@ on_listening(void *arg, const PgReply *reply)
 static void
 listen_to_all(int shards)
 {
-	char		sql[64];
+	char sql[64];
 
 	channels_to_go = shards;
 	for (int i = 0; i < shards; i++)
@@ -77,7 +77,7 @@ listen_to_all(int shards)
 static void
 take_key(const char *hex)
 {
-	long		len = 0;
+	long len = 0;
 	unsigned char *key = OPENSSL_hexstr2buf(hex, &len);
 
 	if (key == NULL)
@@ -93,8 +93,8 @@ static void
 on_hello(void *arg, const PgReply *reply)
 {
 	const PGresult *result = reply->result;
-	char		reason[LOG_VALUE_MAX];
-	int			shards;
+	char reason[LOG_VALUE_MAX];
+	int shards;
 
 	(void) arg;
 	if (reply->lost)
@@ -102,7 +102,8 @@ on_hello(void *arg, const PgReply *reply)
 	if (result == NULL || PQntuples(result) != 1)
 	{
 		log_error("the extension did not answer the greeting sqlstate=%s "
-				  "reason=%s", reply->sqlstate,
+				  "reason=%s",
+				  reply->sqlstate,
 				  log_value(reason, sizeof(reason), reply->reason));
 		pgconn_break(pg, "greeting failed");
 		return;
@@ -130,7 +131,7 @@ on_hello(void *arg, const PgReply *reply)
 static void
 on_ready(void *arg)
 {
-	PgParams	params = {.values = {MIRUSYNC_VERSION}};
+	PgParams params = {.values = {MIRUSYNC_VERSION}};
 
 	(void) arg;
 	if (pgconn_send(pg, &hello_statement, &params, on_hello, NULL) != STATUS_OK)
@@ -147,7 +148,7 @@ on_lost(void *arg)
 static void
 on_notify(void *arg, int pid, const char *payload)
 {
-	char		hash[17];
+	char hash[17];
 
 	(void) arg;
 	if (bell_is_ours(pid))
@@ -157,10 +158,13 @@ on_notify(void *arg, int pid, const char *payload)
 }
 
 void
-listener_init(void (*greeted) (void), void (*refused) (void))
+listener_init(void (*greeted)(void), void (*refused)(void))
 {
-	PgSpec		spec = {.name = "listener", .statements = statements,
-		.on_ready = on_ready, .on_lost = on_lost, .on_notify = on_notify};
+	PgSpec spec = {.name = "listener",
+				   .statements = statements,
+				   .on_ready = on_ready,
+				   .on_lost = on_lost,
+				   .on_notify = on_notify};
 
 	on_greeted = greeted;
 	on_refused = refused;

@@ -14,7 +14,7 @@
  * extension has said that it and we understand each other; "on_refused" if it
  * says at the very first time that we do not.
  */
-extern void listener_init(void (*on_greeted) (void), void (*on_refused) (void));
+extern void listener_init(void (*on_greeted)(void), void (*on_refused)(void));
 extern void listener_start(void);
 extern void listener_release(void);
 

@@ -26,26 +26,26 @@
 
 static uv_loop_t loop;
 static uv_prepare_t prepare;
-static uv_idle_t again;			/* active while tasks are left over */
+static uv_idle_t again; /* active while tasks are left over */
 static uv_timer_t ticker;
-static void (*on_tick) (void);
+static void (*on_tick)(void);
 static TurnTask *tasks;
 
 static void
 on_idle(uv_idle_t *handle)
 {
-	(void) handle;				/* its being active keeps the loop awake */
+	(void) handle; /* its being active keeps the loop awake */
 }
 
 static void
 on_prepare(uv_prepare_t *handle)
 {
-	int			budget = TASKS_PER_TURN;
+	int budget = TASKS_PER_TURN;
 
 	(void) handle;
 	while (tasks != NULL && budget-- > 0)
 	{
-		TurnTask   *task = tasks;
+		TurnTask *task = tasks;
 
 		DL_DELETE(tasks, task);
 		task->queued = false;
@@ -67,7 +67,7 @@ on_timer(uv_timer_t *handle)
 Status
 loop_init(void)
 {
-	int			rc = uv_loop_init(&loop);
+	int rc = uv_loop_init(&loop);
 
 	if (rc != 0)
 	{
@@ -102,7 +102,7 @@ loop_stop(void)
 void
 loop_release(void)
 {
-	uint64_t	deadline;
+	uint64_t deadline;
 
 	uv_close((uv_handle_t *) &ticker, NULL);
 	uv_close((uv_handle_t *) &again, NULL);
@@ -133,7 +133,7 @@ loop_wall_ms(void)
 }
 
 Status
-loop_tick(int64_t interval_ms, void (*tick) (void))
+loop_tick(int64_t interval_ms, void (*tick)(void))
 {
 	on_tick = tick;
 	if (uv_timer_start(&ticker, on_timer, (uint64_t) interval_ms,
@@ -146,7 +146,7 @@ loop_tick(int64_t interval_ms, void (*tick) (void))
 }
 
 void
-loop_task_init(TurnTask *task, void (*run) (void *arg), void *arg)
+loop_task_init(TurnTask *task, void (*run)(void *arg), void *arg)
 {
 	task->prev = NULL;
 	task->next = NULL;

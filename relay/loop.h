@@ -21,15 +21,15 @@
 /* Work for the end of the turn; embedded in the object that it is about. */
 typedef struct TurnTask
 {
-	struct TurnTask *prev;		/* utlist links, while queued */
+	struct TurnTask *prev; /* utlist links, while queued */
 	struct TurnTask *next;
-	void		(*run) (void *arg); /* may free the task */
-	void	   *arg;
-	bool		queued;
+	void (*run)(void *arg); /* may free the task */
+	void *arg;
+	bool queued;
 } TurnTask;
 
 extern Status loop_init(void) MUST_CHECK;
-extern void loop_run(void);		/* until loop_stop */
+extern void loop_run(void); /* until loop_stop */
 extern void loop_stop(void);
 
 /*
@@ -45,7 +45,7 @@ extern int64_t loop_now_ms(void);
 extern int64_t loop_wall_ms(void);
 
 /* loop_tick calls "tick" about every "interval_ms": the janitor's timer. */
-extern Status loop_tick(int64_t interval_ms, void (*tick) (void)) MUST_CHECK;
+extern Status loop_tick(int64_t interval_ms, void (*tick)(void)) MUST_CHECK;
 
 /*
  * loop_task_init prepares an embedded task.  loop_at_turn_end queues it once,
@@ -53,7 +53,7 @@ extern Status loop_tick(int64_t interval_ms, void (*tick) (void)) MUST_CHECK;
  * and what they queue runs in the same turn.  loop_task_cancel unqueues it;
  * an object with a task calls it before it is freed.
  */
-extern void loop_task_init(TurnTask *task, void (*run) (void *arg), void *arg);
+extern void loop_task_init(TurnTask *task, void (*run)(void *arg), void *arg);
 extern void loop_at_turn_end(TurnTask *task);
 extern void loop_task_cancel(TurnTask *task);
 

@@ -38,14 +38,14 @@
 
 typedef struct Arguments
 {
-	const char *config_path;	/* NULL = none */
-	bool		check_config;
+	const char *config_path; /* NULL = none */
+	bool check_config;
 } Arguments;
 
 static Config config;
 static uv_signal_t on_term;
 static uv_signal_t on_int;
-static int	exit_code = EXIT_SUCCESS;
+static int exit_code = EXIT_SUCCESS;
 
 static const WsHandlers ws_handlers = {
 	.on_request = http_on_request,
@@ -70,21 +70,22 @@ usage(FILE *out)
 			"  --version        the version\n"
 			"\n"
 			"Settings, in FILE as \"key = value\" or in the environment as "
-			"MIRUSYNC_KEY:\n\n", MIRUSYNC_VERSION);
+			"MIRUSYNC_KEY:\n\n",
+			MIRUSYNC_VERSION);
 	config_help(out);
 }
 
 static void
 parse_arguments(int argc, char **argv, Arguments *arguments)
 {
-	static const struct option options[] = {
-		{"check-config", no_argument, NULL, 'k'},
-		{"config", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0}
-	};
-	int			option;
+	static const struct option options[] = {{"check-config", no_argument, NULL,
+											 'k'},
+											{"config", required_argument, NULL,
+											 'c'},
+											{"help", no_argument, NULL, 'h'},
+											{"version", no_argument, NULL, 'V'},
+											{NULL, 0, NULL, 0}};
+	int option;
 
 	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1)
 		switch (option)
@@ -118,7 +119,7 @@ static void
 raise_descriptor_limit(void)
 {
 	struct rlimit limit;
-	rlim_t		wanted = (rlim_t) config.connections_max + OTHER_DESCRIPTORS;
+	rlim_t wanted = (rlim_t) config.connections_max + OTHER_DESCRIPTORS;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
@@ -131,8 +132,8 @@ raise_descriptor_limit(void)
 	(void) setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < wanted)
 		log_warn("limit of open files is below connections_max limit=%llu "
-				 "connections_max=%d", (unsigned long long) limit.rlim_cur,
-				 config.connections_max);
+				 "connections_max=%d",
+				 (unsigned long long) limit.rlim_cur, config.connections_max);
 }
 
 static void
@@ -177,8 +178,7 @@ start(void)
 	pgconn_setup(config.database, config.reconnect_wait_max_ms,
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
-	if (loop_init() != STATUS_OK ||
-		gate_init(&config) != STATUS_OK ||
+	if (loop_init() != STATUS_OK || gate_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)
 		return STATUS_FAILED;
@@ -198,15 +198,15 @@ static void
 stop(void)
 {
 	acceptor_close();
-	ws_release();				/* tells the sessions that they are closed */
+	ws_release(); /* tells the sessions that they are closed */
 	uv_close((uv_handle_t *) &on_term, NULL);
 	uv_close((uv_handle_t *) &on_int, NULL);
 	listener_release();
 	writer_release();
 	bell_release();
-	feed_release_all();			/* before the reader: feeds cancel their reads */
+	feed_release_all(); /* before the reader: feeds cancel their reads */
 	reader_release();
-	loop_release();				/* runs the last tasks: sessions are freed */
+	loop_release(); /* runs the last tasks: sessions are freed */
 	http_release();
 	gate_release();
 }
@@ -215,8 +215,8 @@ int
 main(int argc, char **argv)
 {
 	extern char **environ;
-	Arguments	arguments = {0};
-	char		error[512];
+	Arguments arguments = {0};
+	char error[512];
 
 	parse_arguments(argc, argv, &arguments);
 	if (!config_load(&config, arguments.config_path, environ, error,

@@ -14,16 +14,16 @@
 
 typedef struct Message
 {
-	uint32_t	refs;			/* outboxes, feeds and replies that hold it */
-	size_t		len;
-	char		text[];			/* not terminated */
+	uint32_t refs; /* outboxes, feeds and replies that hold it */
+	size_t len;
+	char text[]; /* not terminated */
 } Message;
 
 /* message_new copies a text; the caller holds the only reference. */
 static inline Message *
 message_new(const char *text, size_t len)
 {
-	Message    *message = alloc_resize(NULL, sizeof(Message) + len);
+	Message *message = alloc_resize(NULL, sizeof(Message) + len);
 
 	message->refs = 1;
 	message->len = len;

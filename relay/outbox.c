@@ -17,12 +17,12 @@
  */
 #include "outbox.h"
 
-#define RING_FIRST 8			/* messages */
-#define FRAGMENT_MIN 2048		/* bytes; less room than that is left unused */
-#define FRAME_HEADER_MAX 10
+#define RING_FIRST		   8	/* messages */
+#define FRAGMENT_MIN	   2048 /* bytes; less room than that is left unused */
+#define FRAME_HEADER_MAX   10
 
-#define FRAME_FIN 0x80
-#define FRAME_TEXT 0x01
+#define FRAME_FIN		   0x80
+#define FRAME_TEXT		   0x01
 #define FRAME_CONTINUATION 0x00
 
 static size_t total_bytes;
@@ -36,8 +36,8 @@ outbox_total_bytes(void)
 static void
 grow(Outbox *outbox)
 {
-	uint32_t	capacity = outbox->capacity ? outbox->capacity * 2 : RING_FIRST;
-	Message   **ring = alloc_zero(capacity * sizeof(Message *));
+	uint32_t capacity = outbox->capacity ? outbox->capacity * 2 : RING_FIRST;
+	Message **ring = alloc_zero(capacity * sizeof(Message *));
 
 	for (uint32_t i = 0; i < outbox->count; i++)
 		ring[i] = outbox->ring[(outbox->head + i) & (outbox->capacity - 1)];
@@ -82,8 +82,8 @@ drop_first(Outbox *outbox)
 static size_t
 write_header(unsigned char *buf, unsigned char first, size_t len)
 {
-	size_t		size;
-	int			shift;
+	size_t size;
+	int shift;
 
 	buf[0] = first;
 	if (len < 126)
@@ -106,11 +106,11 @@ write_header(unsigned char *buf, unsigned char first, size_t len)
 static size_t
 pack_first(Outbox *outbox, unsigned char *buf, size_t size)
 {
-	Message    *message = outbox->ring[outbox->head];
-	size_t		rest = message->len - outbox->offset;
-	size_t		take = rest;
+	Message *message = outbox->ring[outbox->head];
+	size_t rest = message->len - outbox->offset;
+	size_t take = rest;
 	unsigned char first;
-	size_t		header;
+	size_t header;
 
 	if (rest + FRAME_HEADER_MAX > size)
 	{
@@ -134,11 +134,11 @@ pack_first(Outbox *outbox, unsigned char *buf, size_t size)
 size_t
 outbox_pack(Outbox *outbox, unsigned char *buf, size_t size)
 {
-	size_t		used = 0;
+	size_t used = 0;
 
 	while (outbox->count > 0)
 	{
-		size_t		packed = pack_first(outbox, buf + used, size - used);
+		size_t packed = pack_first(outbox, buf + used, size - used);
 
 		if (packed == 0)
 			break;

@@ -19,12 +19,12 @@
 
 typedef struct Outbox
 {
-	Message   **ring;			/* NULL while empty */
-	uint32_t	capacity;		/* of the ring, a power of two */
-	uint32_t	head;			/* index of the oldest message */
-	uint32_t	count;			/* messages not sent in full */
-	size_t		bytes;			/* payload not yet packed */
-	size_t		offset;			/* of the oldest message, already packed */
+	Message **ring;	   /* NULL while empty */
+	uint32_t capacity; /* of the ring, a power of two */
+	uint32_t head;	   /* index of the oldest message */
+	uint32_t count;	   /* messages not sent in full */
+	size_t bytes;	   /* payload not yet packed */
+	size_t offset;	   /* of the oldest message, already packed */
 } Outbox;
 
 /* The least that outbox_pack needs to make progress; more is better. */

@@ -20,7 +20,7 @@
 static void
 reserve(PgArray *array, size_t more)
 {
-	size_t		capacity = array->capacity ? array->capacity : 256;
+	size_t capacity = array->capacity ? array->capacity : 256;
 
 	if (array->len + more <= array->capacity)
 		return;
@@ -33,7 +33,7 @@ reserve(PgArray *array, size_t more)
 static void
 put_int(PgArray *array, uint32_t value)
 {
-	uint32_t	wire = htonl(value);
+	uint32_t wire = htonl(value);
 
 	memcpy(array->data + array->len, &wire, sizeof(wire));
 	array->len += sizeof(wire);
@@ -44,11 +44,11 @@ pgarray_init(PgArray *array)
 {
 	memset(array, 0, sizeof(*array));
 	reserve(array, HEADER_BYTES);
-	put_int(array, 1);			/* dimensions */
-	put_int(array, 0);			/* no nulls */
+	put_int(array, 1); /* dimensions */
+	put_int(array, 0); /* no nulls */
 	put_int(array, PG_TEXT);
-	put_int(array, 0);			/* elements: set by pgarray_bind */
-	put_int(array, 1);			/* lower bound */
+	put_int(array, 0); /* elements: set by pgarray_bind */
+	put_int(array, 1); /* lower bound */
 }
 
 void
@@ -71,7 +71,7 @@ pgarray_release(PgArray *array)
 void
 pgarray_bind(PgArray *array, PgParams *params, int index)
 {
-	uint32_t	wire = htonl((uint32_t) array->count);
+	uint32_t wire = htonl((uint32_t) array->count);
 
 	memcpy(array->data + COUNT_OFFSET, &wire, sizeof(wire));
 	params->values[index] = array->data;

@@ -16,10 +16,10 @@
 
 typedef struct PgArray
 {
-	char	   *data;
-	size_t		len;
-	size_t		capacity;
-	int			count;			/* elements */
+	char *data;
+	size_t len;
+	size_t capacity;
+	int count; /* elements */
 } PgArray;
 
 extern void pgarray_init(PgArray *array);

@@ -38,14 +38,14 @@
 #include "loop.h"
 
 #define CONNECT_TIMEOUT_MS 10000
-#define BACKOFF_BASE_MS 50
+#define BACKOFF_BASE_MS	   50
 
 typedef enum PgState
 {
-	PG_REST,					/* not started */
-	PG_WAITING,					/* for retry_at_ms */
-	PG_CONNECTING,				/* in PQconnectPoll */
-	PG_PREPARING,				/* preparing the statements */
+	PG_REST,	   /* not started */
+	PG_WAITING,	   /* for retry_at_ms */
+	PG_CONNECTING, /* in PQconnectPoll */
+	PG_PREPARING,  /* preparing the statements */
 	PG_READY
 } PgState;
 
@@ -54,37 +54,37 @@ typedef struct Request
 {
 	struct Request *prev;
 	struct Request *next;
-	PgCallback	callback;
-	void	   *arg;
-	PGresult   *result;			/* the rows, or the first error */
-	int64_t		sent_ms;
+	PgCallback callback;
+	void *arg;
+	PGresult *result; /* the rows, or the first error */
+	int64_t sent_ms;
 } Request;
 
 /* The watched dup; lives until libuv has let go of it. */
 typedef struct Watch
 {
-	uv_poll_t	poll;
-	PgConn	   *pg;				/* NULL once closed */
-	int			fd;
-	int			events;
+	uv_poll_t poll;
+	PgConn *pg; /* NULL once closed */
+	int fd;
+	int events;
 } Watch;
 
 struct PgConn
 {
-	struct PgConn *prev;		/* all connections */
+	struct PgConn *prev; /* all connections */
 	struct PgConn *next;
-	PgSpec		spec;
-	PgState		state;
-	PGconn	   *conn;			/* NULL unless CONNECTING or later */
-	Watch	   *watch;			/* NULL likewise */
-	Request    *requests;		/* oldest first */
-	int			request_count;
-	const char *broken;			/* reason, once it is to be given up */
-	TurnTask	give_up;
-	Backoff		backoff;
-	int64_t		retry_at_ms;
-	int64_t		deadline_ms;	/* of connecting and preparing */
-	LogLimit	complaint;
+	PgSpec spec;
+	PgState state;
+	PGconn *conn;	   /* NULL unless CONNECTING or later */
+	Watch *watch;	   /* NULL likewise */
+	Request *requests; /* oldest first */
+	int request_count;
+	const char *broken; /* reason, once it is to be given up */
+	TurnTask give_up;
+	Backoff backoff;
+	int64_t retry_at_ms;
+	int64_t deadline_ms; /* of connecting and preparing */
+	LogLimit complaint;
 };
 
 static PgConn *connections;
@@ -96,7 +96,8 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static void lose(void *arg);
 
 void
-pgconn_setup(const char *conninfo_, int64_t reconnect_max, int64_t statement_max)
+pgconn_setup(const char *conninfo_, int64_t reconnect_max,
+			 int64_t statement_max)
 {
 	conninfo = conninfo_;
 	reconnect_wait_max_ms = reconnect_max;
@@ -119,7 +120,7 @@ pg_is_transient(const char *sqlstate)
 static void
 on_watch_closed(uv_handle_t *handle)
 {
-	Watch	   *watch = (Watch *) handle;
+	Watch *watch = (Watch *) handle;
 
 	close(watch->fd);
 	free(watch);
@@ -139,8 +140,8 @@ watch_stop(PgConn *pg)
 static Status
 watch_start(PgConn *pg, int events)
 {
-	Watch	   *watch;
-	int			fd;
+	Watch *watch;
+	int fd;
 
 	watch_stop(pg);
 	fd = fcntl(PQsocket(pg->conn), F_DUPFD_CLOEXEC, 0);
@@ -175,7 +176,7 @@ watch_for(PgConn *pg, int events)
 PgConn *
 pgconn_new(const PgSpec *spec)
 {
-	PgConn	   *pg = alloc_zero(sizeof(PgConn));
+	PgConn *pg = alloc_zero(sizeof(PgConn));
 
 	pg->spec = *spec;
 	pg->state = PG_REST;
@@ -239,25 +240,26 @@ static const char *
 error_line(const PgConn *pg, char *buf, size_t size)
 {
 	const char *text = pg->conn ? PQerrorMessage(pg->conn) : "";
-	size_t		len = strcspn(text, "\n");
+	size_t len = strcspn(text, "\n");
 
-	return log_value(buf, size, len == 0 ? "none" :
-					 strndupa(text, len < 300 ? len : 300));
+	return log_value(buf, size,
+					 len == 0 ? "none" : strndupa(text, len < 300 ? len : 300));
 }
 
 static void
 lose(void *arg)
 {
-	PgConn	   *pg = arg;
-	bool		was_ready = pg->state == PG_READY;
-	PgReply		reply = {.sqlstate = "", .reason = "", .lost = true};
-	char		line[LOG_VALUE_MAX];
-	int64_t		wait_ms = backoff_next(&pg->backoff);
+	PgConn *pg = arg;
+	bool was_ready = pg->state == PG_READY;
+	PgReply reply = {.sqlstate = "", .reason = "", .lost = true};
+	char line[LOG_VALUE_MAX];
+	int64_t wait_ms = backoff_next(&pg->backoff);
 
 	log_limited(&pg->complaint, LOG_LEVEL_WARN,
 				"database connection lost connection=%s reason=\"%s\" "
-				"message=%s retry_in_ms=%lld", pg->spec.name, pg->broken,
-				error_line(pg, line, sizeof(line)), (long long) wait_ms);
+				"message=%s retry_in_ms=%lld",
+				pg->spec.name, pg->broken, error_line(pg, line, sizeof(line)),
+				(long long) wait_ms);
 	disconnect(pg);
 	pg->state = PG_WAITING;
 	pg->broken = NULL;
@@ -265,9 +267,9 @@ lose(void *arg)
 
 	while (pg->requests != NULL)
 	{
-		Request    *request = pg->requests;
-		PgCallback	callback = request->callback;
-		void	   *callback_arg = request->arg;
+		Request *request = pg->requests;
+		PgCallback callback = request->callback;
+		void *callback_arg = request->arg;
 
 		request_free(pg, request);
 		if (callback != NULL)
@@ -282,7 +284,7 @@ lose(void *arg)
 static void
 on_notice(void *arg, const char *text)
 {
-	PgConn	   *pg = arg;
+	PgConn *pg = arg;
 
 	log_debug("database notice connection=%s text=\"%.*s\"", pg->spec.name,
 			  (int) strcspn(text, "\n"), text);
@@ -294,9 +296,9 @@ merged_options(const PgConn *pg)
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
 	const char *theirs = "";
-	char	   *merged = NULL;
-	char		lock[64] = "";
-	int			len;
+	char *merged = NULL;
+	char lock[64] = "";
+	int len;
 
 	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
 		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
@@ -314,19 +316,26 @@ merged_options(const PgConn *pg)
 static void
 connect_start(PgConn *pg)
 {
-	char		application[64];
-	char	   *options = merged_options(pg);
+	char application[64];
+	char *options = merged_options(pg);
 
 	/*
 	 * What stands behind dbname overrides the conninfo; the keepalives stand
 	 * before it, as defaults.  A network that swallows packets must not hold a
 	 * group for the kernel's quarter of an hour.
 	 */
-	const char *const keys[] = {"keepalives_idle", "keepalives_interval",
-		"keepalives_count", "tcp_user_timeout", "dbname",
-		"application_name", "client_encoding", "options", NULL};
-	const char *const values[] = {"30", "10", "3", "30000", conninfo,
-		application, "UTF8", options, NULL};
+	const char *const keys[] = {"keepalives_idle",
+								"keepalives_interval",
+								"keepalives_count",
+								"tcp_user_timeout",
+								"dbname",
+								"application_name",
+								"client_encoding",
+								"options",
+								NULL};
+	const char *const values[] = {"30",	   "10",	 "3",
+								  "30000", conninfo, application,
+								  "UTF8",  options,	 NULL};
 
 	snprintf(application, sizeof(application), "mirusync relay %s",
 			 pg->spec.name);
@@ -356,8 +365,8 @@ become_ready(PgConn *pg)
 static void
 on_prepared(void *arg, const PgReply *reply)
 {
-	PgConn	   *pg = arg;
-	char		line[LOG_VALUE_MAX];
+	PgConn *pg = arg;
+	char line[LOG_VALUE_MAX];
 
 	if (reply->lost)
 		return;
@@ -365,7 +374,8 @@ on_prepared(void *arg, const PgReply *reply)
 	{
 		log_limited(&pg->complaint, LOG_LEVEL_ERROR,
 					"database statement could not be prepared connection=%s "
-					"sqlstate=%s reason=%s", pg->spec.name, reply->sqlstate,
+					"sqlstate=%s reason=%s",
+					pg->spec.name, reply->sqlstate,
 					log_value(line, sizeof(line), reply->reason));
 		pgconn_break(pg, "could not prepare");
 		return;
@@ -378,7 +388,7 @@ on_prepared(void *arg, const PgReply *reply)
 static void
 request_add(PgConn *pg, PgCallback callback, void *arg)
 {
-	Request    *request = alloc_zero(sizeof(Request));
+	Request *request = alloc_zero(sizeof(Request));
 
 	request->callback = callback;
 	request->arg = arg;
@@ -391,7 +401,7 @@ request_add(PgConn *pg, PgCallback callback, void *arg)
 static Status
 sent(PgConn *pg, int ok, PgCallback callback, void *arg)
 {
-	int			left;
+	int left;
 
 	if (!ok || !PQpipelineSync(pg->conn) || (left = PQflush(pg->conn)) < 0)
 	{
@@ -423,8 +433,9 @@ prepare_all(PgConn *pg)
 		return;
 	}
 	for (const PgStatement *const *s = pg->spec.statements; *s != NULL; s++)
-		if (sent(pg, PQsendPrepare(pg->conn, (*s)->name, (*s)->sql,
-								   (*s)->param_count, (*s)->types),
+		if (sent(pg,
+				 PQsendPrepare(pg->conn, (*s)->name, (*s)->sql,
+							   (*s)->param_count, (*s)->types),
 				 on_prepared, pg) != STATUS_OK)
 			return;
 }
@@ -432,7 +443,7 @@ prepare_all(PgConn *pg)
 static void
 connect_step(PgConn *pg)
 {
-	Status		status = STATUS_OK;
+	Status status = STATUS_OK;
 
 	switch (PQconnectPoll(pg->conn))
 	{
@@ -458,11 +469,11 @@ connect_step(PgConn *pg)
 static void
 settle_first(PgConn *pg)
 {
-	Request    *request = pg->requests;
-	PGresult   *result = request->result;
-	PgCallback	callback = request->callback;
-	void	   *arg = request->arg;
-	PgReply		reply = {.sqlstate = "", .reason = ""};
+	Request *request = pg->requests;
+	PGresult *result = request->result;
+	PgCallback callback = request->callback;
+	void *arg = request->arg;
+	PgReply reply = {.sqlstate = "", .reason = ""};
 	ExecStatusType status = PQresultStatus(result);
 
 	request->result = NULL;
@@ -495,7 +506,7 @@ is_error(const PGresult *result)
 static void
 take_result(PgConn *pg, PGresult *result)
 {
-	Request    *request = pg->requests;
+	Request *request = pg->requests;
 
 	if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
 	{
@@ -517,12 +528,12 @@ take_result(PgConn *pg, PGresult *result)
 static void
 read_results(PgConn *pg)
 {
-	int			nulls = 0;
+	int nulls = 0;
 
 	while (pg->requests != NULL && pg->conn != NULL && nulls < 2 &&
 		   !PQisBusy(pg->conn))
 	{
-		PGresult   *result = PQgetResult(pg->conn);
+		PGresult *result = PQgetResult(pg->conn);
 
 		if (result == NULL)
 		{
@@ -537,7 +548,7 @@ read_results(PgConn *pg)
 static void
 read_notifications(PgConn *pg)
 {
-	PGnotify   *notify;
+	PGnotify *notify;
 
 	while ((notify = PQnotifies(pg->conn)) != NULL)
 	{
@@ -550,7 +561,7 @@ read_notifications(PgConn *pg)
 static void
 on_io(PgConn *pg, int events)
 {
-	bool		gone = false;
+	bool gone = false;
 
 	if (events & UV_READABLE)
 		gone = !PQconsumeInput(pg->conn);
@@ -580,7 +591,7 @@ on_io(PgConn *pg, int events)
 static void
 on_poll(uv_poll_t *poll, int status, int events)
 {
-	PgConn	   *pg = ((Watch *) poll)->pg;
+	PgConn *pg = ((Watch *) poll)->pg;
 
 	if (pg == NULL || pg->broken != NULL)
 		return;
@@ -617,7 +628,7 @@ Status
 pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
 			PgCallback callback, void *arg)
 {
-	int			ok;
+	int ok;
 
 	if (!pgconn_is_ready(pg))
 		return STATUS_AGAIN;
@@ -630,7 +641,7 @@ pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
 Status
 pgconn_send_sql(PgConn *pg, const char *sql, PgCallback callback, void *arg)
 {
-	int			ok;
+	int ok;
 
 	if (!pgconn_is_ready(pg))
 		return STATUS_AGAIN;
@@ -666,8 +677,8 @@ tick_one(PgConn *pg, int64_t now_ms)
 void
 pgconn_tick(int64_t now_ms)
 {
-	PgConn	   *pg;
+	PgConn *pg;
 
-	DL_FOREACH(connections, pg)
+	DL_FOREACH (connections, pg)
 		tick_one(pg, now_ms);
 }

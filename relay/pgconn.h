@@ -21,29 +21,29 @@
 typedef struct PgConn PgConn;
 
 /* Type OIDs of pg_type.dat, which never change. */
-#define PG_INT8 20
-#define PG_INT4 23
-#define PG_TEXT 25
-#define PG_TEXT_ARRAY 1009
+#define PG_INT8		   20
+#define PG_INT4		   23
+#define PG_TEXT		   25
+#define PG_TEXT_ARRAY  1009
 #define PG_TIMESTAMPTZ 1184
 
-#define PG_PARAMS_MAX 5
+#define PG_PARAMS_MAX  5
 
 /* A statement prepared once per connection; the object is static data. */
 typedef struct PgStatement
 {
 	const char *name;
 	const char *sql;
-	int			param_count;
-	Oid			types[PG_PARAMS_MAX];
+	int param_count;
+	Oid types[PG_PARAMS_MAX];
 } PgStatement;
 
 /* The parameters of one execution; read before pgconn_send returns. */
 typedef struct PgParams
 {
 	const char *values[PG_PARAMS_MAX];
-	int			lengths[PG_PARAMS_MAX]; /* of binary values */
-	int			formats[PG_PARAMS_MAX]; /* 0 text, 1 binary */
+	int lengths[PG_PARAMS_MAX]; /* of binary values */
+	int formats[PG_PARAMS_MAX]; /* 0 text, 1 binary */
 } PgParams;
 
 /*
@@ -53,23 +53,23 @@ typedef struct PgParams
  */
 typedef struct PgReply
 {
-	PGresult   *result;			/* valid during the callback only */
-	const char *sqlstate;		/* five characters, "" if there was none */
+	PGresult *result;	  /* valid during the callback only */
+	const char *sqlstate; /* five characters, "" if there was none */
 	const char *reason;
-	bool		lost;
+	bool lost;
 } PgReply;
 
-typedef void (*PgCallback) (void *arg, const PgReply *reply);
+typedef void (*PgCallback)(void *arg, const PgReply *reply);
 
 typedef struct PgSpec
 {
-	const char *name;			/* for the log and application_name; static */
-	int64_t		lock_timeout_ms;	/* 0 = the server's */
-	const PgStatement *const *statements;	/* NULL-terminated, or NULL */
-	void		(*on_ready) (void *arg);
-	void		(*on_lost) (void *arg); /* after the callbacks; was ready */
-	void		(*on_notify) (void *arg, int pid, const char *payload);
-	void	   *arg;
+	const char *name;		 /* for the log and application_name; static */
+	int64_t lock_timeout_ms; /* 0 = the server's */
+	const PgStatement *const *statements; /* NULL-terminated, or NULL */
+	void (*on_ready)(void *arg);
+	void (*on_lost)(void *arg); /* after the callbacks; was ready */
+	void (*on_notify)(void *arg, int pid, const char *payload);
+	void *arg;
 } PgSpec;
 
 /* pgconn_setup says where the database is, for all connections. */
@@ -89,8 +89,8 @@ extern void pgconn_free(PgConn *pg);
 extern void pgconn_start(PgConn *pg);
 
 extern bool pgconn_is_ready(const PgConn *pg);
-extern int	pgconn_backend_pid(const PgConn *pg);	/* 0 if not connected */
-extern int	pgconn_in_flight(const PgConn *pg);
+extern int pgconn_backend_pid(const PgConn *pg); /* 0 if not connected */
+extern int pgconn_in_flight(const PgConn *pg);
 
 /*
  * pgconn_send executes a prepared statement.  STATUS_OK: the callback will
@@ -98,9 +98,9 @@ extern int	pgconn_in_flight(const PgConn *pg);
  * on_ready.  STATUS_FAILED: the connection has just broken (already logged),
  * the callback will not come for this one, on_lost will.
  */
-extern Status pgconn_send(PgConn *pg, const PgStatement *statement,
-						  const PgParams *params, PgCallback callback,
-						  void *arg) MUST_CHECK;
+extern Status
+pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
+			PgCallback callback, void *arg) MUST_CHECK;
 
 /* pgconn_send_sql does the same with one statement without parameters. */
 extern Status pgconn_send_sql(PgConn *pg, const char *sql, PgCallback callback,

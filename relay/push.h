@@ -21,49 +21,49 @@ struct Push;
 /* The pushes of one session, in order. */
 typedef struct PushStream
 {
-	struct PushStream *prev;	/* the slow lane's queue, while slow */
+	struct PushStream *prev; /* the slow lane's queue, while slow */
 	struct PushStream *next;
-	int			refs;			/* the session's, and one per push */
-	char		session_id[17]; /* origin, for the echo rule */
-	struct Push *slow;			/* on the slow lane, oldest first */
-	struct Push *held;			/* waiting until slow is empty */
-	int64_t		retry_at_ms;	/* of the oldest slow one */
-	bool		in_flight;		/* the oldest slow one is at the database */
-	char		user[];
+	int refs;			 /* the session's, and one per push */
+	char session_id[17]; /* origin, for the echo rule */
+	struct Push *slow;	 /* on the slow lane, oldest first */
+	struct Push *held;	 /* waiting until slow is empty */
+	int64_t retry_at_ms; /* of the oldest slow one */
+	bool in_flight;		 /* the oldest slow one is at the database */
+	char user[];
 } PushStream;
 
 typedef struct Push
 {
-	struct Push *prev;			/* the list it waits in, while "list" is set */
+	struct Push *prev; /* the list it waits in, while "list" is set */
 	struct Push *next;
-	struct Push **list;			/* head of that list, NULL if in none */
-	struct Push *age_prev;		/* all pushes, oldest first */
+	struct Push **list;	   /* head of that list, NULL if in none */
+	struct Push *age_prev; /* all pushes, oldest first */
 	struct Push *age_next;
 	PushStream *stream;
-	struct Reply *reply;		/* whom to tell; NULL: nobody any more */
-	int64_t		since_ms;		/* when it came */
-	int			losses;			/* times that it failed as only it can */
-	bool		alone;			/* a group with it failed: send it alone */
-	bool		in_flight;		/* at the database */
-	bool		given_up;		/* answered already: do not send it again */
-	size_t		len;
-	char		text[];			/* the client's message, not terminated */
+	struct Reply *reply; /* whom to tell; NULL: nobody any more */
+	int64_t since_ms;	 /* when it came */
+	int losses;			 /* times that it failed as only it can */
+	bool alone;			 /* a group with it failed: send it alone */
+	bool in_flight;		 /* at the database */
+	bool given_up;		 /* answered already: do not send it again */
+	size_t len;
+	char text[]; /* the client's message, not terminated */
 } Push;
 
 typedef enum VerdictKind
 {
-	VERDICT_STORED,				/* applied or merged; seq is promised */
-	VERDICT_UNCHANGED,			/* a newer value stands, see body */
-	VERDICT_REJECTED,			/* refused, see reason */
-	VERDICT_UNAVAILABLE			/* nothing happened: send it again later */
+	VERDICT_STORED,		/* applied or merged; seq is promised */
+	VERDICT_UNCHANGED,	/* a newer value stands, see body */
+	VERDICT_REJECTED,	/* refused, see reason */
+	VERDICT_UNAVAILABLE /* nothing happened: send it again later */
 } VerdictKind;
 
 typedef struct Verdict
 {
 	VerdictKind kind;
-	int64_t		seq;			/* promised, or of the body; 0 = none */
-	const char *body;			/* event for this session alone, or NULL */
-	const char *reason;			/* for REJECTED, UNAVAILABLE */
+	int64_t seq;		/* promised, or of the body; 0 = none */
+	const char *body;	/* event for this session alone, or NULL */
+	const char *reason; /* for REJECTED, UNAVAILABLE */
 } Verdict;
 
 #endif

@@ -28,70 +28,70 @@
 #include "outbox.h"
 
 #define IN_FLIGHT_PER_READER 4
-#define RETRY_MS 500			/* after a transient error */
-#define OUTBOX_BUDGET (128 * 1024 * 1024)	/* bytes of all sessions */
-#define VALUES_MAX 3
+#define RETRY_MS			 500				 /* after a transient error */
+#define OUTBOX_BUDGET		 (128 * 1024 * 1024) /* bytes of all sessions */
+#define VALUES_MAX			 3
 
 struct ReadRequest
 {
-	struct ReadRequest *prev;	/* in its queue, unless in flight */
+	struct ReadRequest *prev; /* in its queue, unless in flight */
 	struct ReadRequest *next;
-	ReadClass	class;
+	ReadClass class;
 	const PgStatement *statement;
-	char	   *values[VALUES_MAX]; /* text parameters, or */
-	PgArray		array;			/* the one array */
-	ReadCallback callback;		/* NULL once cancelled */
-	void	   *arg;
-	int64_t		not_before_ms;
-	bool		in_flight;
+	char *values[VALUES_MAX]; /* text parameters, or */
+	PgArray array;			  /* the one array */
+	ReadCallback callback;	  /* NULL once cancelled */
+	void *arg;
+	int64_t not_before_ms;
+	bool in_flight;
 };
 
 typedef struct Reader
 {
-	PgConn	   *pg;
-	char		name[24];
+	PgConn *pg;
+	char name[24];
 } Reader;
 
-#define PAGE_COLUMNS \
-	"select kind, after, seq, head, complete, session, body "
+#define PAGE_COLUMNS "select kind, after, seq, head, complete, session, body "
 
-const PgStatement pull_live_statement = {
-	"pull_live",
-	PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, true)",
-	3, {PG_TEXT, PG_INT8, PG_INT4}
-};
-const PgStatement pull_after_statement = {
-	"pull_after",
-	PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, false)",
-	3, {PG_TEXT, PG_INT8, PG_INT4}
-};
-const PgStatement pull_since_statement = {
-	"pull_since",
-	PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, $2), "
-	"$3, false)",
-	3, {PG_TEXT, PG_TIMESTAMPTZ, PG_INT4}
-};
-const PgStatement pull_recent_statement = {
-	"pull_recent",
-	PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, "
-	"now() - interval '60 seconds'), $2, false)",
-	2, {PG_TEXT, PG_INT4}
-};
-const PgStatement heads_statement = {
-	"heads", "select feed, head from mirusync.heads($1)", 1, {PG_TEXT_ARRAY}
-};
+const PgStatement pull_live_statement =
+	{"pull_live",
+	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, true)",
+	 3,
+	 {PG_TEXT, PG_INT8, PG_INT4}};
+const PgStatement pull_after_statement =
+	{"pull_after",
+	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, false)",
+	 3,
+	 {PG_TEXT, PG_INT8, PG_INT4}};
+const PgStatement pull_since_statement =
+	{"pull_since",
+	 PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, $2), "
+				  "$3, false)",
+	 3,
+	 {PG_TEXT, PG_TIMESTAMPTZ, PG_INT4}};
+const PgStatement pull_recent_statement =
+	{"pull_recent",
+	 PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, "
+				  "now() - interval '60 seconds'), $2, false)",
+	 2,
+	 {PG_TEXT, PG_INT4}};
+const PgStatement heads_statement =
+	{"heads", "select feed, head from mirusync.heads($1)", 1, {PG_TEXT_ARRAY}};
 
-static const PgStatement *const statements[] = {
-	&pull_live_statement, &pull_after_statement, &pull_since_statement,
-	&pull_recent_statement, &heads_statement, NULL
-};
+static const PgStatement *const statements[] = {&pull_live_statement,
+												&pull_after_statement,
+												&pull_since_statement,
+												&pull_recent_statement,
+												&heads_statement,
+												NULL};
 
 static Reader *readers;
-static int	reader_count;
-static int	catch_up_parallel;
-static int	catch_ups_in_flight;
+static int reader_count;
+static int catch_up_parallel;
+static int catch_ups_in_flight;
 static ReadRequest *queues[READ_CLASSES];
-static int	turn;				/* the class to be looked at first */
+static int turn; /* the class to be looked at first */
 static TurnTask task;
 
 /* ---- requests ---- */
@@ -174,7 +174,7 @@ on_reply(void *arg, const PgReply *reply)
 {
 	static LogLimit complaint;
 	ReadRequest *request = arg;
-	char		reason[LOG_VALUE_MAX];
+	char reason[LOG_VALUE_MAX];
 
 	request->in_flight = false;
 	if (request->class == READ_CATCH_UP)
@@ -203,11 +203,11 @@ on_reply(void *arg, const PgReply *reply)
 static Reader *
 least_busy(void)
 {
-	Reader	   *best = NULL;
+	Reader *best = NULL;
 
 	for (int i = 0; i < reader_count; i++)
 	{
-		Reader	   *reader = &readers[i];
+		Reader *reader = &readers[i];
 
 		if (!pgconn_is_ready(reader->pg) ||
 			pgconn_in_flight(reader->pg) >= IN_FLIGHT_PER_READER)
@@ -222,11 +222,11 @@ least_busy(void)
 static ReadRequest *
 next_request(void)
 {
-	int64_t		now_ms = loop_now_ms();
+	int64_t now_ms = loop_now_ms();
 
 	for (int i = 0; i < READ_CLASSES; i++)
 	{
-		ReadClass	class = (ReadClass) ((turn + i) % READ_CLASSES);
+		ReadClass class = (ReadClass) ((turn + i) % READ_CLASSES);
 		ReadRequest *request = queues[class];
 
 		if (request == NULL || request->not_before_ms > now_ms)
@@ -244,7 +244,7 @@ next_request(void)
 static Status
 send_request(Reader *reader, ReadRequest *request)
 {
-	PgParams	params = {0};
+	PgParams params = {0};
 
 	for (int i = 0; i < VALUES_MAX; i++)
 		params.values[i] = request->values[i];
@@ -257,7 +257,7 @@ send_request(Reader *reader, ReadRequest *request)
 static void
 pump(void *arg)
 {
-	Reader	   *reader;
+	Reader *reader;
 	ReadRequest *request;
 
 	(void) arg;
@@ -317,8 +317,9 @@ reader_init(const Config *config)
 	readers = alloc_zero((size_t) reader_count * sizeof(Reader));
 	for (int i = 0; i < reader_count; i++)
 	{
-		PgSpec		spec = {.name = readers[i].name, .statements = statements,
-			.on_ready = on_ready};
+		PgSpec spec = {.name = readers[i].name,
+					   .statements = statements,
+					   .on_ready = on_ready};
 
 		snprintf(readers[i].name, sizeof(readers[i].name), "reader-%d", i);
 		readers[i].pg = pgconn_new(&spec);

@@ -23,7 +23,7 @@
 Reply *
 reply_new(Session *session, ReplyKind kind)
 {
-	Reply	   *reply = alloc_zero(sizeof(Reply));
+	Reply *reply = alloc_zero(sizeof(Reply));
 
 	reply->session = session;
 	reply->kind = kind;
@@ -35,7 +35,7 @@ reply_new(Session *session, ReplyKind kind)
 static void
 reply_free(Reply *reply)
 {
-	Session    *session = reply->session;
+	Session *session = reply->session;
 
 	DL_DELETE(session->replies, reply);
 	session->reply_count--;
@@ -78,13 +78,13 @@ reply_verdict(Reply *reply, const Verdict *verdict)
 static void
 send_reply(Reply *reply)
 {
-	Session    *session = reply->session;
-	char		buf[FRAME_REPLY_MAX];
-	int64_t		now_ms = loop_wall_ms();
+	Session *session = reply->session;
+	char buf[FRAME_REPLY_MAX];
+	int64_t now_ms = loop_wall_ms();
 	const char *text = "Mutation applied";
-	int64_t		seq = reply->seq;
-	size_t		len;
-	Message    *message;
+	int64_t seq = reply->seq;
+	size_t len;
+	Message *message;
 
 	if (reply->body != NULL)
 		session_send(session, reply->body);
@@ -106,7 +106,7 @@ send_reply(Reply *reply)
 void
 reply_flush(Session *session)
 {
-	Reply	   *reply;
+	Reply *reply;
 
 	while ((reply = session->replies) != NULL && reply->ready &&
 		   reply->seq <= session->cursor)
@@ -119,9 +119,9 @@ reply_flush(Session *session)
 Reply *
 reply_next_sync(Session *session)
 {
-	Reply	   *reply;
+	Reply *reply;
 
-	DL_FOREACH(session->replies, reply)
+	DL_FOREACH (session->replies, reply)
 		if (reply->kind == REPLY_SYNC && !reply->ready)
 			return reply;
 	return NULL;

@@ -11,26 +11,26 @@
 
 typedef enum ReplyKind
 {
-	REPLY_PUSH,					/* to a change */
-	REPLY_SYNC,					/* to a SYNC_REQUEST */
-	REPLY_ERROR					/* to something that was neither */
+	REPLY_PUSH, /* to a change */
+	REPLY_SYNC, /* to a SYNC_REQUEST */
+	REPLY_ERROR /* to something that was neither */
 } ReplyKind;
 
 struct Reply
 {
-	Reply	   *prev;			/* the session's replies */
-	Reply	   *next;
-	Session    *session;
-	ReplyKind	kind;
-	VerdictKind verdict;		/* for PUSH, once ready */
-	bool		ready;			/* may leave, if the cursor has come to seq */
-	bool		retryable;		/* of an error */
-	bool		sent_any;		/* for SYNC, once ready */
-	Push	   *push;			/* for PUSH, until ready */
-	CatchUpFrom from;			/* for SYNC, until it starts */
-	int64_t		seq;			/* a promise: not before the cursor is there */
-	Message    *body;			/* event for this session alone, before it */
-	char	   *error;			/* text of an ERROR, or NULL */
+	Reply *prev; /* the session's replies */
+	Reply *next;
+	Session *session;
+	ReplyKind kind;
+	VerdictKind verdict; /* for PUSH, once ready */
+	bool ready;			 /* may leave, if the cursor has come to seq */
+	bool retryable;		 /* of an error */
+	bool sent_any;		 /* for SYNC, once ready */
+	Push *push;			 /* for PUSH, until ready */
+	CatchUpFrom from;	 /* for SYNC, until it starts */
+	int64_t seq;		 /* a promise: not before the cursor is there */
+	Message *body;		 /* event for this session alone, before it */
+	char *error;		 /* text of an ERROR, or NULL */
 };
 
 /* reply_new appends a reply that is not ready. */

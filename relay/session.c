@@ -41,26 +41,25 @@
 #include "reply.h"
 #include "writer.h"
 
-#define FIRST_MESSAGE_MS 1000	/* then a new session catches up unasked */
-#define STUCK_MAX_MS 20000		/* a socket that takes nothing */
-#define PACKS_PER_TURN 4		/* buffers of one session before the others */
+#define FIRST_MESSAGE_MS 1000  /* then a new session catches up unasked */
+#define STUCK_MAX_MS	 20000 /* a socket that takes nothing */
+#define PACKS_PER_TURN	 4	   /* buffers of one session before the others */
 
 static const Config *config;
 static Session *by_state[SESSION_STATES];
-static int	counts[SESSION_STATES];
+static int counts[SESSION_STATES];
 
-static const char *const state_names[SESSION_STATES] = {
-	"new", "catching up", "live", "closing"
-};
+static const char *const state_names[SESSION_STATES] = {"new", "catching up",
+														"live", "closing"};
 
 /* from (row), to (column) */
 static const bool legal_moves[SESSION_STATES][SESSION_STATES] = {
-	[SESSION_NEW] = {[SESSION_CATCHING_UP] = true,	/* first message, or none */
-		[SESSION_CLOSING] = true},
+	[SESSION_NEW] = {[SESSION_CATCHING_UP] = true, /* first message, or none */
+					 [SESSION_CLOSING] = true},
 	[SESSION_CATCHING_UP] = {[SESSION_LIVE] = true, /* joined the feed */
-		[SESSION_CLOSING] = true},
+							 [SESSION_CLOSING] = true},
 	[SESSION_LIVE] = {[SESSION_CATCHING_UP] = true, /* asked again, or slow */
-		[SESSION_CLOSING] = true},
+					  [SESSION_CLOSING] = true},
 };
 
 static void begin_catch_up(Session *session, const CatchUpFrom *from);
@@ -94,7 +93,7 @@ session_set_state(Session *session, SessionState to)
 	feed_count_state(session->feed,
 					 (to == SESSION_LIVE) - (from == SESSION_LIVE),
 					 (to == SESSION_CATCHING_UP) -
-					 (from == SESSION_CATCHING_UP));
+						 (from == SESSION_CATCHING_UP));
 }
 
 static void
@@ -118,7 +117,7 @@ session_send(Session *session, Message *message)
 static void
 send_text(Session *session, const char *text, size_t len)
 {
-	Message    *message = message_new(text, len);
+	Message *message = message_new(text, len);
 
 	session_send(session, message);
 	message_unref(message);
@@ -155,7 +154,7 @@ read_on(Session *session)
 static void
 flush(void *arg)
 {
-	Session    *session = arg;
+	Session *session = arg;
 	unsigned char *buf = ws_buffer();
 
 	if (session->conn == NULL || session->state == SESSION_CLOSING)
@@ -163,13 +162,13 @@ flush(void *arg)
 	for (int i = 0; i < PACKS_PER_TURN && !outbox_is_empty(&session->outbox);
 		 i++)
 	{
-		size_t		len;
+		size_t len;
 
 		if (ws_is_backed_up(session->conn))
 			break;
 		len = outbox_pack(&session->outbox, buf, WS_BUFFER_SIZE);
 		if (ws_write(session->conn, buf, len) != STATUS_OK)
-			return;				/* on_closed follows */
+			return; /* on_closed follows */
 	}
 	note_stuck(session, ws_is_backed_up(session->conn));
 	read_on(session);
@@ -182,7 +181,7 @@ flush(void *arg)
 void
 session_on_writable(void *arg)
 {
-	Session    *session = arg;
+	Session *session = arg;
 
 	/* It took all of the last write, so it is not stuck: the clock restarts. */
 	session->stuck_ms = 0;
@@ -194,7 +193,7 @@ session_on_writable(void *arg)
 static void
 reap(void *arg)
 {
-	Session    *session = arg;
+	Session *session = arg;
 
 	loop_task_cancel(&session->flush);
 	DL_DELETE(by_state[SESSION_CLOSING], session);
@@ -206,9 +205,9 @@ reap(void *arg)
 Session *
 session_new(WsConn *conn, const char *user)
 {
-	Session    *session = alloc_zero(sizeof(Session));
+	Session *session = alloc_zero(sizeof(Session));
 	unsigned char random[8];
-	char		id[17];
+	char id[17];
 
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		abort();
@@ -231,9 +230,9 @@ session_new(WsConn *conn, const char *user)
 void
 session_on_open(void *arg)
 {
-	Session    *session = arg;
-	char		buf[FRAME_REPLY_MAX];
-	char		user[LOG_VALUE_MAX];
+	Session *session = arg;
+	char buf[FRAME_REPLY_MAX];
+	char user[LOG_VALUE_MAX];
 
 	/* The wait for the first message begins when the client can send one. */
 	session->since_ms = loop_now_ms();
@@ -246,7 +245,7 @@ session_on_open(void *arg)
 static void
 retire(Session *session)
 {
-	Feed	   *feed = session->feed;
+	Feed *feed = session->feed;
 
 	session_set_state(session, SESSION_CLOSING);
 	catchup_free(session->catchup);
@@ -260,7 +259,7 @@ retire(Session *session)
 void
 session_close(Session *session, CloseCode code, const char *reason)
 {
-	char		user[LOG_VALUE_MAX];
+	char user[LOG_VALUE_MAX];
 
 	if (session->state == SESSION_CLOSING)
 		return;
@@ -284,8 +283,8 @@ session_close_all(CloseCode code, const char *reason)
 void
 session_on_closed(void *arg)
 {
-	Session    *session = arg;
-	char		user[LOG_VALUE_MAX];
+	Session *session = arg;
+	char user[LOG_VALUE_MAX];
 
 	session->conn = NULL;
 	if (session->state != SESSION_CLOSING)
@@ -301,7 +300,7 @@ session_on_closed(void *arg)
 int
 session_user_count(const char *user)
 {
-	Feed	   *feed = feed_find(user);
+	Feed *feed = feed_find(user);
 
 	return feed == NULL ? 0 : feed->session_count;
 }
@@ -309,7 +308,7 @@ session_user_count(const char *user)
 int
 session_count(void)
 {
-	int			sum = 0;
+	int sum = 0;
 
 	for (int state = 0; state < SESSION_STATES; state++)
 		sum += counts[state];
@@ -328,7 +327,7 @@ session_set_cursor(Session *session, int64_t seq)
 static void
 take(Session *session, int64_t seq, const char *origin, Message *message)
 {
-	bool		own = origin != NULL &&
+	bool own = origin != NULL &&
 		strcmp(origin, session->stream->session_id) == 0;
 
 	if (message != NULL && !own)
@@ -341,7 +340,7 @@ static void
 fall_behind(Session *session)
 {
 	CatchUpFrom from = {.kind = CATCH_UP_AFTER, .after = session->cursor};
-	char		user[LOG_VALUE_MAX];
+	char user[LOG_VALUE_MAX];
 
 	log_info("session is slow: moved to catch-up session=%s user=%s "
 			 "queued_bytes=%zu queued_messages=%u cursor=%lld",
@@ -385,7 +384,7 @@ begin_catch_up(Session *session, const CatchUpFrom *from)
 static bool
 serve_sync(Session *session)
 {
-	Reply	   *reply;
+	Reply *reply;
 	CatchUpFrom from;
 
 	if (session->catchup != NULL)
@@ -408,7 +407,7 @@ serve_sync(Session *session)
 void
 session_caught_up(Session *session, bool sent_any)
 {
-	Reply	   *sync = session->sync;
+	Reply *sync = session->sync;
 
 	catchup_free(session->catchup);
 	session->catchup = NULL;
@@ -454,8 +453,8 @@ hold_back(Session *session)
 void
 session_settle(Reply *reply, const Verdict *verdict)
 {
-	Session    *session = reply->session;
-	int64_t		seq = verdict->seq;
+	Session *session = reply->session;
+	int64_t seq = verdict->seq;
 
 	reply_verdict(reply, verdict);
 	reply_flush(session);
@@ -474,7 +473,7 @@ send_error(Session *session, const char *text, bool retryable)
 static void
 on_ping(Session *session)
 {
-	char		buf[FRAME_REPLY_MAX];
+	char buf[FRAME_REPLY_MAX];
 
 	/* A client that pings and does not read gets no heap of PONGs. */
 	if (!is_full(session))
@@ -484,7 +483,7 @@ on_ping(Session *session)
 static void
 on_sync_request(Session *session, const Frame *frame)
 {
-	Reply	   *reply = reply_new(session, REPLY_SYNC);
+	Reply *reply = reply_new(session, REPLY_SYNC);
 
 	reply->from.kind = CATCH_UP_AFTER;
 	if (frame->has_last_seq)
@@ -500,10 +499,10 @@ on_sync_request(Session *session, const Frame *frame)
 static void
 on_change(Session *session, const char *text, size_t len)
 {
-	Reply	   *reply = reply_new(session, REPLY_PUSH);
+	Reply *reply = reply_new(session, REPLY_PUSH);
 
-	if (writer_submit(session->stream, text, len, reply,
-					  &reply->push) != STATUS_OK)
+	if (writer_submit(session->stream, text, len, reply, &reply->push) !=
+		STATUS_OK)
 	{
 		reply_error(reply, "Server busy, please try again", true);
 		reply_flush(session);
@@ -513,8 +512,8 @@ on_change(Session *session, const char *text, size_t len)
 void
 session_on_message(void *arg, const char *text, size_t len)
 {
-	Session    *session = arg;
-	Frame		frame;
+	Session *session = arg;
+	Frame frame;
 	FrameResult result;
 
 	if (session->state == SESSION_CLOSING)
@@ -533,7 +532,7 @@ session_on_message(void *arg, const char *text, size_t len)
 		on_change(session, text, len);
 
 	if (session->state == SESSION_NEW)
-		begin_catch_up(session, &(CatchUpFrom) {.kind = CATCH_UP_RECENT});
+		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
 	hold_back(session);
 }
 
@@ -557,7 +556,8 @@ check(Session *session, int64_t now_ms)
 {
 	if (is_silent(session, now_ms))
 		session_close(session, CLOSE_GOING_AWAY, "idle");
-	else if (session->stuck_ms != 0 && now_ms - session->stuck_ms > STUCK_MAX_MS)
+	else if (session->stuck_ms != 0 &&
+			 now_ms - session->stuck_ms > STUCK_MAX_MS)
 		session_close(session, CLOSE_TRY_LATER, "slow consumer");
 }
 
@@ -565,22 +565,21 @@ void
 session_tick(int64_t now_ms)
 {
 	static int64_t next_check_ms;
-	Session    *session,
-			   *next;
+	Session *session, *next;
 
-	DL_FOREACH_SAFE(by_state[SESSION_NEW], session, next)
+	DL_FOREACH_SAFE (by_state[SESSION_NEW], session, next)
 	{
 		if (now_ms - session->since_ms < FIRST_MESSAGE_MS)
 			break;
-		begin_catch_up(session, &(CatchUpFrom) {.kind = CATCH_UP_RECENT});
+		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
 	}
 
 	/* All sessions, but seldom: cheaper than keeping them in order of age. */
 	if (now_ms < next_check_ms)
 		return;
-	next_check_ms = now_ms + (config->idle_timeout_ms < 20000 ?
-							  config->idle_timeout_ms / 20 : 1000);
+	next_check_ms = now_ms +
+		(config->idle_timeout_ms < 20000 ? config->idle_timeout_ms / 20 : 1000);
 	for (int state = 0; state < SESSION_CLOSING; state++)
-		DL_FOREACH_SAFE(by_state[state], session, next)
+		DL_FOREACH_SAFE (by_state[state], session, next)
 			check(session, now_ms);
 }

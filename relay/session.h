@@ -20,10 +20,10 @@
 
 typedef enum SessionState
 {
-	SESSION_NEW,				/* waits for its first message, a second */
-	SESSION_CATCHING_UP,		/* gets pages, no live events */
-	SESSION_LIVE,				/* gets live events */
-	SESSION_CLOSING,			/* close frame sent, or the peer has gone */
+	SESSION_NEW,		 /* waits for its first message, a second */
+	SESSION_CATCHING_UP, /* gets pages, no live events */
+	SESSION_LIVE,		 /* gets live events */
+	SESSION_CLOSING,	 /* close frame sent, or the peer has gone */
 	SESSION_STATES
 } SessionState;
 
@@ -31,26 +31,26 @@ typedef struct Reply Reply;
 
 typedef struct Session
 {
-	struct Session *prev;		/* all sessions of its state */
+	struct Session *prev; /* all sessions of its state */
 	struct Session *next;
-	struct Session *feed_prev;	/* all sessions of its feed */
+	struct Session *feed_prev; /* all sessions of its feed */
 	struct Session *feed_next;
-	WsConn	   *conn;			/* NULL once closed */
-	Feed	   *feed;			/* NULL once closing */
-	PushStream *stream;			/* has id and user */
-	CatchUp    *catchup;		/* while catching up */
-	Reply	   *replies;		/* owed, oldest first */
-	Reply	   *sync;			/* the SYNC_REQUEST that catchup answers */
-	int			reply_count;
+	WsConn *conn;		/* NULL once closed */
+	Feed *feed;			/* NULL once closing */
+	PushStream *stream; /* has id and user */
+	CatchUp *catchup;	/* while catching up */
+	Reply *replies;		/* owed, oldest first */
+	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
+	int reply_count;
 	SessionState state;
-	bool		paused;			/* owes so many answers that we stopped reading */
-	int64_t		cursor;			/* everything up to it is in the outbox or sent */
-	int64_t		since_ms;		/* in this state */
-	int64_t		heard_ms;		/* last sign of life */
-	int64_t		stuck_ms;		/* the socket takes nothing since; 0 = it does */
-	Outbox		outbox;
-	TurnTask	flush;
-	TurnTask	reap;
+	bool paused;	  /* owes so many answers that we stopped reading */
+	int64_t cursor;	  /* everything up to it is in the outbox or sent */
+	int64_t since_ms; /* in this state */
+	int64_t heard_ms; /* last sign of life */
+	int64_t stuck_ms; /* the socket takes nothing since; 0 = it does */
+	Outbox outbox;
+	TurnTask flush;
+	TurnTask reap;
 } Session;
 
 /* session_setup takes the limits; "config" must outlive the sessions. */
@@ -64,10 +64,10 @@ extern void session_on_writable(void *session);
 extern void session_on_closed(void *session);
 
 /* session_user_count counts the sessions of a user that are not closing. */
-extern int	session_user_count(const char *user);
+extern int session_user_count(const char *user);
 
 /* session_count counts all sessions. */
-extern int	session_count(void);
+extern int session_count(void);
 
 /*
  * session_close sends a close frame and forgets what the session still had to

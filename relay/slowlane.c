@@ -35,16 +35,16 @@
 
 typedef struct Slot
 {
-	PgConn	   *pg;
-	char		name[24];
-	Push	   *push;			/* at the database, or NULL */
+	PgConn *pg;
+	char name[24];
+	Push *push; /* at the database, or NULL */
 } Slot;
 
 static const PgStatement *const statements[] = {&push_many_statement, NULL};
 
 static Slot *slots;
-static int	slot_count;
-static PushStream *queue;		/* streams with a slow push, in turn */
+static int slot_count;
+static PushStream *queue; /* streams with a slow push, in turn */
 static TurnTask task;
 
 static bool
@@ -62,7 +62,7 @@ next_stream(int64_t now_ms)
 {
 	PushStream *stream;
 
-	DL_FOREACH(queue, stream)
+	DL_FOREACH (queue, stream)
 		if (!stream->in_flight && stream->retry_at_ms <= now_ms &&
 			!user_is_busy(stream->user))
 			return stream;
@@ -104,7 +104,7 @@ blames_message(const char *sqlstate)
 static void
 finish(Push *push, const PgReply *reply)
 {
-	PushResult	result;
+	PushResult result;
 	PushStream *stream = push->stream;
 
 	if (reply->result != NULL)
@@ -136,8 +136,8 @@ finish(Push *push, const PgReply *reply)
 static void
 on_result(void *arg, const PgReply *reply)
 {
-	Slot	   *slot = arg;
-	Push	   *push = slot->push;
+	Slot *slot = arg;
+	Push *push = slot->push;
 	PushStream *stream = push->stream;
 
 	slot->push = NULL;
@@ -158,15 +158,15 @@ pump(void *arg)
 	(void) arg;
 	for (int i = 0; i < slot_count; i++)
 	{
-		Slot	   *slot = &slots[i];
+		Slot *slot = &slots[i];
 
 		if (slot->push != NULL || !pgconn_is_ready(slot->pg))
 			continue;
 		stream = next_stream(loop_now_ms());
 		if (stream == NULL)
 			return;
-		if (writer_send(slot->pg, &stream->slow, 1, on_result,
-						slot) != STATUS_OK)
+		if (writer_send(slot->pg, &stream->slow, 1, on_result, slot) !=
+			STATUS_OK)
 			continue;
 		slot->push = stream->slow;
 		slot->push->in_flight = true;
@@ -189,9 +189,10 @@ slowlane_init(const Config *config)
 	slots = alloc_zero((size_t) slot_count * sizeof(Slot));
 	for (int i = 0; i < slot_count; i++)
 	{
-		PgSpec		spec = {.name = slots[i].name, .statements = statements,
-			.lock_timeout_ms = config->slow_lock_timeout_ms,
-			.on_ready = on_ready};
+		PgSpec spec = {.name = slots[i].name,
+					   .statements = statements,
+					   .lock_timeout_ms = config->slow_lock_timeout_ms,
+					   .on_ready = on_ready};
 
 		snprintf(slots[i].name, sizeof(slots[i].name), "slow-%d", i);
 		slots[i].pg = pgconn_new(&spec);
@@ -214,7 +215,7 @@ void
 slowlane_add(Push *push)
 {
 	PushStream *stream = push->stream;
-	int			waiting = 0;
+	int waiting = 0;
 	PushStream *other;
 
 	if (stream->slow == NULL)
@@ -225,7 +226,7 @@ slowlane_add(Push *push)
 	push_link(&stream->slow, push);
 
 	/* As many connections as there is work for; they stay. */
-	DL_FOREACH(queue, other)
+	DL_FOREACH (queue, other)
 		waiting++;
 	for (int i = 0; i < slot_count && i < waiting; i++)
 		pgconn_start(slots[i].pg);

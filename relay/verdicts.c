@@ -18,17 +18,24 @@
 /* The columns by position, so that a later column does not disturb them. */
 enum
 {
-	COL_KIND, COL_MESSAGE, COL_STATUS, COL_FEED, COL_AFTER, COL_SEQ,
-	COL_SESSION, COL_CODE, COL_BODY
+	COL_KIND,
+	COL_MESSAGE,
+	COL_STATUS,
+	COL_FEED,
+	COL_AFTER,
+	COL_SEQ,
+	COL_SESSION,
+	COL_CODE,
+	COL_BODY
 };
 
-const PgStatement push_many_statement = {
-	"push_many",
-	"select kind, message, status, feed, after, seq, session, code, body "
-	"from mirusync.push_many($1, $2, $3, $4, $5)",
-	5,
-	{PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY}
-};
+const PgStatement push_many_statement =
+	{"push_many",
+	 "select kind, message, status, feed, after, seq, session, code, body "
+	 "from mirusync.push_many($1, $2, $3, $4, $5)",
+	 5,
+	 {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+	  PG_TEXT_ARRAY}};
 
 /* The code with which push_many says that a message failed validation. */
 #define SQLSTATE_INVALID_MESSAGE "MS422"
@@ -83,7 +90,7 @@ verdicts_read(const PGresult *result, PushResult *results, int count)
 	memset(results, 0, (size_t) count * sizeof(PushResult));
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		int64_t		index;
+		int64_t index;
 
 		if (strcmp(PQgetvalue(result, row, COL_KIND), "verdict") != 0)
 			continue;
@@ -101,7 +108,7 @@ verdicts_deliver(const PGresult *result)
 {
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		FeedEvent	event;
+		FeedEvent event;
 
 		if (strcmp(PQgetvalue(result, row, COL_KIND), "event") != 0)
 			continue;

@@ -19,15 +19,15 @@ extern const PgStatement push_many_statement;
 /* One message's fate as push_many tells it. */
 typedef struct PushResult
 {
-	bool		known;			/* a row spoke of it */
-	bool		retry;			/* nobody's fault: submit it again */
-	Verdict		verdict;		/* unless retry; points into the result */
-	char		sqlstate[6];	/* for the log, "" if none */
+	bool known;		  /* a row spoke of it */
+	bool retry;		  /* nobody's fault: submit it again */
+	Verdict verdict;  /* unless retry; points into the result */
+	char sqlstate[6]; /* for the log, "" if none */
 } PushResult;
 
 /* verdicts_read fills one PushResult for each of "count" messages. */
-extern void verdicts_read(const PGresult *result, PushResult *results,
-						  int count);
+extern void
+verdicts_read(const PGresult *result, PushResult *results, int count);
 
 /*
  * verdicts_deliver hands the events to their feeds and notes the feeds for

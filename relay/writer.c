@@ -41,30 +41,30 @@
 #include "verdicts.h"
 #include "writer_internal.h"
 
-#define GROUP_MAX 60			/* beyond 64 subtransactions readers suffer */
+#define GROUP_MAX		60 /* beyond 64 subtransactions readers suffer */
 #define GROUP_MAX_BYTES (1024 * 1024)
 #define QUEUE_MAX_BYTES (64 * 1024 * 1024)
-#define LOSSES_ALONE 2			/* then a push no longer shares a group */
+#define LOSSES_ALONE	2 /* then a push no longer shares a group */
 
 typedef struct Lane
 {
-	PgConn	   *pg;
-	char		name[24];
-	Push	   *queue;			/* oldest first */
-	Push	   *group[GROUP_MAX];	/* at the database, in order */
-	int			group_count;
-	TurnTask	task;
+	PgConn *pg;
+	char name[24];
+	Push *queue;			/* oldest first */
+	Push *group[GROUP_MAX]; /* at the database, in order */
+	int group_count;
+	TurnTask task;
 } Lane;
 
 static const PgStatement *const statements[] = {&push_many_statement, NULL};
 
 static Lane *lanes;
-static int	lane_count;
-static int	max_batches = GROUP_MAX;
-static int	queue_max;
+static int lane_count;
+static int max_batches = GROUP_MAX;
+static int queue_max;
 static int64_t wait_max_ms;
-static Push *by_age;			/* every push, oldest first */
-static int	push_count;
+static Push *by_age; /* every push, oldest first */
+static int push_count;
 static size_t push_bytes;
 
 static const char *const unavailable = "Database unavailable, please try again";
@@ -74,7 +74,7 @@ static const char *const unavailable = "Database unavailable, please try again";
 PushStream *
 push_stream_new(const char *session_id, const char *user)
 {
-	size_t		len = strlen(user);
+	size_t len = strlen(user);
 	PushStream *stream = alloc_zero(sizeof(PushStream) + len + 1);
 
 	stream->refs = 1;
@@ -94,7 +94,7 @@ push_stream_unref(PushStream *stream)
 static Lane *
 lane_of(const PushStream *stream)
 {
-	uint32_t	hash = 2166136261u;
+	uint32_t hash = 2166136261u;
 
 	for (const char *c = stream->user; *c != '\0'; c++)
 		hash = (hash ^ (unsigned char) *c) * 16777619u;
@@ -150,13 +150,14 @@ void
 writer_give_up(Push *push, const char *reason)
 {
 	static LogLimit complaint;
-	Verdict		verdict = {.kind = VERDICT_UNAVAILABLE, .reason = unavailable};
-	char		user[LOG_VALUE_MAX];
+	Verdict verdict = {.kind = VERDICT_UNAVAILABLE, .reason = unavailable};
+	char user[LOG_VALUE_MAX];
 
 	if (!push->given_up)
 		log_limited(&complaint, LOG_LEVEL_WARN,
 					"push given up session=%s user=%s reason=\"%s\" "
-					"waited_ms=%lld", push->stream->session_id,
+					"waited_ms=%lld",
+					push->stream->session_id,
 					log_value(user, sizeof(user), push->stream->user), reason,
 					(long long) (loop_now_ms() - push->since_ms));
 	writer_settle(push, &verdict);
@@ -168,9 +169,9 @@ Status
 writer_send(PgConn *pg, Push *const *pushes, int count, PgCallback callback,
 			void *arg)
 {
-	PgArray		columns[5];
-	PgParams	params = {0};
-	Status		status;
+	PgArray columns[5];
+	PgParams params = {0};
+	Status status;
 
 	for (int i = 0; i < 5; i++)
 		pgarray_init(&columns[i]);
@@ -199,11 +200,11 @@ writer_send(PgConn *pg, Push *const *pushes, int count, PgCallback callback,
 static void
 gather(Lane *lane)
 {
-	size_t		bytes = 0;
+	size_t bytes = 0;
 
 	while (lane->queue != NULL && lane->group_count < max_batches)
 	{
-		Push	   *push = lane->queue;
+		Push *push = lane->queue;
 
 		if (push->stream->slow != NULL)
 		{
@@ -228,7 +229,7 @@ ungather(Lane *lane)
 {
 	while (lane->group_count > 0)
 	{
-		Push	   *push = lane->group[--lane->group_count];
+		Push *push = lane->group[--lane->group_count];
 
 		push->in_flight = false;
 		if (push->given_up)
@@ -244,9 +245,9 @@ ungather(Lane *lane)
 static void
 on_group_rows(Lane *lane, const PGresult *result)
 {
-	PushResult	results[GROUP_MAX];
-	Push	   *group[GROUP_MAX];
-	int			count = lane->group_count;
+	PushResult results[GROUP_MAX];
+	Push *group[GROUP_MAX];
+	int count = lane->group_count;
 
 	memcpy(group, lane->group, sizeof(group));
 	lane->group_count = 0;
@@ -268,7 +269,7 @@ static void
 on_group_error(Lane *lane, const PgReply *reply)
 {
 	static LogLimit complaint;
-	Push	   *push;
+	Push *push;
 
 	log_limited(&complaint, LOG_LEVEL_WARN,
 				"group failed connection=%s messages=%d sqlstate=%s",
@@ -292,13 +293,13 @@ on_group_error(Lane *lane, const PgReply *reply)
 static void
 on_group_lost(Lane *lane)
 {
-	Push	   *doomed[GROUP_MAX];
-	int			doomed_count = 0;
-	int			kept = 0;
+	Push *doomed[GROUP_MAX];
+	int doomed_count = 0;
+	int kept = 0;
 
 	for (int i = 0; i < lane->group_count; i++)
 	{
-		Push	   *push = lane->group[i];
+		Push *push = lane->group[i];
 
 		push->losses++;
 		if (push->losses >= LOSSES_ALONE)
@@ -320,7 +321,7 @@ on_group_lost(Lane *lane)
 static void
 on_group(void *arg, const PgReply *reply)
 {
-	Lane	   *lane = arg;
+	Lane *lane = arg;
 
 	if (reply->lost)
 		on_group_lost(lane);
@@ -334,7 +335,7 @@ on_group(void *arg, const PgReply *reply)
 static void
 lane_run(void *arg)
 {
-	Lane	   *lane = arg;
+	Lane *lane = arg;
 
 	if (lane->group_count > 0 || lane->queue == NULL ||
 		!pgconn_is_ready(lane->pg))
@@ -342,8 +343,8 @@ lane_run(void *arg)
 	gather(lane);
 	if (lane->group_count == 0)
 		return;
-	if (writer_send(lane->pg, lane->group, lane->group_count, on_group,
-					lane) != STATUS_OK)
+	if (writer_send(lane->pg, lane->group, lane->group_count, on_group, lane) !=
+		STATUS_OK)
 	{
 		ungather(lane);
 		return;
@@ -358,8 +359,8 @@ Status
 writer_submit(PushStream *stream, const char *text, size_t len,
 			  struct Reply *reply, Push **out)
 {
-	Push	   *push;
-	Lane	   *lane = lane_of(stream);
+	Push *push;
+	Lane *lane = lane_of(stream);
 
 	if (push_count >= queue_max || push_bytes + len > QUEUE_MAX_BYTES)
 		return STATUS_AGAIN;
@@ -394,7 +395,7 @@ writer_forget(Push *push)
 void
 writer_resume(PushStream *stream)
 {
-	Lane	   *lane = lane_of(stream);
+	Lane *lane = lane_of(stream);
 
 	/*
 	 * Before the queue: they are older than anything of their session there.
@@ -402,7 +403,7 @@ writer_resume(PushStream *stream)
 	 */
 	while (stream->held != NULL)
 	{
-		Push	   *last = stream->held->prev;
+		Push *last = stream->held->prev;
 
 		push_unlink(last);
 		DL_PREPEND(lane->queue, last);
@@ -416,7 +417,7 @@ writer_resume(PushStream *stream)
 static void
 on_ready(void *arg)
 {
-	Lane	   *lane = arg;
+	Lane *lane = arg;
 
 	loop_at_turn_end(&lane->task);
 }
@@ -430,9 +431,11 @@ writer_init(const Config *config)
 	lanes = alloc_zero((size_t) lane_count * sizeof(Lane));
 	for (int i = 0; i < lane_count; i++)
 	{
-		PgSpec		spec = {.name = lanes[i].name, .statements = statements,
-			.lock_timeout_ms = config->fast_lock_timeout_ms,
-			.on_ready = on_ready, .arg = &lanes[i]};
+		PgSpec spec = {.name = lanes[i].name,
+					   .statements = statements,
+					   .lock_timeout_ms = config->fast_lock_timeout_ms,
+					   .on_ready = on_ready,
+					   .arg = &lanes[i]};
 
 		snprintf(lanes[i].name, sizeof(lanes[i].name), "writer-%d", i);
 		loop_task_init(&lanes[i].task, lane_run, &lanes[i]);
@@ -493,9 +496,9 @@ writer_is_ready(void)
 static void
 expire(Push *push)
 {
-	Verdict		verdict = {.kind = VERDICT_UNAVAILABLE, .reason = unavailable};
+	Verdict verdict = {.kind = VERDICT_UNAVAILABLE, .reason = unavailable};
 	PushStream *stream = push->stream;
-	bool		was_slow = push->list == &stream->slow;
+	bool was_slow = push->list == &stream->slow;
 
 	if (push->in_flight)
 	{
@@ -514,10 +517,9 @@ expire(Push *push)
 void
 writer_tick(int64_t now_ms)
 {
-	Push	   *push,
-			   *next;
+	Push *push, *next;
 
-	DL_FOREACH_SAFE2(by_age, push, next, age_next)
+	DL_FOREACH_SAFE2 (by_age, push, next, age_next)
 	{
 		if (now_ms - push->since_ms < wait_max_ms)
 			break;

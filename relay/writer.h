@@ -33,8 +33,8 @@ extern void writer_forget(Push *push);
 /* writer_tick gives up what waited too long and retries what is due. */
 extern void writer_tick(int64_t now_ms);
 
-extern bool writer_is_idle(void);	/* no push anywhere */
-extern bool writer_is_ready(void);	/* every group connection is up */
+extern bool writer_is_idle(void);  /* no push anywhere */
+extern bool writer_is_ready(void); /* every group connection is up */
 
 /* writer_set_max_batches bounds a group, as relay_hello says. */
 extern void writer_set_max_batches(int max_batches);

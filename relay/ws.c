@@ -41,42 +41,42 @@
 #include "log.h"
 #include "loop.h"
 
-#define RX_BUFFER_SIZE 1024		/* per connection, for its life */
-#define HEADERS_MAX_BYTES 8192	/* of a request, all headers together */
-#define CLOSING_MS 3000			/* the peer's time to answer a close frame */
-#define ASSEMBLY_FIRST 4096		/* bytes; grows with what has really come */
+#define RX_BUFFER_SIZE	  1024 /* per connection, for its life */
+#define HEADERS_MAX_BYTES 8192 /* of a request, all headers together */
+#define CLOSING_MS		  3000 /* the peer's time to answer a close frame */
+#define ASSEMBLY_FIRST	  4096 /* bytes; grows with what has really come */
 
 typedef enum WsPhase
 {
-	WS_HANDSHAKE,				/* not upgraded (yet) */
+	WS_HANDSHAKE, /* not upgraded (yet) */
 	WS_OPEN,
-	WS_CLOSING					/* close frame sent or received, or killed */
+	WS_CLOSING /* close frame sent or received, or killed */
 } WsPhase;
 
 struct WsConn
 {
-	struct WsConn *prev;		/* handshakes or closings, oldest first */
+	struct WsConn *prev; /* handshakes or closings, oldest first */
 	struct WsConn *next;
-	struct WsConn **list;		/* which of them, or NULL */
+	struct WsConn **list; /* which of them, or NULL */
 	struct lws *wsi;
-	void	   *session;		/* NULL before the upgrade and once told */
-	int64_t		deadline_ms;	/* while in a list */
-	WsPhase		phase;
-	char	   *assembly;		/* message of several pieces, or NULL */
-	size_t		have;			/* bytes of it */
-	size_t		capacity;
+	void *session;		 /* NULL before the upgrade and once told */
+	int64_t deadline_ms; /* while in a list */
+	WsPhase phase;
+	char *assembly; /* message of several pieces, or NULL */
+	size_t have;	/* bytes of it */
+	size_t capacity;
 };
 
 static struct lws_context *context;
 static struct lws_vhost *vhost;
 static const WsHandlers *handlers;
 static int64_t handshake_timeout_ms;
-static int	handshakes_max;
+static int handshakes_max;
 static size_t message_max_bytes;
-static WsConn *handshakes;		/* oldest first */
-static WsConn *closings;		/* oldest first */
-static int	handshake_count;
-static int	conn_count;
+static WsConn *handshakes; /* oldest first */
+static WsConn *closings;   /* oldest first */
+static int handshake_count;
+static int conn_count;
 static unsigned char write_buffer[LWS_PRE + WS_BUFFER_SIZE];
 
 /* ---- connections and the two lists ---- */
@@ -107,7 +107,7 @@ enlist(WsConn *conn, WsConn **list, int64_t timeout_ms)
 static void
 tell_closed(WsConn *conn)
 {
-	void	   *session = conn->session;
+	void *session = conn->session;
 
 	conn->phase = WS_CLOSING;
 	conn->session = NULL;
@@ -143,7 +143,7 @@ void
 ws_adopt(int fd)
 {
 	static LogLimit limit;
-	WsConn	   *conn;
+	WsConn *conn;
 	lws_adopt_desc_t info;
 
 	/*
@@ -215,8 +215,7 @@ ws_buffer(void)
 Status
 ws_write(WsConn *conn, const unsigned char *frames, size_t len)
 {
-	if (lws_write(conn->wsi, (unsigned char *) frames, len,
-				  LWS_WRITE_HTTP) < 0)
+	if (lws_write(conn->wsi, (unsigned char *) frames, len, LWS_WRITE_HTTP) < 0)
 	{
 		/* The library notices by itself, but only at the next event. */
 		lws_callback_on_writable(conn->wsi);
@@ -254,13 +253,13 @@ ws_close(WsConn *conn, CloseCode code, const char *reason)
 {
 	unsigned char buf[LWS_PRE + 2 + 125];
 	unsigned char *frame = buf + LWS_PRE;
-	size_t		len = strlen(reason);
+	size_t len = strlen(reason);
 
 	if (conn->phase != WS_OPEN)
 		return;
 	if (len > 123)
 		len = 123;
-	frame[0] = 0x88;			/* FIN, close */
+	frame[0] = 0x88; /* FIN, close */
 	frame[1] = (unsigned char) (2 + len);
 	frame[2] = (unsigned char) (code >> 8);
 	frame[3] = (unsigned char) code;
@@ -277,11 +276,11 @@ int64_t
 ws_silence_ms(WsConn *conn)
 {
 	struct tcp_info info;
-	socklen_t	len = sizeof(info);
+	socklen_t len = sizeof(info);
 
 	if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info,
 				   &len) != 0)
-		return INT64_MAX / 2;	/* no TCP: what we heard ourselves must do */
+		return INT64_MAX / 2; /* no TCP: what we heard ourselves must do */
 	return info.tcpi_last_data_recv;
 }
 
@@ -324,9 +323,9 @@ status_text(int status)
 static void
 answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
 {
-	char		head[512];
-	size_t		head_len;
-	size_t		body_len = request->is_head ? 0 : reply->len;
+	char head[512];
+	size_t head_len;
+	size_t body_len = request->is_head ? 0 : reply->len;
 	unsigned char *out;
 
 	head_len = (size_t) snprintf(head, sizeof(head),
@@ -355,7 +354,7 @@ answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
 static const char *
 argument(struct lws *wsi, const char *name_is, char *buf, size_t size)
 {
-	char		scratch[HEADERS_MAX_BYTES];
+	char scratch[HEADERS_MAX_BYTES];
 	const char *value = lws_get_urlarg_by_name(wsi, name_is, scratch,
 											   sizeof(scratch));
 
@@ -367,7 +366,7 @@ argument(struct lws *wsi, const char *name_is, char *buf, size_t size)
 static bool
 header_is(struct lws *wsi, enum lws_token_indexes header, const char *value)
 {
-	char		buf[64];
+	char buf[64];
 
 	return lws_hdr_copy(wsi, buf, sizeof(buf), header) > 0 &&
 		strcasecmp(buf, value) == 0;
@@ -376,9 +375,9 @@ header_is(struct lws *wsi, enum lws_token_indexes header, const char *value)
 /* The parts of a request, in buffers that live as long as the callback. */
 typedef struct RequestText
 {
-	char		path[1024];
-	char		user_id[1024];
-	char		token[JWT_TOKEN_MAX + 16];
+	char path[1024];
+	char user_id[1024];
+	char token[JWT_TOKEN_MAX + 16];
 } RequestText;
 
 static bool
@@ -415,7 +414,7 @@ static int
 on_http(struct lws *wsi)
 {
 	HttpRequest request;
-	HttpReply	reply = {0};
+	HttpReply reply = {0};
 	RequestText text;
 
 	if (read_request(wsi, &request, &text))
@@ -430,7 +429,7 @@ static int
 on_upgrade(WsConn *conn, struct lws *wsi)
 {
 	HttpRequest request;
-	HttpReply	reply = {0};
+	HttpReply reply = {0};
 	RequestText text;
 
 	/* No header table: it was freed with an earlier request.  Touch nothing. */
@@ -477,8 +476,7 @@ append(WsConn *conn, const char *piece, size_t len)
 {
 	if (conn->have + len > conn->capacity)
 	{
-		size_t		capacity = conn->capacity ? conn->capacity * 2 :
-			ASSEMBLY_FIRST;
+		size_t capacity = conn->capacity ? conn->capacity * 2 : ASSEMBLY_FIRST;
 
 		while (capacity < conn->have + len)
 			capacity *= 2;
@@ -501,9 +499,9 @@ forget_assembly(WsConn *conn)
 static int
 on_receive(WsConn *conn, const char *piece, size_t len)
 {
-	size_t		rest = lws_remaining_packet_payload(conn->wsi);
-	bool		last = rest == 0 && lws_is_final_fragment(conn->wsi);
-	char	   *whole;
+	size_t rest = lws_remaining_packet_payload(conn->wsi);
+	bool last = rest == 0 && lws_is_final_fragment(conn->wsi);
+	char *whole;
 
 	if (conn->phase != WS_OPEN)
 		return 0;
@@ -542,14 +540,14 @@ on_peer_close(WsConn *conn)
 {
 	tell_closed(conn);
 	enlist(conn, &closings, CLOSING_MS);
-	return 0;					/* the library answers and closes */
+	return 0; /* the library answers and closes */
 }
 
 static int
 callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		 void *in, size_t len)
 {
-	WsConn	   *conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
+	WsConn *conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
 
 	(void) user;
 	if (conn == NULL)
@@ -597,12 +595,13 @@ on_log(int level, const char *line)
 Status
 ws_init(const Config *config, const WsHandlers *table)
 {
-	static struct lws_protocols protocols[] = {
-		{.name = "mirusync-events", .callback = callback,
-			.rx_buffer_size = RX_BUFFER_SIZE, .tx_packet_size = WS_BUFFER_SIZE},
-		{0}
-	};
-	void	   *loops[1] = {loop_uv()};
+	static struct lws_protocols protocols[] =
+		{{.name = "mirusync-events",
+		  .callback = callback,
+		  .rx_buffer_size = RX_BUFFER_SIZE,
+		  .tx_packet_size = WS_BUFFER_SIZE},
+		 {0}};
+	void *loops[1] = {loop_uv()};
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.protocols = protocols,
@@ -613,7 +612,8 @@ ws_init(const Config *config, const WsHandlers *table)
 		.foreign_loops = loops,
 		.max_http_header_data = HEADERS_MAX_BYTES,
 		.alpn = "http/1.1",
-		.timeout_secs = (unsigned int) (config->handshake_timeout_ms / 1000) + 1,
+		.timeout_secs = (unsigned int) (config->handshake_timeout_ms / 1000) +
+			1,
 		.vhost_name = "relay",
 	};
 

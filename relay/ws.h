@@ -22,70 +22,70 @@ typedef struct WsConn WsConn;
 /* Close codes of RFC 6455 that we send. */
 typedef enum CloseCode
 {
-	CLOSE_GOING_AWAY = 1001,	/* drain, or silent for too long */
-	CLOSE_UNSUPPORTED = 1003,	/* a binary message */
-	CLOSE_TOO_LARGE = 1009,		/* a message over the limit */
-	CLOSE_INTERNAL = 1011,		/* we cannot go on */
-	CLOSE_TRY_LATER = 1013		/* does not read, or floods */
+	CLOSE_GOING_AWAY = 1001,  /* drain, or silent for too long */
+	CLOSE_UNSUPPORTED = 1003, /* a binary message */
+	CLOSE_TOO_LARGE = 1009,	  /* a message over the limit */
+	CLOSE_INTERNAL = 1011,	  /* we cannot go on */
+	CLOSE_TRY_LATER = 1013	  /* does not read, or floods */
 } CloseCode;
 
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
 {
-	bool		is_get;			/* GET */
-	bool		is_head;		/* HEAD */
-	bool		is_upgrade;		/* asks for a WebSocket */
-	bool		has_protocol;	/* offers subprotocols */
-	bool		is_version_13;	/* Sec-WebSocket-Version is what we speak */
-	const char *path;			/* decoded, without the query */
-	const char *user_id;		/* query argument, NULL = missing or empty */
-	const char *token;			/* likewise */
+	bool is_get;		 /* GET */
+	bool is_head;		 /* HEAD */
+	bool is_upgrade;	 /* asks for a WebSocket */
+	bool has_protocol;	 /* offers subprotocols */
+	bool is_version_13;	 /* Sec-WebSocket-Version is what we speak */
+	const char *path;	 /* decoded, without the query */
+	const char *user_id; /* query argument, NULL = missing or empty */
+	const char *token;	 /* likewise */
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */
 typedef struct HttpReply
 {
-	int			status;
+	int status;
 	const char *content_type;
 	const char *body;
-	size_t		len;
-	const char *header;			/* one further header line with \r\n, or NULL */
-	char		buffer[512];	/* for a body made on the spot */
+	size_t len;
+	const char *header; /* one further header line with \r\n, or NULL */
+	char buffer[512];	/* for a body made on the spot */
 } HttpReply;
 
 typedef struct WsHandlers
 {
 	/* A plain request: fill the reply. */
-	void		(*on_request) (const HttpRequest *request, HttpReply *reply);
+	void (*on_request)(const HttpRequest *request, HttpReply *reply);
 
 	/*
 	 * A request for a WebSocket: return what stands for it from now on, or
 	 * NULL with the reply filled.
 	 */
-	void	   *(*on_upgrade) (WsConn *conn, const HttpRequest *request,
-							   HttpReply *reply);
-	void		(*on_open) (void *session);
-	void		(*on_message) (void *session, const char *text, size_t len);
-	void		(*on_writable) (void *session);
-	void		(*on_closed) (void *session);	/* conn is gone */
+	void *(*on_upgrade)(WsConn *conn, const HttpRequest *request,
+						HttpReply *reply);
+	void (*on_open)(void *session);
+	void (*on_message)(void *session, const char *text, size_t len);
+	void (*on_writable)(void *session);
+	void (*on_closed)(void *session); /* conn is gone */
 } WsHandlers;
 
-extern Status ws_init(const Config *config, const WsHandlers *handlers)
-	MUST_CHECK;
+extern Status
+ws_init(const Config *config, const WsHandlers *handlers) MUST_CHECK;
 extern void ws_release(void);
 
 /* ws_adopt takes over an accepted socket; it is closed if that fails. */
 extern void ws_adopt(int fd);
 
 /* ws_count is the number of connections, of all kinds. */
-extern int	ws_count(void);
+extern int ws_count(void);
 
 /*
  * ws_write sends whole frames.  What the socket does not take is kept, at most
  * this buffer if the caller asks ws_is_backed_up before.
  */
-extern Status ws_write(WsConn *conn, const unsigned char *frames, size_t len)
-	MUST_CHECK;
+extern Status
+ws_write(WsConn *conn, const unsigned char *frames, size_t len) MUST_CHECK;
 extern bool ws_is_backed_up(WsConn *conn);
 extern void ws_want_writable(WsConn *conn);
 

@@ -4,8 +4,8 @@
  *
  * usage: node bench.mjs smoke | full [NAME ...]
  *
- * Names (mirusync, baseline, plain, idle, latency, closed, sql, hotsql, capture)
- * leave out what is not named, of servers and of measures; for development.
+ * Names (of SERVERS and of MEASURES) leave out what is not named, for
+ * development.
  *
  * All run against one private Postgres in one run and in rounds, since the
  * machine's speed drifts: only ratios within a run mean something.  README.md
@@ -43,12 +43,14 @@ if (process.env.BENCH_SECONDS) {
 }
 const LATENCY_USERS = 10
 const CLOSED_USERS = 200
+const RECORDS_UPDATED = 20
 const IDLE_USERS_BEFORE = 100
 const WRITES_PER_SECOND = 20
 const UPDATES_PER_SECOND = 20
 
 const SERVERS = ['mirusync', 'baseline']
-const MEASURES = ['plain', 'idle', 'latency', 'closed', 'sql', 'hotsql', 'capture']
+const MEASURES = ['plain', 'idle', 'latency', 'closed', 'updates', 'sql', 'hotsql',
+	'capture']
 
 const [planName, ...names] = process.argv.slice(2)
 const plan = PLANS[planName]
@@ -106,6 +108,14 @@ async function drive(server, mode, userCount, options) {
 	return result
 }
 
+async function driveClosed(server, options) {
+	const result = await drive(server, 'closed', CLOSED_USERS,
+		{ seconds: plan.closedSeconds, ...options })
+	result.perCpuSecond = result.acks_per_second * result.seconds
+		/ (result.cpu.server + result.cpu.postgres)
+	return result
+}
+
 const driveSql = (server, entry, rate) => drive(server, 'sql', LATENCY_USERS, {
 	rate,
 	seconds: plan.sqlSeconds,
@@ -157,12 +167,10 @@ const measures = {
 	latency: (server) => drive(server, 'latency', LATENCY_USERS,
 		{ seconds: plan.latencySeconds, rate: WRITES_PER_SECOND }),
 
-	async closed(server) {
-		const result = await drive(server, 'closed', CLOSED_USERS, { seconds: plan.closedSeconds })
-		result.perCpuSecond = result.acks_per_second * result.seconds
-			/ (result.cpu.server + result.cpu.postgres)
-		return result
-	},
+	closed: (server) => driveClosed(server, {}),
+
+	/* The same with changes of records that are there already. */
+	updates: (server) => driveClosed(server, { records: RECORDS_UPDATED }),
 
 	sql: (server, entry) => driveSql(server, entry, UPDATES_PER_SECOND),
 
@@ -204,6 +212,8 @@ async function round(number, servers, entry, note) {
 	await measure('hotsql')
 	await inserts()
 	await measure('closed')
+	if (planName === 'full' || names.includes('updates'))
+		await measure('updates')
 	await inserts()
 	for (const clients of isWanted('capture') && isWanted('mirusync') ? plan.captureClients : []) {
 		for (const table of ['unattached', 'attached']) {

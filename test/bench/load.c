@@ -15,7 +15,8 @@
  * count as ready once that is answered.  Then, by mode:
  *
  *   latency  "rate" writes a second in all, spread evenly with some jitter
- *   closed   each writer sends its next change when the last one is answered
+ *   closed   each writer sends its next change when the last one is answered;
+ *            new records, or with "records" that many written again and again
  *   sql      an UPDATE by a plain SQL connection, "rate" a second, one at a time
  *   idle     nothing, until standard input ends
  *
@@ -83,6 +84,7 @@ static int	port;
 static const char *users_file;
 static double seconds = 10;
 static double rate = 20;
+static int	records;			/* per user, written again and again; 0: all new */
 static const char *database;
 static const char *setup_sql;	/* $1 = user: makes the document to update */
 static const char *update_sql;	/* $1 = user, $2 = notes */
@@ -212,7 +214,8 @@ render_entry(char *out, size_t size, int user, int change, const char *stamp)
 					"\"notes\":\"@#%d@ slow, left hand alone\","
 					"\"mood\":\"satisfied\",\"createdAt\":\"%s\","
 					"\"updatedAt\":\"%s\"}",
-					run_id, user, change, change, stamp, stamp);
+					run_id, user, records ? change % records : change, change,
+					stamp, stamp);
 }
 
 static void
@@ -221,15 +224,18 @@ send_change(User *user)
 	char		stamp[64];
 	char		entry[1024];
 	char		message[1280];
+	bool		is_new;
 	int			len;
 
 	user->change++;
+	is_new = records == 0 || user->change <= records;
 	stamp_iso(stamp, sizeof(stamp));
 	render_entry(entry, sizeof(entry), (int) (user - users), user->change,
 				 stamp);
 	len = snprintf(message, sizeof(message),
-				   "{\"type\":\"ENTRY_CREATED\",\"timestamp\":\"%s\","
-				   "\"entry\":%s}", stamp, entry);
+				   "{\"type\":\"%s\",\"timestamp\":\"%s\","
+				   "\"entry\":%s}", is_new ? "ENTRY_CREATED" : "ENTRY_UPDATED",
+				   stamp, entry);
 	user->sent_us[user->change % IN_FLIGHT] = now_us();
 	sent++;
 	ws_send(&user->devices[0], epfd, message, (size_t) len);
@@ -601,6 +607,8 @@ read_option(char *option)
 		seconds = atof(value);
 	else if (strcmp(option, "rate") == 0)
 		rate = atof(value);
+	else if (strcmp(option, "records") == 0)
+		records = atoi(value);
 	else if (strcmp(option, "database") == 0)
 		database = value;
 	else if (strcmp(option, "setup") == 0)

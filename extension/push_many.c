@@ -1,0 +1,361 @@
+/*
+ * push_many.c
+ *     A group of messages of many users, for the relay: one statement, one
+ *     commit, one flush.
+ *
+ * Each message is a subtransaction of its own, so one that fails spoils no
+ * other.  The result has a verdict for each, and what is to be delivered to
+ * the feeds' other sessions, so that the relay needs no read for it.
+ *
+ * Locks: first the devices of all numbered batches, then rows, message by
+ * message in the order of their users, so that two groups with the same users
+ * meet in one order; at the end flush locks the feeds.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "capture.h"
+#include "catalog/pg_type.h"
+#include "event.h"
+#include "executor/spi.h"
+#include "flush.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "push.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "verdict.h"
+
+PG_FUNCTION_INFO_V1(mirusync_push_many);
+
+/* At most this many messages in a group: one subtransaction each, and beyond
+ * 64 open ones every other reader of the database slows down. */
+#define GROUP_MAX 60
+
+/* One message of the group. */
+typedef struct Member
+{
+	MiruPush	push;
+	int64		lock_key;		/* of its device; native only */
+} Member;
+
+static char **
+text_array(ArrayType *array, int *count)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	char	  **texts;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values,
+					  &nulls, count);
+	texts = palloc(Max(*count, 1) * sizeof(char *));
+	for (int i = 0; i < *count; i++)
+		texts[i] = nulls[i] ? NULL : TextDatumGetCString(values[i]);
+	return texts;
+}
+
+/* Arguments, each an array with an element a message. */
+enum
+{
+	IN_USERS, IN_DEVICES, IN_SESSIONS, IN_DIALECTS, IN_MESSAGES, ARGUMENTS
+};
+
+static void
+set_member(Member *member, int place, char **texts)
+{
+	MiruPush   *push = &member->push;
+
+	if (texts[IN_USERS] == NULL || texts[IN_DIALECTS] == NULL ||
+		texts[IN_MESSAGES] == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("user, dialect and message must not be null")));
+	push->pusher.place = place;
+	push->pusher.group = -1;
+	push->pusher.user = texts[IN_USERS];
+	push->pusher.session = texts[IN_SESSIONS];
+	push->pusher.device = texts[IN_DEVICES];
+	/* A device without an id of its own is known by its session. */
+	if (push->pusher.device == NULL || push->pusher.device[0] == '\0')
+		push->pusher.device = push->pusher.session ?
+			push->pusher.session : "unknown";
+	miru_push_check_name("user id", push->pusher.user);
+	miru_push_check_name("device id", push->pusher.device);
+
+	push->message = texts[IN_MESSAGES];
+	push->is_event = strcmp(texts[IN_DIALECTS], "event") == 0;
+	if (!push->is_event && strcmp(texts[IN_DIALECTS], "batch") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown dialect \"%s\"", texts[IN_DIALECTS])));
+	if (!push->is_event)
+		member->lock_key = miru_verdict_lock_key(push->pusher.user,
+												 push->pusher.device);
+}
+
+static Member *
+read_arguments(FunctionCallInfo fcinfo, int *count)
+{
+	char	  **columns[ARGUMENTS];
+	Member	   *members;
+
+	*count = 0;
+	for (int i = 0; i < ARGUMENTS; i++)
+	{
+		int			length;
+
+		columns[i] = text_array(PG_GETARG_ARRAYTYPE_P(i), &length);
+		if (i > 0 && length != *count)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("arrays of messages differ in length")));
+		*count = length;
+	}
+	if (*count > GROUP_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("more than %d messages in a group", GROUP_MAX)));
+	members = palloc0(Max(*count, 1) * sizeof(Member));
+	for (int i = 0; i < *count; i++)
+	{
+		char	   *texts[ARGUMENTS];
+
+		for (int j = 0; j < ARGUMENTS; j++)
+			texts[j] = columns[j][i];
+		set_member(&members[i], i, texts);
+	}
+	return members;
+}
+
+static int
+compare_lock_keys(const void *a, const void *b)
+{
+	int64		x = (*(Member *const *) a)->lock_key;
+	int64		y = (*(Member *const *) b)->lock_key;
+
+	return (x > y) - (x < y);
+}
+
+static int
+compare_users(const void *a, const void *b)
+{
+	const Member *x = *(Member *const *) a;
+	const Member *y = *(Member *const *) b;
+	int			result = strcmp(x->push.pusher.user, y->push.pusher.user);
+
+	return result ? result : x->push.pusher.place - y->push.pusher.place;
+}
+
+static void
+apply_group(Member *members, int count)
+{
+	Member	  **order = palloc(Max(count, 1) * sizeof(Member *));
+
+	for (int i = 0; i < count; i++)
+		order[i] = &members[i];
+	qsort(order, count, sizeof(Member *), compare_lock_keys);
+	for (int i = 0; i < count; i++)
+	{
+		if (!order[i]->push.is_event)
+			miru_verdict_lock(order[i]->lock_key);
+	}
+	qsort(order, count, sizeof(Member *), compare_users);
+	for (int i = 0; i < count; i++)
+		miru_push_apply(&order[i]->push);
+}
+
+/* Columns of push_many's result. */
+enum
+{
+	OUT_KIND, OUT_MESSAGE, OUT_STATUS, OUT_FEED, OUT_AFTER, OUT_SEQ,
+	OUT_SESSION, OUT_CODE, OUT_BODY, OUT_COLUMNS
+};
+
+typedef struct Output
+{
+	ReturnSetInfo *info;
+	Datum		values[OUT_COLUMNS];
+	bool		nulls[OUT_COLUMNS];
+} Output;
+
+static void
+output_clear(Output *output)
+{
+	memset(output->nulls, true, sizeof(output->nulls));
+}
+
+static void
+output_text(Output *output, int column, const char *text)
+{
+	output->nulls[column] = text == NULL;
+	if (text != NULL)
+		output->values[column] = CStringGetTextDatum(text);
+}
+
+static void
+output_number(Output *output, int column, int64 number)
+{
+	output->nulls[column] = false;
+	output->values[column] = Int64GetDatum(number);
+}
+
+static void
+output_row(Output *output)
+{
+	tuplestore_putvalues(output->info->setResult, output->info->setDesc,
+						 output->values, output->nulls);
+}
+
+/*
+ * summarize_event makes one verdict of an event's changes, and the events
+ * that tell its device what stands instead of what it sent, one a line.
+ */
+static void
+summarize_event(MiruPush *push, Output *output)
+{
+	int64		promised = 0;
+	int64		standing = 0;
+	bool		any = false;
+	StringInfoData winners;
+	ListCell   *cell;
+
+	initStringInfo(&winners);
+	foreach(cell, push->changes)
+	{
+		MiruChange *change = lfirst(cell);
+		char	   *winner = NULL;
+
+		miru_apply_outcome(change);
+		if (change->verdict == MIRU_STALE)
+			standing = Max(standing, change->seq);
+		else
+		{
+			any = true;
+			promised = Max(promised, change->seq);
+		}
+		if (change->winner != NULL)
+			winner = miru_event_render_winner(change->winner);
+		if (winner != NULL)
+			appendStringInfo(&winners, "%s%s", winners.len ? "\n" : "",
+							 winner);
+	}
+	output_text(output, OUT_STATUS, !any ? "stale" :
+				winners.len > 0 ? "merged" : "applied");
+	output_number(output, OUT_SEQ, any ? Max(promised, standing) : standing);
+	if (winners.len > 0)
+		output_text(output, OUT_BODY, winners.data);
+}
+
+static void
+output_error(const ErrorData *error, Output *output)
+{
+	output_text(output, OUT_STATUS,
+				miru_push_is_verdict(error->sqlerrcode) ? "rejected" : "retry");
+	output_text(output, OUT_CODE, unpack_sql_state(error->sqlerrcode));
+	output_text(output, OUT_BODY, error->message);
+}
+
+static void
+output_verdict(MiruPush *push, Output *output)
+{
+	output_clear(output);
+	output_text(output, OUT_KIND, "verdict");
+	output->nulls[OUT_MESSAGE] = false;
+	output->values[OUT_MESSAGE] = Int32GetDatum(push->pusher.place + 1);
+	output_text(output, OUT_FEED, push->pusher.user);
+	if (push->error != NULL)
+		output_error(push->error, output);
+	else if (push->is_event)
+		summarize_event(push, output);
+	else
+	{
+		Jsonb	   *verdicts = miru_push_finish_batch(push);
+
+		output_text(output, OUT_STATUS, "applied");
+		output_text(output, OUT_BODY, JsonbToCString(NULL, &verdicts->root,
+													 VARSIZE(verdicts)));
+	}
+	output_row(output);
+}
+
+/* output_feed_events renders the deliveries of one feed. */
+static void
+output_feed_events(List *deliveries, Output *output)
+{
+	ListCell   *cell;
+
+	foreach(cell, miru_event_render_live(deliveries))
+	{
+		MiruEvent  *event = lfirst(cell);
+
+		output_clear(output);
+		output_text(output, OUT_KIND, "event");
+		output_text(output, OUT_FEED, event->feed);
+		output_number(output, OUT_AFTER, event->after);
+		output_number(output, OUT_SEQ, event->seq);
+		output_text(output, OUT_SESSION, event->session);
+		output_text(output, OUT_BODY, event->body);
+		output_row(output);
+	}
+}
+
+static int
+compare_deliveries(const ListCell *a, const ListCell *b)
+{
+	const MiruDelivery *x = lfirst(a);
+	const MiruDelivery *y = lfirst(b);
+	int			result = strcmp(x->feed, y->feed);
+
+	return result ? result : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static void
+output_events(List *deliveries, Output *output)
+{
+	List	   *of_feed = NIL;
+	ListCell   *cell;
+
+	list_sort(deliveries, compare_deliveries);
+	foreach(cell, deliveries)
+	{
+		MiruDelivery *delivery = lfirst(cell);
+
+		if (of_feed != NIL &&
+			strcmp(((MiruDelivery *) llast(of_feed))->feed,
+				   delivery->feed) != 0)
+		{
+			output_feed_events(of_feed, output);
+			of_feed = NIL;
+		}
+		of_feed = lappend(of_feed, delivery);
+	}
+	if (of_feed != NIL)
+		output_feed_events(of_feed, output);
+}
+
+/* mirusync_push_many pushes a group of messages in one transaction. */
+Datum
+mirusync_push_many(PG_FUNCTION_ARGS)
+{
+	Output		output;
+	Member	   *members;
+	List	   *deliveries;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	output.info = (ReturnSetInfo *) fcinfo->resultinfo;
+	members = read_arguments(fcinfo, &count);
+
+	SPI_connect();
+	/* What this transaction did before by SQL is no push's doing. */
+	miru_flush(false, true);
+	apply_group(members, count);
+	/* The relay rings after the commit. */
+	deliveries = miru_flush(true, false);
+	for (int i = 0; i < count; i++)
+		output_verdict(&members[i].push, &output);
+	output_events(deliveries, &output);
+	SPI_finish();
+	return (Datum) 0;
+}
