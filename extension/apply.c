@@ -41,14 +41,14 @@
 /* What is known of the record before the change. */
 typedef struct Before
 {
-	bool		known;			/* it exists or has a tombstone */
-	bool		deleted;
-	bool		has_row;
-	int64		seq;			/* 0 if changed in this transaction */
-	int			pending;		/* that change, -1: none */
-	MiruStamp	newest;
+	bool known; /* it exists or has a tombstone */
+	bool deleted;
+	bool has_row;
+	int64 seq;	 /* 0 if changed in this transaction */
+	int pending; /* that change, -1: none */
+	MiruStamp newest;
 	MiruStamps *stamps;
-	Jsonb	   *image;
+	Jsonb *image;
 } Before;
 
 /* One change while it is being merged. */
@@ -56,12 +56,12 @@ typedef struct Merge
 {
 	const MiruPusher *pusher;
 	MiruChange *change;
-	MiruTarget	target;
-	MiruRule	rule;
-	MiruStamp	incoming;
-	Jsonb	   *object;			/* bounded; NULL for a delete without image */
-	int64		skew_ms;
-	Before		before;
+	MiruTarget target;
+	MiruRule rule;
+	MiruStamp incoming;
+	Jsonb *object; /* bounded; NULL for a delete without image */
+	int64 skew_ms;
+	Before before;
 } Merge;
 
 static int64
@@ -100,8 +100,7 @@ find_target(Merge *merge)
 	if (!target->collection->pushable)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_NOT_PUSHABLE),
-				 errmsg("collection \"%s\" is read-only",
-						change->collection)));
+				 errmsg("collection \"%s\" is read-only", change->collection)));
 	target->rel = miru_relation_get(target->collection->relid);
 	if (target->rel == NULL)
 		ereport(ERROR,
@@ -109,8 +108,8 @@ find_target(Merge *merge)
 				 errmsg("table of collection \"%s\" is not attached",
 						change->collection)));
 	if (!miru_rule_parse(target->collection->rule, &merge->rule))
-		elog(ERROR, "unknown rule of collection \"%s\": %s",
-			 change->collection, target->collection->rule);
+		elog(ERROR, "unknown rule of collection \"%s\": %s", change->collection,
+			 target->collection->rule);
 	target->feed = change->feed;
 	miru_key_parse(target->rel, change->feed, change->collection, change->id,
 				   target->key);
@@ -128,8 +127,9 @@ text_of_value(JsonbValue *value)
 		case jbvString:
 			return pnstrdup(value->val.string.val, value->val.string.len);
 		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out,
-													   NumericGetDatum(value->val.numeric)));
+			return DatumGetCString(
+				DirectFunctionCall1(numeric_out,
+									NumericGetDatum(value->val.numeric)));
 		case jbvBool:
 			return pstrdup(value->val.boolean ? "true" : "false");
 		default:
@@ -142,13 +142,14 @@ static void
 check_key_field(Merge *merge, MiruField *field, JsonbValue *value)
 {
 	MiruRelation *rel = merge->target.rel;
-	char	   *text = text_of_value(value);
+	char *text = text_of_value(value);
 
 	for (int i = 0; i < rel->key_count; i++)
 	{
 		if (rel->keys[i].attnum == field->attnum && text != NULL &&
-			strcmp(text, OutputFunctionCall(&rel->keys[i].output,
-											merge->target.key[i])) == 0)
+			strcmp(text,
+				   OutputFunctionCall(&rel->keys[i].output,
+									  merge->target.key[i])) == 0)
 			return;
 	}
 	ereport(ERROR,
@@ -160,7 +161,7 @@ check_key_field(Merge *merge, MiruField *field, JsonbValue *value)
 static void
 check_feed_field(Merge *merge, JsonbValue *value)
 {
-	char	   *text = text_of_value(value);
+	char *text = text_of_value(value);
 
 	if (text == NULL || strcmp(text, merge->change->feed) != 0)
 		ereport(ERROR,
@@ -180,10 +181,10 @@ take_fields(Merge *merge)
 	MiruRelation *rel = merge->target.rel;
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	MiruField  *field = NULL;
-	bool		is_feed = false;
-	List	   *names = NIL;
+	JsonbValue item;
+	MiruField *field = NULL;
+	bool is_feed = false;
+	List *names = NIL;
 
 	if (rel->data_attnum != 0 || merge->object == NULL)
 		return;
@@ -192,8 +193,7 @@ take_fields(Merge *merge)
 	{
 		if (token == WJB_KEY)
 		{
-			char	   *name = pnstrdup(item.val.string.val,
-										item.val.string.len);
+			char *name = pnstrdup(item.val.string.val, item.val.string.len);
 
 			is_feed = strcmp(name, rel->feed_name) == 0;
 			field = is_feed ? NULL : miru_field_by_name(rel, name);
@@ -220,8 +220,8 @@ static void
 take_clock(Merge *merge)
 {
 	MiruChange *change = merge->change;
-	int64		wall_ms = wall_clock_ms();
-	Hlc			clock = change->clock;
+	int64 wall_ms = wall_clock_ms();
+	Hlc clock = change->clock;
 
 	if (hlc_bound(&clock, wall_ms, miru_max_clock_skew))
 	{
@@ -240,7 +240,7 @@ take_clock(Merge *merge)
 static MiruStamp
 newest_stamp(const MiruStamps *stamps, Hlc clock)
 {
-	MiruStamp	newest = stamps->base;
+	MiruStamp newest = stamps->base;
 
 	for (int i = 0; i < stamps->count; i++)
 	{
@@ -263,9 +263,9 @@ stamps_whole(MiruStamp stamp)
 static void
 read_stored(Merge *merge)
 {
-	Before	   *before = &merge->before;
-	MiruTable	table = miru_table_open("record", false);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Before *before = &merge->before;
+	MiruTable table = miru_table_open("record", false);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	MiruRecord *record = miru_record_find(&table, merge->change->feed,
 										  merge->change->collection,
 										  merge->change->id, snapshot);
@@ -276,7 +276,7 @@ read_stored(Merge *merge)
 	if (record == NULL)
 	{
 		/* A row that capture has never seen loses against anything. */
-		MiruStamp	unknown = {0, -1, ""};
+		MiruStamp unknown = {0, -1, ""};
 
 		before->stamps = stamps_whole(unknown);
 		before->newest = unknown;
@@ -293,7 +293,7 @@ read_stored(Merge *merge)
 static void
 read_before(Merge *merge)
 {
-	Before	   *before = &merge->before;
+	Before *before = &merge->before;
 	MiruOrigin *pending = miru_origin_pending(merge->change->feed,
 											  merge->change->collection,
 											  merge->change->id);
@@ -321,7 +321,7 @@ static void
 lose(Merge *merge)
 {
 	MiruChange *change = merge->change;
-	Before	   *before = &merge->before;
+	Before *before = &merge->before;
 	MiruDelivery *winner;
 
 	change->verdict = MIRU_STALE;
@@ -339,8 +339,8 @@ lose(Merge *merge)
 	winner->deleted = before->deleted;
 	winner->by_sql = miru_stamps_by_sql(before->stamps);
 	winner->clock = before->newest.clock;
-	winner->object = before->deleted ? before->image :
-		miru_target_read(&merge->target);
+	winner->object = before->deleted ? before->image
+									 : miru_target_read(&merge->target);
 	if (winner->object == NULL)
 		winner->deleted = true;
 	change->winner = winner;
@@ -353,8 +353,8 @@ lose(Merge *merge)
 static bool
 is_concurrent(Merge *merge)
 {
-	Before	   *before = &merge->before;
-	int64		base = merge->change->base;
+	Before *before = &merge->before;
+	int64 base = merge->change->base;
 	const char *device = merge->pusher->device;
 
 	if (base == 0 || !before->known)
@@ -379,8 +379,8 @@ win(Merge *merge, MiruStamps *stamps)
 
 	origin->user = pstrdup(merge->pusher->user);
 	origin->device = pstrdup(merge->pusher->device);
-	origin->session = merge->pusher->session ?
-		pstrdup(merge->pusher->session) : NULL;
+	origin->session = merge->pusher->session ? pstrdup(merge->pusher->session)
+											 : NULL;
 	origin->type = change->type ? pstrdup(change->type) : NULL;
 	origin->rule = pstrdup(merge->target.collection->rule);
 	origin->group = merge->pusher->group;
@@ -404,10 +404,10 @@ win(Merge *merge, MiruStamps *stamps)
 static void
 apply_delete(Merge *merge)
 {
-	Before	   *before = &merge->before;
+	Before *before = &merge->before;
 	MiruChange *change = merge->change;
-	MiruStamp	stamp = merge->incoming;
-	int64		slack = change->delete_slack ? miru_max_clock_skew : 0;
+	MiruStamp stamp = merge->incoming;
+	int64 slack = change->delete_slack ? miru_max_clock_skew : 0;
 	MiruOrigin *origin;
 
 	/* A second delete of the same must not win again and again. */
@@ -427,8 +427,8 @@ apply_delete(Merge *merge)
 	origin->deleted = true;
 	if (merge->object != NULL)
 	{
-		MemoryContext old_context =
-			MemoryContextSwitchTo(TopTransactionContext);
+		MemoryContext old_context = MemoryContextSwitchTo(
+			TopTransactionContext);
 
 		origin->image = palloc(VARSIZE(merge->object));
 		memcpy(origin->image, merge->object, VARSIZE(merge->object));
@@ -453,7 +453,7 @@ stamp_key(MiruRelation *rel, const char *name)
 static bool
 insert(Merge *merge, MiruStamps *stamps, Jsonb *object)
 {
-	bool		inserted;
+	bool inserted;
 
 	win(merge, stamps);
 	inserted = miru_target_insert(&merge->target, object);
@@ -471,7 +471,7 @@ static Jsonb *
 writable_image(Merge *merge)
 {
 	MiruRelation *rel = merge->target.rel;
-	List	   *names = NIL;
+	List *names = NIL;
 
 	if (rel->data_attnum != 0)
 		return merge->before.image;
@@ -487,11 +487,12 @@ writable_image(Merge *merge)
 static bool
 apply_missing(Merge *merge)
 {
-	Before	   *before = &merge->before;
-	Jsonb	   *object = merge->object;
+	Before *before = &merge->before;
+	Jsonb *object = merge->object;
 
-	if (before->known && !miru_lww_wins(&before->newest, &merge->incoming,
-										merge->change->ties_lose))
+	if (before->known &&
+		!miru_lww_wins(&before->newest, &merge->incoming,
+					   merge->change->ties_lose))
 	{
 		lose(merge);
 		return true;
@@ -506,11 +507,11 @@ apply_missing(Merge *merge)
 static void
 apply_lww(Merge *merge)
 {
-	Before	   *before = &merge->before;
-	bool		document = merge->target.rel->data_attnum != 0;
-	Jsonb	   *object = merge->object;
+	Before *before = &merge->before;
+	bool document = merge->target.rel->data_attnum != 0;
+	Jsonb *object = merge->object;
 	MiruStamps *stamps;
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!miru_lww_wins(&before->newest, &merge->incoming,
 					   merge->change->ties_lose))
@@ -524,8 +525,8 @@ apply_lww(Merge *merge)
 	{
 		stamps = miru_stamps_copy(before->stamps);
 		foreach(cell, miru_object_names(object))
-			miru_stamps_set(stamps, stamp_key(merge->target.rel,
-											  strVal(lfirst(cell))),
+			miru_stamps_set(stamps,
+							stamp_key(merge->target.rel, strVal(lfirst(cell))),
 							merge->incoming);
 		if (document)
 			object = miru_object_overlay(miru_target_read(&merge->target),
@@ -539,7 +540,7 @@ apply_lww(Merge *merge)
 static bool
 field_wins(Merge *merge, MiruStamps *stamps, const char *name)
 {
-	char	   *key = stamp_key(merge->target.rel, name);
+	char *key = stamp_key(merge->target.rel, name);
 
 	if (!miru_lww_wins(miru_stamps_get(stamps, key), &merge->incoming,
 					   merge->change->ties_lose))
@@ -552,14 +553,14 @@ field_wins(Merge *merge, MiruStamps *stamps, const char *name)
 static void
 apply_lww_field(Merge *merge)
 {
-	bool		document = merge->target.rel->data_attnum != 0;
+	bool document = merge->target.rel->data_attnum != 0;
 	MiruStamps *stamps = miru_stamps_copy(merge->before.stamps);
-	Jsonb	   *stored = document ? miru_target_read(&merge->target) : NULL;
-	List	   *won = NIL;
-	List	   *kept = NIL;		/* of the stored document */
-	bool		removed = false;
-	Jsonb	   *object;
-	ListCell   *cell;
+	Jsonb *stored = document ? miru_target_read(&merge->target) : NULL;
+	List *won = NIL;
+	List *kept = NIL; /* of the stored document */
+	bool removed = false;
+	Jsonb *object;
+	ListCell *cell;
 
 	foreach(cell, miru_object_names(merge->object))
 	{
@@ -571,8 +572,8 @@ apply_lww_field(Merge *merge)
 	{
 		foreach(cell, miru_object_names(stored))
 		{
-			JsonbValue	value;
-			char	   *name = strVal(lfirst(cell));
+			JsonbValue value;
+			char *name = strVal(lfirst(cell));
 
 			/* A put removes the fields that it does not have. */
 			if (merge->change->kind == MIRU_PUT &&
@@ -617,7 +618,7 @@ check_object(Merge *merge)
 void
 miru_apply(const MiruPusher *pusher, MiruChange *change)
 {
-	Merge		merge = {0};
+	Merge merge = {0};
 
 	merge.pusher = pusher;
 	merge.change = change;
@@ -662,7 +663,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 typedef enum Standing
 {
 	AS_SENT,
-	WITH_MORE,					/* as sent, and the server added to it */
+	WITH_MORE, /* as sent, and the server added to it */
 	OTHERWISE
 } Standing;
 
@@ -672,13 +673,13 @@ has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	char	   *name = NULL;
+	JsonbValue item;
+	char *name = NULL;
 
 	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
-		JsonbValue	other;
+		JsonbValue other;
 
 		if (token == WJB_KEY)
 			name = pnstrdup(item.val.string.val, item.val.string.len);
@@ -724,7 +725,7 @@ miru_apply_outcome(MiruChange *change)
 {
 	MiruOrigin *first;
 	MiruOrigin *last;
-	Standing	standing;
+	Standing standing;
 
 	if (change->verdict == MIRU_REJECTED || change->origin < 0)
 		return;

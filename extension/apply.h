@@ -13,10 +13,10 @@
 typedef struct MiruPusher
 {
 	const char *user;
-	const char *device;			/* never "" */
-	const char *session;		/* or NULL */
-	int			place;			/* of the message in its group */
-	int			group;			/* see MiruOrigin */
+	const char *device;	 /* never "" */
+	const char *session; /* or NULL */
+	int place;			 /* of the message in its group */
+	int group;			 /* see MiruOrigin */
 } MiruPusher;
 
 /*
@@ -33,4 +33,4 @@ extern void miru_apply(const MiruPusher *pusher, MiruChange *change);
  */
 extern void miru_apply_outcome(MiruChange *change);
 
-#endif							/* MIRUSYNC_APPLY_H */
+#endif /* MIRUSYNC_APPLY_H */

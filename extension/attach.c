@@ -62,18 +62,18 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#define CAPTURE_TRIGGER "!mirusync_capture"
+#define CAPTURE_TRIGGER	 "!mirusync_capture"
 #define TRUNCATE_TRIGGER "!mirusync_truncate"
 
 /* What attach is asked for. */
 typedef struct Attachment
 {
-	Oid			relid;
-	char	   *feed_column;
-	char	   *collection;
-	char	   *rule;
-	bool		pushable;
-	Oid			role;			/* InvalidOid: the table's owner */
+	Oid relid;
+	char *feed_column;
+	char *collection;
+	char *rule;
+	bool pushable;
+	Oid role; /* InvalidOid: the table's owner */
 } Attachment;
 
 PG_FUNCTION_INFO_V1(mirusync_attach);
@@ -103,11 +103,10 @@ registry_written(void)
 static bool
 is_attached(Oid relid)
 {
-	Relation	attached = table_open(miru_table_oid("attached"),
-									  AccessShareLock);
+	Relation attached = table_open(miru_table_oid("attached"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	bool		found;
+	bool found;
 
 	ScanKeyInit(&key, ATTACHED_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -122,29 +121,30 @@ is_attached(Oid relid)
 static void
 insert_attached(const Attachment *attachment)
 {
-	Relation	attached = table_open(miru_table_oid("attached"),
-									  RowExclusiveLock);
-	Datum		values[ATTACHED_COLUMNS] = {0};
-	bool		nulls[ATTACHED_COLUMNS] = {false};
-	NameData	feed_column;
+	Relation attached = table_open(miru_table_oid("attached"),
+								   RowExclusiveLock);
+	Datum values[ATTACHED_COLUMNS] = {0};
+	bool nulls[ATTACHED_COLUMNS] = {false};
+	NameData feed_column;
 
 	namestrcpy(&feed_column, attachment->feed_column);
 	values[ATTACHED_RELATION - 1] = ObjectIdGetDatum(attachment->relid);
 	values[ATTACHED_FEED - 1] = NameGetDatum(&feed_column);
 	nulls[ATTACHED_COLLECTION - 1] = true;
 	nulls[ATTACHED_DATA - 1] = true;
-	CatalogTupleInsert(attached, heap_form_tuple(RelationGetDescr(attached),
-												 values, nulls));
+	CatalogTupleInsert(attached,
+					   heap_form_tuple(RelationGetDescr(attached), values,
+									   nulls));
 	table_close(attached, NoLock);
 }
 
 static void
 insert_collection(const Attachment *attachment)
 {
-	Relation	collection = table_open(miru_table_oid("collection"),
-										RowExclusiveLock);
-	Datum		values[COLLECTION_COLUMNS];
-	bool		nulls[COLLECTION_COLUMNS] = {false};
+	Relation collection = table_open(miru_table_oid("collection"),
+									 RowExclusiveLock);
+	Datum values[COLLECTION_COLUMNS];
+	bool nulls[COLLECTION_COLUMNS] = {false};
 
 	values[COLLECTION_NAME - 1] = CStringGetTextDatum(attachment->collection);
 	values[COLLECTION_RELATION - 1] = ObjectIdGetDatum(attachment->relid);
@@ -153,8 +153,8 @@ insert_collection(const Attachment *attachment)
 	values[COLLECTION_ROLE - 1] = ObjectIdGetDatum(attachment->role);
 	nulls[COLLECTION_ROLE - 1] = !OidIsValid(attachment->role);
 	CatalogTupleInsert(collection,
-					   heap_form_tuple(RelationGetDescr(collection),
-									   values, nulls));
+					   heap_form_tuple(RelationGetDescr(collection), values,
+									   nulls));
 	table_close(collection, NoLock);
 }
 
@@ -162,24 +162,23 @@ insert_collection(const Attachment *attachment)
 static void
 delete_collections(Oid relid)
 {
-	Relation	collection = table_open(miru_table_oid("collection"),
-										RowExclusiveLock);
+	Relation collection = table_open(miru_table_oid("collection"),
+									 RowExclusiveLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *names = NIL;
-	ListCell   *cell;
+	HeapTuple tuple;
+	List *names = NIL;
+	ListCell *cell;
 
 	ScanKeyInit(&key, COLLECTION_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(collection,
-							  miru_table_oid("collection_relation"), true,
-							  NULL, 1, &key);
+	scan = systable_beginscan(collection, miru_table_oid("collection_relation"),
+							  true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		name = heap_getattr(tuple, COLLECTION_NAME,
-										RelationGetDescr(collection), &isnull);
+		bool isnull;
+		Datum name = heap_getattr(tuple, COLLECTION_NAME,
+								  RelationGetDescr(collection), &isnull);
 
 		names = lappend(names, TextDatumGetCString(name));
 		CatalogTupleDelete(collection, &tuple->t_self);
@@ -195,11 +194,11 @@ delete_collections(Oid relid)
 static void
 delete_attached(Oid relid)
 {
-	Relation	attached = table_open(miru_table_oid("attached"),
-									  RowExclusiveLock);
+	Relation attached = table_open(miru_table_oid("attached"),
+								   RowExclusiveLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, ATTACHED_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -218,18 +217,17 @@ delete_attached(Oid relid)
 static void
 clear_dropped(void)
 {
-	Relation	attached = table_open(miru_table_oid("attached"),
-									  AccessShareLock);
-	SysScanDesc scan = systable_beginscan(attached, InvalidOid, false, NULL,
-										  0, NULL);
-	HeapTuple	tuple;
-	List	   *dropped = NIL;
-	ListCell   *cell;
+	Relation attached = table_open(miru_table_oid("attached"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(attached, InvalidOid, false, NULL, 0,
+										  NULL);
+	HeapTuple tuple;
+	List *dropped = NIL;
+	ListCell *cell;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Oid			relid;
+		bool isnull;
+		Oid relid;
 
 		relid = DatumGetObjectId(heap_getattr(tuple, ATTACHED_RELATION,
 											  RelationGetDescr(attached),
@@ -266,7 +264,7 @@ check_not_null(FunctionCallInfo fcinfo, int count, const char *const *names)
 static void
 check_collection_name(const char *name)
 {
-	size_t		length = strlen(name);
+	size_t length = strlen(name);
 
 	if (length == 0 || length > COLLECTION_NAME_MAX)
 		ereport(ERROR,
@@ -276,9 +274,11 @@ check_collection_name(const char *name)
 	for (const char *c = name; *c != '\0'; c++)
 	{
 		if ((unsigned char) *c < ' ' || *c == 0x7f)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME),
-					 errmsg("name of a collection must not contain control characters")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg(
+					 "name of a collection must not contain control characters")));
 	}
 }
 
@@ -315,7 +315,7 @@ check_collection_free(const char *name)
 static void
 check_role(Oid role)
 {
-	char	   *name;
+	char *name;
 
 	if (!OidIsValid(role))
 		return;
@@ -334,7 +334,7 @@ check_role(Oid role)
 static void
 check_owner(Oid relid)
 {
-	char	   *name = get_rel_name(relid);
+	char *name = get_rel_name(relid);
 
 	if (name == NULL)
 		ereport(ERROR,
@@ -349,7 +349,7 @@ check_owner(Oid relid)
 static Relation
 open_relation(Oid relid, LOCKMODE lock)
 {
-	Relation	rel;
+	Relation rel;
 
 	check_owner(relid);
 	lock_registry();
@@ -369,18 +369,22 @@ static void
 check_kind(Relation rel)
 {
 	const char *name = RelationGetRelationName(rel);
-	char		kind = rel->rd_rel->relkind;
+	char kind = rel->rd_rel->relkind;
 
 	if (kind == RELKIND_PARTITIONED_TABLE || rel->rd_rel->relispartition)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot attach table \"%s\"", name),
-				 errdetail("Partitioned tables and partitions cannot be attached yet.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach table \"%s\"", name),
+			 errdetail(
+				 "Partitioned tables and partitions cannot be attached yet.")));
 	if (kind != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a table", name),
-				 errdetail("Only ordinary tables have rows of their own that can be attached.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a table", name),
+			 errdetail(
+				 "Only ordinary tables have rows of their own that can be attached.")));
 	if (RelationGetRelid(rel) < FirstNormalObjectId)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -390,13 +394,16 @@ check_kind(Relation rel)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot attach table \"%s\"", name),
-				 errdetail("Tables in schema \"mirusync\" are not for attaching.")));
+				 errdetail(
+					 "Tables in schema \"mirusync\" are not for attaching.")));
 	if (has_superclass(RelationGetRelid(rel)) ||
 		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot attach table \"%s\"", name),
-				 errdetail("Tables that inherit or are inherited from cannot be attached yet.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach table \"%s\"", name),
+			 errdetail(
+				 "Tables that inherit or are inherited from cannot be attached yet.")));
 }
 
 /* check_persistence throws unless the table is there after a crash. */
@@ -411,27 +418,31 @@ check_persistence(Relation rel)
 				 errmsg("cannot attach temporary table \"%s\"", name),
 				 errdetail("Its rows are there for one session only.")));
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot attach unlogged table \"%s\"", name),
-				 errdetail("Its rows would be lost in a crash, while the devices keep them."),
-				 errhint("Use ALTER TABLE ... SET LOGGED.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach unlogged table \"%s\"", name),
+			 errdetail(
+				 "Its rows would be lost in a crash, while the devices keep them."),
+			 errhint("Use ALTER TABLE ... SET LOGGED.")));
 }
 
 static void
 check_primary_key(Relation rel)
 {
-	Oid			constraint;
-	Relation	index;
+	Oid constraint;
+	Relation index;
 
 	get_primary_key_attnos(RelationGetRelid(rel), true, &constraint);
 	if (!OidIsValid(constraint))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(rel)),
-				 errdetail("The primary key tells the records of a collection apart."),
-				 errhint("Use ALTER TABLE ... ADD PRIMARY KEY.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has no primary key",
+					RelationGetRelationName(rel)),
+			 errdetail(
+				 "The primary key tells the records of a collection apart."),
+			 errhint("Use ALTER TABLE ... ADD PRIMARY KEY.")));
 
 	/* It is not for a primary key WITHOUT OVERLAPS, in later releases. */
 	index = index_open(get_constraint_index(constraint), AccessShareLock);
@@ -464,14 +475,14 @@ is_feed_type(Oid type)
 static void
 check_feed_column(Relation rel, const char *name)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), name);
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
 	Form_pg_attribute column;
 
 	if (attnum == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist",
-						name, RelationGetRelationName(rel))));
+				 errmsg("column \"%s\" of table \"%s\" does not exist", name,
+						RelationGetRelationName(rel))));
 	if (attnum < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -483,11 +494,13 @@ check_feed_column(Relation rel, const char *name)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("generated column \"%s\" cannot give the feed", name)));
 	if (!is_feed_type(column->atttypid))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of type %s cannot give the feed",
-						name, format_type_be(column->atttypid)),
-				 errhint("Its type must be text, varchar, uuid, smallint, integer, bigint, or a domain over one of these.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of type %s cannot give the feed", name,
+					format_type_be(column->atttypid)),
+			 errhint(
+				 "Its type must be text, varchar, uuid, smallint, integer, bigint, or a domain over one of these.")));
 }
 
 /* warn_of_policies says what row-level security does not do here. */
@@ -496,12 +509,15 @@ warn_of_policies(Relation rel, const char *feed_column)
 {
 	if (!rel->rd_rel->relrowsecurity)
 		return;
-	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("row-level security of table \"%s\" does not limit what devices read",
-					RelationGetRelationName(rel)),
-			 errdetail("A user's devices read every row whose column \"%s\" names that user's feed.",
-					   feed_column)));
+	ereport(
+		WARNING,
+		(errcode(ERRCODE_WARNING),
+		 errmsg(
+			 "row-level security of table \"%s\" does not limit what devices read",
+			 RelationGetRelationName(rel)),
+		 errdetail(
+			 "A user's devices read every row whose column \"%s\" names that user's feed.",
+			 feed_column)));
 }
 
 
@@ -519,13 +535,13 @@ capture_name(void)
 static void
 drop_trigger(Oid relid, char *name)
 {
-	Oid			capture = LookupFuncName(capture_name(), 0, NULL, false);
-	Oid			trigger = get_trigger_oid(relid, name, true);
-	Relation	pg_trigger;
+	Oid capture = LookupFuncName(capture_name(), 0, NULL, false);
+	Oid trigger = get_trigger_oid(relid, name, true);
+	Relation pg_trigger;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		is_ours;
+	HeapTuple tuple;
+	bool is_ours;
 	ObjectAddress address;
 
 	if (!OidIsValid(trigger))
@@ -534,8 +550,8 @@ drop_trigger(Oid relid, char *name)
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL,
-							  1, &key);
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1,
+							  &key);
 	tuple = systable_getnext(scan);
 	is_ours = HeapTupleIsValid(tuple) &&
 		((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == capture;
@@ -565,9 +581,9 @@ create_trigger(Oid relid, char *name, bool row, int16 timing, int16 events)
 	stmt->row = row;
 	stmt->timing = timing;
 	stmt->events = events;
-	CreateTriggerFiringOn(stmt, NULL, relid, InvalidOid, InvalidOid,
-						  InvalidOid, InvalidOid, InvalidOid, NULL, false,
-						  false, TRIGGER_FIRES_ALWAYS);
+	CreateTriggerFiringOn(stmt, NULL, relid, InvalidOid, InvalidOid, InvalidOid,
+						  InvalidOid, InvalidOid, NULL, false, false,
+						  TRIGGER_FIRES_ALWAYS);
 }
 
 /*
@@ -577,8 +593,8 @@ create_trigger(Oid relid, char *name, bool row, int16 timing, int16 events)
 static void
 create_triggers(Oid relid)
 {
-	Oid			user;
-	int			context;
+	Oid user;
+	int context;
 
 	drop_triggers(relid);
 
@@ -587,7 +603,7 @@ create_triggers(Oid relid)
 						   context | SECURITY_LOCAL_USERID_CHANGE);
 	create_trigger(relid, CAPTURE_TRIGGER, true, TRIGGER_TYPE_AFTER,
 				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
-				   TRIGGER_TYPE_DELETE);
+					   TRIGGER_TYPE_DELETE);
 	create_trigger(relid, TRUNCATE_TRIGGER, false, TRIGGER_TYPE_BEFORE,
 				   TRIGGER_TYPE_TRUNCATE);
 	SetUserIdAndSecContext(user, context);
@@ -601,17 +617,19 @@ create_triggers(Oid relid)
 static void
 attach_table(Attachment *attachment)
 {
-	Relation	rel = open_relation(attachment->relid, ShareRowExclusiveLock);
+	Relation rel = open_relation(attachment->relid, ShareRowExclusiveLock);
 
 	check_kind(rel);
 	check_persistence(rel);
 	clear_dropped();
 	if (is_attached(attachment->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("table \"%s\" is already attached",
-						RelationGetRelationName(rel)),
-				 errhint("To attach it in another way, detach it first with mirusync.detach().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("table \"%s\" is already attached",
+					RelationGetRelationName(rel)),
+			 errhint(
+				 "To attach it in another way, detach it first with mirusync.detach().")));
 	check_primary_key(rel);
 	check_feed_column(rel, attachment->feed_column);
 	if (attachment->collection == NULL)
@@ -636,17 +654,17 @@ attach_table(Attachment *attachment)
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {
-		"relation", "feed", NULL, "rule", NULL, "pushable"
-	};
-	Attachment	attachment;
+	static const char *const names[] = {"relation", "feed", NULL,
+										"rule",		NULL,	"pushable"};
+	Attachment attachment;
 
 	PreventCommandIfReadOnly("mirusync.attach()");
 	check_not_null(fcinfo, lengthof(names), names);
 	attachment.relid = PG_GETARG_OID(0);
 	attachment.feed_column = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-	attachment.collection = PG_ARGISNULL(2) ? NULL :
-		text_to_cstring(PG_GETARG_TEXT_PP(2));
+	attachment.collection = PG_ARGISNULL(2)
+		? NULL
+		: text_to_cstring(PG_GETARG_TEXT_PP(2));
 	attachment.rule = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
@@ -662,8 +680,8 @@ Datum
 mirusync_detach(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation"};
-	Oid			relid;
-	Relation	rel;
+	Oid relid;
+	Relation rel;
 
 	PreventCommandIfReadOnly("mirusync.detach()");
 	check_not_null(fcinfo, lengthof(names), names);
@@ -702,7 +720,7 @@ Datum
 mirusync_create_collection(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"name", "rule", "pushable"};
-	Attachment	wanted = {0};
+	Attachment wanted = {0};
 	MiruCollection *existing;
 
 	PreventCommandIfReadOnly("mirusync.create_collection()");
@@ -727,14 +745,13 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 	if (existing != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("collection \"%s\" already exists",
-						wanted.collection),
-				 existing->relid == wanted.relid ?
-				 errdetail("Its rule is \"%s\" and devices %s change it.",
-						   existing->rule,
-						   existing->pushable ? "may" : "may not") :
-				 errdetail("It is kept in table \"%s\".",
-						   get_rel_name(existing->relid))));
+				 errmsg("collection \"%s\" already exists", wanted.collection),
+				 existing->relid == wanted.relid
+					 ? errdetail("Its rule is \"%s\" and devices %s change it.",
+								 existing->rule,
+								 existing->pushable ? "may" : "may not")
+					 : errdetail("It is kept in table \"%s\".",
+								 get_rel_name(existing->relid))));
 	insert_collection(&wanted);
 	registry_written();
 	PG_RETURN_VOID();

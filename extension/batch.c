@@ -27,9 +27,8 @@
 #define ID_MAX_BYTES 1024
 
 static const char *const kind_names[] = {"put", "patch", "delete"};
-static const char *const verdict_names[] = {
-	"applied", "merged", "stale", "rejected"
-};
+static const char *const verdict_names[] = {"applied", "merged", "stale",
+											"rejected"};
 
 static void
 reject(MiruChange *change, const char *reason)
@@ -47,14 +46,13 @@ reject(MiruChange *change, const char *reason)
 static bool
 get_integer(Jsonb *object, const char *name, int64 *result)
 {
-	JsonbValue	value;
-	Datum		text;
-	char	   *end;
+	JsonbValue value;
+	Datum text;
+	char *end;
 
 	if (!miru_object_get(object, name, &value) || value.type != jbvNumeric)
 		return false;
-	text = DirectFunctionCall1(numeric_out,
-							   NumericGetDatum(value.val.numeric));
+	text = DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric));
 	errno = 0;
 	*result = strtoi64(DatumGetCString(text), &end, 10);
 	return errno == 0 && *end == '\0' && *result >= 0;
@@ -64,7 +62,7 @@ get_integer(Jsonb *object, const char *name, int64 *result)
 static char *
 get_text(Jsonb *object, const char *name)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (!miru_object_get(object, name, &value) || value.type != jbvString)
 		return NULL;
@@ -74,7 +72,7 @@ get_text(Jsonb *object, const char *name)
 static bool
 has(Jsonb *object, const char *name)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	return miru_object_get(object, name, &value) && value.type != jbvNull;
 }
@@ -82,7 +80,7 @@ has(Jsonb *object, const char *name)
 static void
 read_kind(MiruChange *change, Jsonb *object)
 {
-	char	   *name = get_text(object, "kind");
+	char *name = get_text(object, "kind");
 
 	for (int i = 0; name != NULL && i < lengthof(kind_names); i++)
 	{
@@ -98,12 +96,11 @@ read_kind(MiruChange *change, Jsonb *object)
 static void
 read_fields(MiruChange *change, Jsonb *object)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (change->kind == MIRU_DELETE)
 		return;
-	if (!miru_object_get(object, "fields", &value) ||
-		value.type != jbvBinary ||
+	if (!miru_object_get(object, "fields", &value) || value.type != jbvBinary ||
 		!JsonContainerIsObject(value.val.binary.data))
 		reject(change, "fields must be an object");
 	else
@@ -113,12 +110,14 @@ read_fields(MiruChange *change, Jsonb *object)
 static void
 read_clock(MiruChange *change, Jsonb *object)
 {
-	char	   *text = get_text(object, "clock");
+	char *text = get_text(object, "clock");
 
 	if (!has(object, "clock"))
 		return;
 	if (text == NULL || !hlc_parse(text, strlen(text), &change->clock))
-		reject(change, "clock must be a hybrid logical clock such as \"2026-11-23T06:00:00.123Z/0000\"");
+		reject(
+			change,
+			"clock must be a hybrid logical clock such as \"2026-11-23T06:00:00.123Z/0000\"");
 }
 
 static MiruChange *
@@ -127,8 +126,7 @@ read_change(Jsonb *object)
 	MiruChange *change = palloc0(sizeof(MiruChange));
 
 	change->origin = -1;
-	if (!get_integer(object, "number", &change->number) ||
-		change->number == 0)
+	if (!get_integer(object, "number", &change->number) || change->number == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("change has no \"number\" of at least 1")));
@@ -152,7 +150,7 @@ read_change(Jsonb *object)
 static void
 check_distinct(List *changes, MiruChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, changes)
 	{
@@ -169,8 +167,8 @@ read_changes(JsonbContainer *array)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(array);
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	List	   *changes = NIL;
+	JsonbValue item;
+	List *changes = NIL;
 
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
@@ -186,8 +184,7 @@ read_changes(JsonbContainer *array)
 		if (list_length(changes) == MIRU_BATCH_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_MIRU_INVALID_BATCH),
-					 errmsg("batch has more than %d changes",
-							MIRU_BATCH_MAX)));
+					 errmsg("batch has more than %d changes", MIRU_BATCH_MAX)));
 		change = read_change(JsonbValueToJsonb(&item));
 		check_distinct(changes, change);
 		changes = lappend(changes, change);
@@ -198,7 +195,7 @@ read_changes(JsonbContainer *array)
 List *
 miru_batch_parse(Jsonb *batch, int64 *digested)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (!JB_ROOT_IS_OBJECT(batch))
 		ereport(ERROR,
@@ -206,11 +203,12 @@ miru_batch_parse(Jsonb *batch, int64 *digested)
 				 errmsg("batch is not an object")));
 	*digested = 0;
 	if (has(batch, "digested") && !get_integer(batch, "digested", digested))
-		ereport(ERROR,
-				(errcode(ERRCODE_MIRU_INVALID_BATCH),
-				 errmsg("\"digested\" of the batch is not an integer of at least 0")));
-	if (!miru_object_get(batch, "changes", &value) ||
-		value.type != jbvBinary ||
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_BATCH),
+			 errmsg(
+				 "\"digested\" of the batch is not an integer of at least 0")));
+	if (!miru_object_get(batch, "changes", &value) || value.type != jbvBinary ||
 		!JsonContainerIsArray(value.val.binary.data))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
@@ -229,7 +227,7 @@ static bool
 is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 {
 	const MiruDelivery *winner = change->winner;
-	JsonbValue	other;
+	JsonbValue other;
 
 	if (change->kind == MIRU_DELETE)
 		return true;
@@ -246,8 +244,8 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	JsonbValue	key;
+	JsonbValue item;
+	JsonbValue key;
 
 	if (change->winner->deleted)
 	{
@@ -262,8 +260,8 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 		if (token == WJB_KEY)
 			key = item;
 		if (token != WJB_VALUE ||
-			!is_news(change, pnstrdup(key.val.string.val,
-									  key.val.string.len), &item))
+			!is_news(change, pnstrdup(key.val.string.val, key.val.string.len),
+					 &item))
 			continue;
 		pushJsonbValue(state, WJB_KEY, &key);
 		pushJsonbValue(state, WJB_VALUE, &item);

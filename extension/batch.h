@@ -26,4 +26,4 @@ extern Jsonb *miru_batch_verdict(const MiruChange *change);
 /* miru_batch_replay marks a kept verdict as a replay. */
 extern Jsonb *miru_batch_replay(Jsonb *verdict);
 
-#endif							/* MIRUSYNC_BATCH_H */
+#endif /* MIRUSYNC_BATCH_H */

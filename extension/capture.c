@@ -52,26 +52,26 @@ PG_FUNCTION_INFO_V1(mirusync_capture);
 typedef struct Mark
 {
 	SubTransactionId id;
-	int64		length;
-	int64		flushed;
-	int			origin_count;
-	int			flushed_origins;
+	int64 length;
+	int64 flushed;
+	int origin_count;
+	int flushed_origins;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
 static struct
 {
 	MiruNoteLog *notes;
-	int64		flushed;		/* notes before it have become changes */
+	int64 flushed; /* notes before it have become changes */
 	MiruOrigin **origins;
-	int			origin_count;
-	int			origin_allocated;
-	int			flushed_origins;
-	int			current_origin; /* 1 + index; 0: nobody's */
-	Mark	   *marks;
-	int			mark_count;
-	int			mark_allocated;
-}			transaction;
+	int origin_count;
+	int origin_allocated;
+	int flushed_origins;
+	int current_origin; /* 1 + index; 0: nobody's */
+	Mark *marks;
+	int mark_count;
+	int mark_allocated;
+} transaction;
 
 /* ----- notes ----- */
 
@@ -107,15 +107,14 @@ miru_notes_flushed(void)
 static bool
 is_pushed_record(const MiruOrigin *origin, Oid relid, MinimalTuple key)
 {
-	return origin->relid == relid &&
-		origin->key->t_len == key->t_len &&
+	return origin->relid == relid && origin->key->t_len == key->t_len &&
 		memcmp(origin->key, key, key->t_len) == 0;
 }
 
 static uint32
 put_text(char *note, uint32 *length, const char *text)
 {
-	uint32		offset = *length;
+	uint32 offset = *length;
 
 	if (text == NULL)
 		return 0;
@@ -129,12 +128,11 @@ static void
 append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 			const char *old_feed, const char *new_feed, bool tombstone)
 {
-	uint32		key_offset = MAXALIGN(sizeof(MiruNote));
-	uint32		old_offset = key_offset + MAXALIGN(key->t_len);
-	uint32		length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
-	MiruNote   *note = palloc0(length +
-							   (old_feed ? strlen(old_feed) + 1 : 0) +
-							   (new_feed ? strlen(new_feed) + 1 : 0));
+	uint32 key_offset = MAXALIGN(sizeof(MiruNote));
+	uint32 old_offset = key_offset + MAXALIGN(key->t_len);
+	uint32 length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
+	MiruNote *note = palloc0(length + (old_feed ? strlen(old_feed) + 1 : 0) +
+							 (new_feed ? strlen(new_feed) + 1 : 0));
 
 	note->relid = rel->relid;
 	note->shape = rel->shape;
@@ -155,8 +153,7 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	note->length = length;
 
 	if (transaction.notes == NULL)
-		transaction.notes =
-			miru_note_log_new((Size) miru_note_memory * 1024);
+		transaction.notes = miru_note_log_new((Size) miru_note_memory * 1024);
 	miru_note_log_append(transaction.notes, note, length);
 	pfree(note);
 }
@@ -168,11 +165,12 @@ miru_origin_add(MiruOrigin *origin)
 {
 	if (transaction.origin_count == transaction.origin_allocated)
 	{
-		int			wanted = Max(16, transaction.origin_allocated * 2);
+		int wanted = Max(16, transaction.origin_allocated * 2);
 
 		if (transaction.origins == NULL)
 			transaction.origins = MemoryContextAlloc(TopTransactionContext,
-													 wanted * sizeof(MiruOrigin *));
+													 wanted *
+														 sizeof(MiruOrigin *));
 		else
 			transaction.origins = repalloc_huge(transaction.origins,
 												wanted * sizeof(MiruOrigin *));
@@ -206,8 +204,8 @@ miru_origin_remove(int origin)
 MiruOrigin *
 miru_origin_pending(const char *feed, const char *collection, const char *id)
 {
-	for (int i = transaction.origin_count - 1;
-		 i >= transaction.flushed_origins; i--)
+	for (int i = transaction.origin_count - 1; i >= transaction.flushed_origins;
+		 i--)
 	{
 		MiruOrigin *origin = transaction.origins[i];
 
@@ -225,12 +223,12 @@ miru_origin_pending(const char *feed, const char *collection, const char *id)
 static bool
 rows_identical(HeapTuple old, HeapTuple new)
 {
-	Size		old_start = offsetof(HeapTupleHeaderData, t_bits);
+	Size old_start = offsetof(HeapTupleHeaderData, t_bits);
 
 	if (old->t_len != new->t_len ||
 		old->t_data->t_hoff != new->t_data->t_hoff ||
 		HeapTupleHeaderGetNatts(old->t_data) !=
-		HeapTupleHeaderGetNatts(new->t_data) ||
+			HeapTupleHeaderGetNatts(new->t_data) ||
 		HeapTupleHasNulls(old) != HeapTupleHasNulls(new))
 		return false;
 	return memcmp((char *) old->t_data + old_start,
@@ -241,7 +239,7 @@ rows_identical(HeapTuple old, HeapTuple new)
 static void
 check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	char	   *name = miru_row_collection(rel, row, desc);
+	char *name = miru_row_collection(rel, row, desc);
 	MiruCollection *collection = miru_collection_get(name);
 
 	if (collection != NULL && collection->relid != rel->relid)
@@ -250,11 +248,12 @@ check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 				 errmsg("collection \"%s\" is not kept in table %s", name,
 						rel->qualified_name)));
 	if (collection == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
-				 errmsg("collection \"%s\" does not exist", name),
-				 errhint("Create it with SELECT mirusync.create_collection(%s).",
-						 quote_literal_cstr(name))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
+			 errmsg("collection \"%s\" does not exist", name),
+			 errhint("Create it with SELECT mirusync.create_collection(%s).",
+					 quote_literal_cstr(name))));
 }
 
 static void
@@ -300,14 +299,14 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 static void
 note_truncate(MiruRelation *rel, Relation heap)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
 												  "mirusync truncate",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	TupleDesc	desc = RelationGetDescr(heap);
-	HeapTuple	row;
+	TupleDesc desc = RelationGetDescr(heap);
+	HeapTuple row;
 
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
@@ -329,11 +328,13 @@ attached_relation(Relation heap)
 	MiruRelation *rel = miru_relation_get(RelationGetRelid(heap));
 
 	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not attached",
-						RelationGetRelationName(heap)),
-				 errhint("Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not attached",
+					RelationGetRelationName(heap)),
+			 errhint(
+				 "Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
 	return rel;
 }
 
@@ -344,7 +345,7 @@ mirusync_capture(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerEvent event;
 	MiruRelation *rel;
-	TupleDesc	desc;
+	TupleDesc desc;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -360,9 +361,11 @@ mirusync_capture(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	}
 	if (!TRIGGER_FIRED_AFTER(event) || !TRIGGER_FIRED_FOR_ROW(event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"capture\" must be fired after each row, or before truncate")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg(
+				 "function \"capture\" must be fired after each row, or before truncate")));
 	if (TRIGGER_FIRED_BY_INSERT(event))
 	{
 		check_collection(rel, trigger->tg_trigtuple, desc);
@@ -381,15 +384,15 @@ mirusync_capture(PG_FUNCTION_ARGS)
 void
 miru_capture_existing(Oid relid)
 {
-	Relation	heap = table_open(relid, AccessShareLock);
+	Relation heap = table_open(relid, AccessShareLock);
 	MiruRelation *rel = attached_relation(heap);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
 												  "mirusync attach",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	HeapTuple	row;
+	HeapTuple row;
 
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
@@ -418,11 +421,11 @@ miru_capture_tombstone(MiruRelation *rel, int origin)
 static void
 push_mark(SubTransactionId id)
 {
-	Mark	   *mark;
+	Mark *mark;
 
 	if (transaction.mark_count == transaction.mark_allocated)
 	{
-		int			wanted = Max(8, transaction.mark_allocated * 2);
+		int wanted = Max(8, transaction.mark_allocated * 2);
 
 		if (transaction.marks == NULL)
 			transaction.marks = MemoryContextAlloc(TopTransactionContext,
@@ -444,7 +447,7 @@ push_mark(SubTransactionId id)
 static Mark
 pop_mark(SubTransactionId id)
 {
-	Mark		none = {0};
+	Mark none = {0};
 
 	if (transaction.mark_count > 0 &&
 		transaction.marks[transaction.mark_count - 1].id == id)
@@ -456,7 +459,7 @@ static void
 on_subtransaction(SubXactEvent event, SubTransactionId id,
 				  SubTransactionId parent, void *arg)
 {
-	Mark		mark;
+	Mark mark;
 
 	switch (event)
 	{

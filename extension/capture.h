@@ -20,43 +20,43 @@ typedef struct MiruOrigin
 {
 	const char *user;
 	const char *device;
-	const char *session;		/* or NULL */
-	const char *type;			/* event type, or NULL */
+	const char *session; /* or NULL */
+	const char *type;	 /* event type, or NULL */
 	const char *rule;
-	int			group;			/* changes of one group stay together; -1 */
-	int64		skew_ms;
-	int64		base;			/* number that the device had seen; 0 unknown */
+	int group; /* changes of one group stay together; -1 */
+	int64 skew_ms;
+	int64 base; /* number that the device had seen; 0 unknown */
 	const char *feed;
 	const char *collection;
 	const char *id;
-	Oid			relid;
+	Oid relid;
 	MinimalTuple key;
-	bool		deleted;		/* the change deletes the record */
-	MiruStamp	stamp;			/* its own */
-	MiruStamps *stamps;			/* of the record after it; its own have seq 0 */
-	int			index;			/* its place among the transaction's origins */
-	Jsonb	   *image;			/* of a delete: last image, or NULL */
+	bool deleted;		/* the change deletes the record */
+	MiruStamp stamp;	/* its own */
+	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
+	int index;			/* its place among the transaction's origins */
+	Jsonb *image;		/* of a delete: last image, or NULL */
 
 	/* set by flush */
-	int			next;			/* later push of the same record, -1: none */
-	int64		seq;			/* number the record got; 0 = unchanged */
-	MiruDelivery *delivery;		/* if flush collects */
+	int next;				/* later push of the same record, -1: none */
+	int64 seq;				/* number the record got; 0 = unchanged */
+	MiruDelivery *delivery; /* if flush collects */
 } MiruOrigin;
 
 /* One noting of a changed row.  The tuples follow in the same allocation. */
 typedef struct MiruNote
 {
-	uint32		length;			/* of the whole note */
-	Oid			relid;
-	uint32		shape;			/* of the row type when noted */
-	int			origin;			/* push that caused it, -1: none */
-	bool		direct;			/* it is the very record that was pushed */
-	bool		tombstone;		/* there was no row: a delete all the same */
-	uint32		key_offset;		/* MinimalTuple */
-	uint32		old_offset;		/* former row's header; 0: there was none */
-	uint32		old_length;
-	uint32		old_feed_offset;	/* text; 0: none */
-	uint32		new_feed_offset;	/* text; 0: none */
+	uint32 length; /* of the whole note */
+	Oid relid;
+	uint32 shape;	   /* of the row type when noted */
+	int origin;		   /* push that caused it, -1: none */
+	bool direct;	   /* it is the very record that was pushed */
+	bool tombstone;	   /* there was no row: a delete all the same */
+	uint32 key_offset; /* MinimalTuple */
+	uint32 old_offset; /* former row's header; 0: there was none */
+	uint32 old_length;
+	uint32 old_feed_offset; /* text; 0: none */
+	uint32 new_feed_offset; /* text; 0: none */
 } MiruNote;
 
 extern void miru_capture_init(void);
@@ -71,7 +71,7 @@ extern void miru_capture_tombstone(MiruRelation *rel, int origin);
  * miru_origin_add registers a pushed change and returns its index;
  * miru_origin_set makes changes from now on be on its behalf (-1: nobody's).
  */
-extern int	miru_origin_add(MiruOrigin *origin);
+extern int miru_origin_add(MiruOrigin *origin);
 extern void miru_origin_set(int origin);
 extern MiruOrigin *miru_origin_get(int origin);
 
@@ -83,9 +83,8 @@ extern void miru_origin_remove(int origin);
  * not flushed yet, NULL if there is none: its stamps are newer than the
  * stored ones.
  */
-extern MiruOrigin *miru_origin_pending(const char *feed,
-									   const char *collection,
-									   const char *id);
+extern MiruOrigin *
+miru_origin_pending(const char *feed, const char *collection, const char *id);
 
 /* For flush: the notes not flushed yet, from one position to the other. */
 extern void miru_notes_range(int64 *from, int64 *to);
@@ -106,4 +105,4 @@ miru_note_text(MiruNote *note, uint32 offset)
 	return offset ? (char *) note + offset : NULL;
 }
 
-#endif							/* MIRUSYNC_CAPTURE_H */
+#endif /* MIRUSYNC_CAPTURE_H */

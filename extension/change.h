@@ -11,43 +11,43 @@
 
 typedef enum MiruChangeKind
 {
-	MIRU_PUT,					/* the whole record */
-	MIRU_PATCH,					/* only the fields named */
+	MIRU_PUT,	/* the whole record */
+	MIRU_PATCH, /* only the fields named */
 	MIRU_DELETE
 } MiruChangeKind;
 
 typedef enum MiruVerdictKind
 {
-	MIRU_APPLIED,				/* stored as sent */
-	MIRU_MERGED,				/* stored, but not all of it as sent, or into
+	MIRU_APPLIED, /* stored as sent */
+	MIRU_MERGED,  /* stored, but not all of it as sent, or into
 								 * a record changed by others meanwhile */
-	MIRU_STALE,					/* nothing stored: a newer value stands */
-	MIRU_REJECTED				/* refused, see code and reason */
+	MIRU_STALE,	  /* nothing stored: a newer value stands */
+	MIRU_REJECTED /* refused, see code and reason */
 } MiruVerdictKind;
 
 typedef struct MiruChange
 {
 	/* what the device says */
-	int64		number;			/* the device's own number; 0 = none */
+	int64 number; /* the device's own number; 0 = none */
 	MiruChangeKind kind;
-	char	   *feed;			/* NULL: the user's own */
-	char	   *collection;
-	char	   *id;
-	Jsonb	   *object;			/* put, patch: fields; delete: image or NULL */
-	Hlc			clock;			/* 0: stamped on arrival */
-	int64		base;			/* feed number the device had seen; 0 unknown */
-	char	   *type;			/* event type, or NULL */
-	bool		delete_slack;	/* delete wins within the allowed clock skew */
-	bool		ties_lose;		/* equal clocks leave what is stored */
+	char *feed; /* NULL: the user's own */
+	char *collection;
+	char *id;
+	Jsonb *object;	   /* put, patch: fields; delete: image or NULL */
+	Hlc clock;		   /* 0: stamped on arrival */
+	int64 base;		   /* feed number the device had seen; 0 unknown */
+	char *type;		   /* event type, or NULL */
+	bool delete_slack; /* delete wins within the allowed clock skew */
+	bool ties_lose;	   /* equal clocks leave what is stored */
 
 	/* what became of it */
 	MiruVerdictKind verdict;
-	int			sqlstate;		/* when rejected */
-	char	   *reason;
-	int			origin;			/* its entry in capture.c's list, or -1 */
-	int64		seq;			/* number got, or of what stands (stale) */
-	MiruDelivery *winner;		/* what stands, if it is not just what was
+	int sqlstate; /* when rejected */
+	char *reason;
+	int origin;			  /* its entry in capture.c's list, or -1 */
+	int64 seq;			  /* number got, or of what stands (stale) */
+	MiruDelivery *winner; /* what stands, if it is not just what was
 								 * sent, else NULL */
 } MiruChange;
 
-#endif							/* MIRUSYNC_CHANGE_H */
+#endif /* MIRUSYNC_CHANGE_H */

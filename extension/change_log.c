@@ -23,9 +23,25 @@
 /* Columns of mirusync.change_log. */
 enum
 {
-	LOG_FEED = 1, LOG_SEQ, LOG_PART_OF, LOG_COLLECTION, LOG_ID, LOG_KIND,
-	LOG_CLOCK, LOG_AT, LOG_XID, LOG_ROLE, LOG_USER, LOG_DEVICE, LOG_SESSION,
-	LOG_TYPE, LOG_RULE, LOG_SKEW_MS, LOG_BASE, LOG_FROM, LOG_TO,
+	LOG_FEED = 1,
+	LOG_SEQ,
+	LOG_PART_OF,
+	LOG_COLLECTION,
+	LOG_ID,
+	LOG_KIND,
+	LOG_CLOCK,
+	LOG_AT,
+	LOG_XID,
+	LOG_ROLE,
+	LOG_USER,
+	LOG_DEVICE,
+	LOG_SESSION,
+	LOG_TYPE,
+	LOG_RULE,
+	LOG_SKEW_MS,
+	LOG_BASE,
+	LOG_FROM,
+	LOG_TO,
 	LOG_COLUMNS = LOG_TO
 };
 
@@ -47,8 +63,8 @@ set_jsonb(Datum *values, bool *nulls, int column, Jsonb *jsonb)
 void
 miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 {
-	Datum		values[LOG_COLUMNS] = {0};
-	bool		nulls[LOG_COLUMNS] = {false};
+	Datum values[LOG_COLUMNS] = {0};
+	bool nulls[LOG_COLUMNS] = {false};
 
 	set_text(values, nulls, LOG_FEED, entry->feed);
 	values[LOG_SEQ - 1] = Int64GetDatum(entry->seq);
@@ -58,8 +74,7 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	set_text(values, nulls, LOG_KIND, entry->kind);
 	values[LOG_CLOCK - 1] = Int64GetDatum((int64) entry->clock);
 	values[LOG_AT - 1] = TimestampTzGetDatum(entry->at);
-	values[LOG_XID - 1] =
-		FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[LOG_XID - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[LOG_ROLE - 1] = ObjectIdGetDatum(GetSessionUserId());
 	set_text(values, nulls, LOG_USER, entry->user);
 	set_text(values, nulls, LOG_DEVICE, entry->device);
@@ -78,8 +93,8 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 static char *
 get_text(HeapTuple row, TupleDesc desc, int column)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(row, column, desc, &isnull);
+	bool isnull;
+	Datum value = heap_getattr(row, column, desc, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -89,11 +104,11 @@ miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
 					   Snapshot snapshot, bool *created, char **type,
 					   char **session)
 {
-	TupleDesc	desc = RelationGetDescr(table->heap);
-	MiruScan	scan;
-	HeapTuple	row;
-	bool		isnull;
-	bool		found;
+	TupleDesc desc = RelationGetDescr(table->heap);
+	MiruScan scan;
+	HeapTuple row;
+	bool isnull;
+	bool found;
 
 	miru_scan_begin(&scan, table, "change_log_pkey", feed, seq - 1, snapshot);
 	row = miru_scan_next(&scan, true);

@@ -16,26 +16,25 @@
 typedef struct MiruLogEntry
 {
 	const char *feed;
-	int64		seq;
-	int64		part_of;
+	int64 seq;
+	int64 part_of;
 	const char *collection;
 	const char *id;
-	const char *kind;			/* "put", "patch" or "delete" */
-	Hlc			clock;
+	const char *kind; /* "put", "patch" or "delete" */
+	Hlc clock;
 	TimestampTz at;
 	const char *user;
 	const char *device;
 	const char *session;
 	const char *type;
 	const char *rule;
-	int64		skew_ms;		/* 0: none */
-	int64		base;			/* 0: not known */
-	Jsonb	   *from;
-	Jsonb	   *to;
+	int64 skew_ms; /* 0: none */
+	int64 base;	   /* 0: not known */
+	Jsonb *from;
+	Jsonb *to;
 } MiruLogEntry;
 
-extern void miru_change_log_append(MiruTable *table,
-								   const MiruLogEntry *entry);
+extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
 
 /*
  * miru_change_log_origin finds out of a change what delivery needs: whether
@@ -43,8 +42,7 @@ extern void miru_change_log_append(MiruTable *table,
  * False if history does not go back to it.
  */
 extern bool miru_change_log_origin(MiruTable *table, const char *feed,
-								   int64 seq, Snapshot snapshot,
-								   bool *created, char **type,
-								   char **session);
+								   int64 seq, Snapshot snapshot, bool *created,
+								   char **type, char **session);
 
-#endif							/* MIRUSYNC_CHANGE_LOG_H */
+#endif /* MIRUSYNC_CHANGE_LOG_H */

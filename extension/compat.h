@@ -16,32 +16,32 @@
 #include "utils/acl.h"
 
 #if PG_VERSION_NUM >= 180000
-#define miru_index_beginscan(heap, index, snapshot, nkeys) \
+#define miru_index_beginscan(heap, index, snapshot, nkeys)                     \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
-#define miru_index_beginscan(heap, index, snapshot, nkeys) \
+#define miru_index_beginscan(heap, index, snapshot, nkeys)                     \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
 #if PG_VERSION_NUM >= 160000
-#define miru_insert_index_tuples(info, slot, estate, conflict) \
+#define miru_insert_index_tuples(info, slot, estate, conflict)                 \
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL, false)
-#define miru_is_table_owner(relid, role) \
+#define miru_is_table_owner(relid, role)                                       \
 	object_ownercheck(RelationRelationId, relid, role)
 #define miru_may_act_as(user, role) member_can_set_role(user, role)
 #else
-#define miru_insert_index_tuples(info, slot, estate, conflict) \
+#define miru_insert_index_tuples(info, slot, estate, conflict)                 \
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
 #define miru_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
-#define miru_may_act_as(user, role) is_member_of_role(user, role)
+#define miru_may_act_as(user, role)		 is_member_of_role(user, role)
 #endif
 
 #if PG_VERSION_NUM >= 180000
-#define miru_check_index_constraints(info, slot, estate, tid) \
+#define miru_check_index_constraints(info, slot, estate, tid)                  \
 	ExecCheckIndexConstraints(info, slot, estate, tid, NULL, NIL)
 #else
-#define miru_check_index_constraints(info, slot, estate, tid) \
+#define miru_check_index_constraints(info, slot, estate, tid)                  \
 	ExecCheckIndexConstraints(info, slot, estate, tid, NIL)
 #endif
 
-#endif							/* MIRUSYNC_COMPAT_H */
+#endif /* MIRUSYNC_COMPAT_H */

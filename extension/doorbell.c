@@ -46,11 +46,11 @@ PG_FUNCTION_INFO_V1(mirusync_doorbell_hash);
 /* NOTIFY takes payloads of less than 8000 bytes. */
 #define PAYLOAD_MAX 7900
 
-#define KEY_MAX 64
+#define KEY_MAX		64
 
 /* The key is read once; it never changes while the extension exists. */
 static unsigned char key[KEY_MAX];
-static int	key_length;
+static int key_length;
 
 /* Feeds to be rung when this transaction commits, in its context. */
 static List *noted;
@@ -58,12 +58,12 @@ static List *noted;
 static void
 load_key(void)
 {
-	MiruTable	table = miru_table_open("instance", false);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruTable table = miru_table_open("instance", false);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(table.heap, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(table.heap, NULL);
-	bool		isnull;
-	bytea	   *stored;
+	bool isnull;
+	bytea *stored;
 
 	if (!table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		ereport(ERROR,
@@ -106,7 +106,7 @@ append_hex(StringInfo text, const unsigned char *hash)
 static void
 notify(int shard, StringInfo payload)
 {
-	char		channel[NAMEDATALEN];
+	char channel[NAMEDATALEN];
 
 	if (payload->len == 0)
 		return;
@@ -120,15 +120,15 @@ static void
 ring(List *feeds)
 {
 	StringInfoData payloads[MIRU_DOORBELL_SHARDS];
-	ListCell   *cell;
+	ListCell *cell;
 
 	for (int i = 0; i < MIRU_DOORBELL_SHARDS; i++)
 		initStringInfo(&payloads[i]);
 	foreach(cell, feeds)
 	{
 		unsigned char hash[HASH_BYTES];
-		int			shard;
-		StringInfo	payload;
+		int shard;
+		StringInfo payload;
 
 		hash_feed(lfirst(cell), hash);
 		shard = hash[0] % MIRU_DOORBELL_SHARDS;
@@ -155,7 +155,7 @@ miru_doorbell_note(const char *feed)
 void
 miru_doorbell_ring(void)
 {
-	List	   *feeds = noted;
+	List *feeds = noted;
 
 	noted = NIL;
 	if (feeds != NIL && miru_doorbell != MIRU_DOORBELL_OFF)
@@ -180,14 +180,14 @@ miru_doorbell_init(void)
 Datum
 mirusync_ring(PG_FUNCTION_ARGS)
 {
-	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
-	List	   *feeds = NIL;
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	List *feeds = NIL;
+	Datum *values;
+	bool *nulls;
+	int count;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values,
-					  &nulls, &count);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
+					  &count);
 	for (int i = 0; i < count; i++)
 	{
 		if (!nulls[i])

@@ -18,4 +18,4 @@ extern void miru_doorbell_note(const char *feed);
 /* miru_doorbell_ring notifies for all feeds noted, in this transaction. */
 extern void miru_doorbell_ring(void);
 
-#endif							/* MIRUSYNC_DOORBELL_H */
+#endif /* MIRUSYNC_DOORBELL_H */

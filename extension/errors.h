@@ -27,4 +27,4 @@
 /* the message or its object failed validation */
 #define ERRCODE_MIRU_INVALID_OBJECT MAKE_SQLSTATE('M', 'S', '4', '2', '2')
 
-#endif							/* MIRUSYNC_ERRORS_H */
+#endif /* MIRUSYNC_ERRORS_H */

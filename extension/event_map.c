@@ -274,7 +274,7 @@ read_collections(MiruEventMap *map, Snapshot snapshot)
 	list_sort(collections, compare_collections);
 	map->collections = palloc0(list_length(collections) *
 							   sizeof(MiruEventCollection));
-	foreach (cell, collections)
+	foreach(cell, collections)
 		map->collections[map->collection_count++] = *(
 			MiruEventCollection *) lfirst(cell);
 }
@@ -288,7 +288,7 @@ group_types(MiruEventMap *map, List *rows)
 	ListCell *cell;
 
 	map->types = palloc0(list_length(rows) * sizeof(MiruEventType));
-	foreach (cell, rows)
+	foreach(cell, rows)
 	{
 		TypeRow *row = lfirst(cell);
 

@@ -484,13 +484,13 @@ miru_event_render_catch_up(const MiruPage *page)
 
 	renderer_init(&catch_up.renderer);
 	catch_up.page = page;
-	foreach (cell, page->deliveries)
+	foreach(cell, page->deliveries)
 	{
 		if (collection_of(&catch_up.renderer, lfirst(cell)) != NULL)
 			catch_up.last = lfirst(cell);
 	}
 
-	foreach (cell, page->deliveries)
+	foreach(cell, page->deliveries)
 	{
 		const MiruDelivery *delivery = lfirst(cell);
 		const MiruEventCollection *collection =
@@ -588,7 +588,7 @@ mirusync_pull_events(PG_FUNCTION_ARGS)
 	events = live ? miru_event_render_live(page->deliveries)
 				  : miru_event_render_catch_up(page);
 	return_page(result, page);
-	foreach (cell, events)
+	foreach(cell, events)
 		return_event(result, lfirst(cell));
 	return (Datum) 0;
 }

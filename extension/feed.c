@@ -61,11 +61,10 @@ static bool
 find_latest(Relation heap, const char *name, TupleTableSlot *slot,
 			Snapshot snapshot)
 {
-	Relation	index = index_open(miru_table_oid("feed_pkey"),
-								   AccessShareLock);
+	Relation index = index_open(miru_table_oid("feed_pkey"), AccessShareLock);
 	IndexScanDesc scan;
 	ScanKeyData key;
-	bool		found;
+	bool found;
 
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ,
@@ -88,15 +87,15 @@ static bool
 lock_existing(Relation heap, MiruFeed *feed)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	bool		done = false;
+	bool done = false;
 
 	feed->row = NULL;
 	while (!done)
 	{
-		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 		ItemPointerData tid;
 		TM_FailureData failure;
-		TM_Result	result;
+		TM_Result result;
 
 		if (!find_latest(heap, feed->name, slot, snapshot))
 			done = true;
@@ -134,7 +133,7 @@ lock_existing(Relation heap, MiruFeed *feed)
 static void
 create(Relation heap, MiruFeed *feed)
 {
-	EState	   *estate = CreateExecutorState();
+	EState *estate = CreateExecutorState();
 	ResultRelInfo *info = makeNode(ResultRelInfo);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	ItemPointerData conflict;
@@ -147,8 +146,8 @@ create(Relation heap, MiruFeed *feed)
 	slot->tts_values[FEED_NAME - 1] = CStringGetTextDatum(feed->name);
 	slot->tts_values[FEED_HEAD - 1] = Int64GetDatum(0);
 	slot->tts_values[FEED_FLOOR - 1] = Int64GetDatum(0);
-	slot->tts_values[FEED_CHANGED_AT - 1] =
-		TimestampTzGetDatum(feed->changed_at);
+	slot->tts_values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(
+		feed->changed_at);
 	slot->tts_values[FEED_EPOCH - 1] = CStringGetTextDatum(current_epoch());
 	slot->tts_values[FEED_EPOCH_HEAD - 1] = Int64GetDatum(0);
 	ExecStoreVirtualTuple(slot);
@@ -156,11 +155,11 @@ create(Relation heap, MiruFeed *feed)
 	if (miru_check_index_constraints(info, slot, estate, &conflict))
 	{
 		TransactionId xid = GetCurrentTransactionId();
-		uint32		token = SpeculativeInsertionLockAcquire(xid);
-		bool		lost = false;
+		uint32 token = SpeculativeInsertionLockAcquire(xid);
+		bool lost = false;
 
-		table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true),
-									   0, NULL, token);
+		table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0,
+									   NULL, token);
 		miru_insert_index_tuples(info, slot, estate, &lost);
 		table_tuple_complete_speculative(heap, slot, token, !lost);
 		SpeculativeInsertionLockRelease(xid);
@@ -174,8 +173,8 @@ create(Relation heap, MiruFeed *feed)
 void
 miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 {
-	bool		isnull;
-	TupleDesc	desc = RelationGetDescr(table->heap);
+	bool isnull;
+	TupleDesc desc = RelationGetDescr(table->heap);
 	TimestampTz stored;
 
 	feed->name = name;
@@ -184,10 +183,10 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 	while (!lock_existing(table->heap, feed))
 		create(table->heap, feed);
 
-	feed->head = feed->locked_head =
-		DatumGetInt64(heap_getattr(feed->row, FEED_HEAD, desc, &isnull));
-	stored = DatumGetTimestampTz(heap_getattr(feed->row, FEED_CHANGED_AT,
-											  desc, &isnull));
+	feed->head = feed->locked_head = DatumGetInt64(
+		heap_getattr(feed->row, FEED_HEAD, desc, &isnull));
+	stored = DatumGetTimestampTz(
+		heap_getattr(feed->row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
 	feed->changed_at = Max(now, stored);
 }
@@ -195,14 +194,13 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 void
 miru_feed_store(MiruTable *table, MiruFeed *feed)
 {
-	Datum		values[FEED_COLUMNS];
-	bool		nulls[FEED_COLUMNS];
-	char	   *epoch = current_epoch();
+	Datum values[FEED_COLUMNS];
+	bool nulls[FEED_COLUMNS];
+	char *epoch = current_epoch();
 
 	if (feed->head == feed->locked_head)
 		return;
-	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values,
-					  nulls);
+	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
 	values[FEED_HEAD - 1] = Int64GetDatum(feed->head);
 	values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(feed->changed_at);
 	if (strcmp(epoch, TextDatumGetCString(values[FEED_EPOCH - 1])) != 0)
@@ -216,19 +214,19 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 bool
 miru_feed_read(const char *name, Snapshot snapshot, int64 *head, char **epoch)
 {
-	MiruTable	table = miru_table_open("feed", false);
-	HeapTuple	row = miru_table_find(&table, "feed_pkey", &name, 1, snapshot);
+	MiruTable table = miru_table_open("feed", false);
+	HeapTuple row = miru_table_find(&table, "feed_pkey", &name, 1, snapshot);
 
 	*head = 0;
 	*epoch = NULL;
 	if (row != NULL)
 	{
-		TupleDesc	desc = RelationGetDescr(table.heap);
-		bool		isnull;
+		TupleDesc desc = RelationGetDescr(table.heap);
+		bool isnull;
 
 		*head = DatumGetInt64(heap_getattr(row, FEED_HEAD, desc, &isnull));
-		*epoch = TextDatumGetCString(heap_getattr(row, FEED_EPOCH, desc,
-												  &isnull));
+		*epoch = TextDatumGetCString(
+			heap_getattr(row, FEED_EPOCH, desc, &isnull));
 	}
 	miru_table_close(&table);
 	return row != NULL;

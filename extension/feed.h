@@ -14,34 +14,39 @@
 /* Columns of mirusync.feed. */
 enum
 {
-	FEED_NAME = 1, FEED_HEAD, FEED_FLOOR, FEED_CHANGED_AT, FEED_EPOCH,
-	FEED_EPOCH_HEAD, FEED_COLUMNS = FEED_EPOCH_HEAD
+	FEED_NAME = 1,
+	FEED_HEAD,
+	FEED_FLOOR,
+	FEED_CHANGED_AT,
+	FEED_EPOCH,
+	FEED_EPOCH_HEAD,
+	FEED_COLUMNS = FEED_EPOCH_HEAD
 };
 
 /* A feed that this transaction has locked. */
 typedef struct MiruFeed
 {
-	char	   *name;
-	HeapTuple	row;			/* the version that is locked */
-	int64		locked_head;	/* head when it was locked */
-	int64		head;			/* number of the latest change now */
-	TimestampTz changed_at;		/* time of the changes being numbered */
-	int			group;			/* group of the latest change, -1: none */
-	int64		group_start;	/* number of that group's first change */
+	char *name;
+	HeapTuple row;			/* the version that is locked */
+	int64 locked_head;		/* head when it was locked */
+	int64 head;				/* number of the latest change now */
+	TimestampTz changed_at; /* time of the changes being numbered */
+	int group;				/* group of the latest change, -1: none */
+	int64 group_start;		/* number of that group's first change */
 } MiruFeed;
 
 /*
  * miru_feed_lock locks the feed's row until the transaction ends, creating it
  * if needed, and reads its head.  Callers lock in the order of strcmp.
  */
-extern void miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name,
-						   TimestampTz now);
+extern void
+miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now);
 
 /* miru_feed_store writes the new head back, if it has moved. */
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
 /* miru_feed_read reads head and epoch; false if the feed does not exist. */
-extern bool miru_feed_read(const char *name, Snapshot snapshot, int64 *head,
-						   char **epoch);
+extern bool
+miru_feed_read(const char *name, Snapshot snapshot, int64 *head, char **epoch);
 
-#endif							/* MIRUSYNC_FEED_H */
+#endif /* MIRUSYNC_FEED_H */

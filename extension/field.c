@@ -52,20 +52,24 @@
 /* Columns of mirusync.field. */
 enum
 {
-	FIELD_RELATION = 1, FIELD_NUMBER, FIELD_ATTNUM, FIELD_NAME,
-	FIELD_BOUND_TO, FIELD_COLUMNS = FIELD_BOUND_TO
+	FIELD_RELATION = 1,
+	FIELD_NUMBER,
+	FIELD_ATTNUM,
+	FIELD_NAME,
+	FIELD_BOUND_TO,
+	FIELD_COLUMNS = FIELD_BOUND_TO
 };
 
 /* A row of mirusync.field. */
 typedef struct FieldRow
 {
-	int			number;
-	AttrNumber	attnum;			/* 0: the column was dropped */
-	char	   *name;
-	bool		is_bound;		/* attnum was noted here */
-	bool		is_stored;
-	bool		is_stale;		/* what is stored is not as above any more */
-	ItemPointerData tid;		/* of the stored row */
+	int number;
+	AttrNumber attnum; /* 0: the column was dropped */
+	char *name;
+	bool is_bound; /* attnum was noted here */
+	bool is_stored;
+	bool is_stale;		 /* what is stored is not as above any more */
+	ItemPointerData tid; /* of the stored row */
 } FieldRow;
 
 /*
@@ -75,8 +79,8 @@ typedef struct FieldRow
 static char *
 bound_to_here(Oid relid)
 {
-	return psprintf(UINT64_FORMAT "/%u/%u", GetSystemIdentifier(),
-					MyDatabaseId, relid);
+	return psprintf(UINT64_FORMAT "/%u/%u", GetSystemIdentifier(), MyDatabaseId,
+					relid);
 }
 
 static SysScanDesc
@@ -86,31 +90,31 @@ begin_scan(Relation field, Oid relid)
 
 	ScanKeyInit(&key, FIELD_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
-	return systable_beginscan(field, miru_table_oid("field_pkey"), true,
-							  NULL, 1, &key);
+	return systable_beginscan(field, miru_table_oid("field_pkey"), true, NULL,
+							  1, &key);
 }
 
 /* read_rows returns the stored rows of a table. */
 static List *
 read_rows(Relation field, Oid relid)
 {
-	char	   *here = bound_to_here(relid);
+	char *here = bound_to_here(relid);
 	SysScanDesc scan = begin_scan(field, relid);
-	List	   *rows = NIL;
-	HeapTuple	tuple;
+	List *rows = NIL;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		FieldRow   *row = palloc0(sizeof(FieldRow));
-		Datum		values[FIELD_COLUMNS];
-		bool		nulls[FIELD_COLUMNS];
+		FieldRow *row = palloc0(sizeof(FieldRow));
+		Datum values[FIELD_COLUMNS];
+		bool nulls[FIELD_COLUMNS];
 
 		heap_deform_tuple(tuple, RelationGetDescr(field), values, nulls);
 		row->number = DatumGetInt32(values[FIELD_NUMBER - 1]);
 		row->attnum = DatumGetInt16(values[FIELD_ATTNUM - 1]);
 		row->name = pstrdup(NameStr(*DatumGetName(values[FIELD_NAME - 1])));
-		row->is_bound =
-			strcmp(TextDatumGetCString(values[FIELD_BOUND_TO - 1]), here) == 0;
+		row->is_bound = strcmp(TextDatumGetCString(values[FIELD_BOUND_TO - 1]),
+							   here) == 0;
 		row->is_stored = true;
 		row->tid = tuple->t_self;
 		rows = lappend(rows, row);
@@ -177,7 +181,7 @@ tie_row(FieldRow *row, TupleDesc desc)
 static List *
 add_row(List *rows, int number, Form_pg_attribute column)
 {
-	FieldRow   *row = palloc0(sizeof(FieldRow));
+	FieldRow *row = palloc0(sizeof(FieldRow));
 
 	row->number = number;
 	row->attnum = column->attnum;
@@ -190,14 +194,14 @@ add_row(List *rows, int number, Form_pg_attribute column)
 static List *
 number_columns(List *rows, TupleDesc desc, const char *feed_column)
 {
-	bool	   *has_row = palloc0(sizeof(bool) * (desc->natts + 1));
-	int			last = FIELD_OF_FEED;
-	bool		is_new = rows == NIL;
-	ListCell   *cell;
+	bool *has_row = palloc0(sizeof(bool) * (desc->natts + 1));
+	int last = FIELD_OF_FEED;
+	bool is_new = rows == NIL;
+	ListCell *cell;
 
 	foreach(cell, rows)
 	{
-		FieldRow   *row = lfirst(cell);
+		FieldRow *row = lfirst(cell);
 
 		last = Max(last, row->number);
 		has_row[row->attnum] = true;
@@ -220,9 +224,9 @@ number_columns(List *rows, TupleDesc desc, const char *feed_column)
 static List *
 tied_rows(Relation field, Relation rel, const char *feed_column)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *rows = read_rows(field, RelationGetRelid(rel));
-	ListCell   *cell;
+	TupleDesc desc = RelationGetDescr(rel);
+	List *rows = read_rows(field, RelationGetRelid(rel));
+	ListCell *cell;
 
 	foreach(cell, rows)
 		tie_row(lfirst(cell), desc);
@@ -232,7 +236,7 @@ tied_rows(Relation field, Relation rel, const char *feed_column)
 static bool
 any_stale(List *rows)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, rows)
 	{
@@ -245,10 +249,10 @@ any_stale(List *rows)
 static void
 store_row(Relation field, Oid relid, FieldRow *row)
 {
-	Datum		values[FIELD_COLUMNS];
-	bool		nulls[FIELD_COLUMNS] = {false};
-	NameData	name;
-	HeapTuple	tuple;
+	Datum values[FIELD_COLUMNS];
+	bool nulls[FIELD_COLUMNS] = {false};
+	NameData name;
+	HeapTuple tuple;
 
 	namestrcpy(&name, row->name);
 	values[FIELD_RELATION - 1] = ObjectIdGetDatum(relid);
@@ -270,9 +274,9 @@ store_row(Relation field, Oid relid, FieldRow *row)
 static List *
 store_rows(Relation field, Relation rel, const char *feed_column)
 {
-	Oid			relid = RelationGetRelid(rel);
-	List	   *rows;
-	ListCell   *cell;
+	Oid relid = RelationGetRelid(rel);
+	List *rows;
+	ListCell *cell;
 
 	LockDatabaseObject(RelationGetRelid(field), relid, 0, ExclusiveLock);
 	rows = tied_rows(field, rel, feed_column);
@@ -281,7 +285,7 @@ store_rows(Relation field, Relation rel, const char *feed_column)
 
 	foreach(cell, rows)
 	{
-		FieldRow   *row = lfirst(cell);
+		FieldRow *row = lfirst(cell);
 
 		if (row->is_stale)
 			store_row(field, relid, row);
@@ -300,10 +304,10 @@ miru_fields_may_write(void)
 int *
 miru_field_numbers(Relation rel, const char *feed_column, bool *provisional)
 {
-	int		   *numbers;
-	List	   *rows;
-	ListCell   *cell;
-	Relation	field = table_open(miru_table_oid("field"), AccessShareLock);
+	int *numbers;
+	List *rows;
+	ListCell *cell;
+	Relation field = table_open(miru_table_oid("field"), AccessShareLock);
 
 	rows = tied_rows(field, rel, feed_column);
 	*provisional = any_stale(rows);
@@ -321,11 +325,10 @@ miru_field_numbers(Relation rel, const char *feed_column, bool *provisional)
 		numbers[i] = FIELD_UNNUMBERED;
 	foreach(cell, rows)
 	{
-		FieldRow   *row = lfirst(cell);
+		FieldRow *row = lfirst(cell);
 
 		if (row->attnum != 0 &&
-			(!*provisional || row->is_stored ||
-			 row->number == FIELD_OF_FEED))
+			(!*provisional || row->is_stored || row->number == FIELD_OF_FEED))
 			numbers[row->attnum - 1] = row->number;
 	}
 	return numbers;
@@ -334,9 +337,9 @@ miru_field_numbers(Relation rel, const char *feed_column, bool *provisional)
 void
 miru_fields_forget(Oid relid)
 {
-	Relation	field = table_open(miru_table_oid("field"), RowExclusiveLock);
+	Relation field = table_open(miru_table_oid("field"), RowExclusiveLock);
 	SysScanDesc scan = begin_scan(field, relid);
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		CatalogTupleDelete(field, &tuple->t_self);

@@ -23,8 +23,8 @@
  * transaction may write; if it may not, "provisional" says that something is
  * left to be noted by one that may.  Caller holds a lock on the table.
  */
-extern int *miru_field_numbers(Relation rel, const char *feed_column,
-							   bool *provisional);
+extern int *
+miru_field_numbers(Relation rel, const char *feed_column, bool *provisional);
 
 /* miru_fields_may_write tells whether numbers could be noted now. */
 extern bool miru_fields_may_write(void);
@@ -32,4 +32,4 @@ extern bool miru_fields_may_write(void);
 /* miru_fields_forget removes the numbers of a table that is detached. */
 extern void miru_fields_forget(Oid relid);
 
-#endif							/* MIRUSYNC_FIELD_H */
+#endif /* MIRUSYNC_FIELD_H */

@@ -48,19 +48,19 @@
 /* Everything one flush works with. */
 typedef struct Flush
 {
-	bool		collect;
+	bool collect;
 	MemoryContext result_context;
-	List	   *deliveries;
-	MiruFold	fold;
-	MiruFeed   *feeds;			/* in the order of fold.feeds */
-	MiruTable	feed_table;
-	MiruTable	record_table;
-	MiruTable	log_table;
-	Snapshot	snapshot;		/* taken when the feeds were locked */
+	List *deliveries;
+	MiruFold fold;
+	MiruFeed *feeds; /* in the order of fold.feeds */
+	MiruTable feed_table;
+	MiruTable record_table;
+	MiruTable log_table;
+	Snapshot snapshot; /* taken when the feeds were locked */
 	TimestampTz now;
-	Oid			opened_relid;	/* the application's table read last */
-	Relation	opened;
-	Relation	opened_index;
+	Oid opened_relid; /* the application's table read last */
+	Relation opened;
+	Relation opened_index;
 	MemoryContext per_row;
 } Flush;
 
@@ -68,16 +68,16 @@ typedef struct Flush
 typedef struct Row
 {
 	MiruRelation *rel;
-	TupleDesc	desc;
-	char	   *collection;
-	char	   *id;
-	HeapTuple	old;			/* as the transaction found it, or NULL */
-	char	   *old_feed;
-	HeapTuple	now;			/* as it stands, or NULL */
-	char	   *new_feed;
-	MiruOrigin *direct;			/* push of this very record, or NULL */
-	MiruOrigin *cause;			/* push that caused it, or NULL */
-	bool		mixed;
+	TupleDesc desc;
+	char *collection;
+	char *id;
+	HeapTuple old; /* as the transaction found it, or NULL */
+	char *old_feed;
+	HeapTuple now; /* as it stands, or NULL */
+	char *new_feed;
+	MiruOrigin *direct; /* push of this very record, or NULL */
+	MiruOrigin *cause;	/* push that caused it, or NULL */
+	bool mixed;
 } Row;
 
 /* ----- step 2: lock ----- */
@@ -88,7 +88,7 @@ lock_feeds(Flush *flush)
 	flush->feed_table = miru_table_open("feed", true);
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
-										  sizeof(MiruFeed));
+											  sizeof(MiruFeed));
 	for (int i = 0; i < flush->fold.feed_count; i++)
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
 					   flush->fold.feeds[i], flush->now);
@@ -103,8 +103,8 @@ compare_names(const void *a, const void *b)
 static MiruFeed *
 find_feed(Flush *flush, const char *name)
 {
-	char	  **found = bsearch(&name, flush->fold.feeds, flush->fold.feed_count,
-								sizeof(char *), compare_names);
+	char **found = bsearch(&name, flush->fold.feeds, flush->fold.feed_count,
+						   sizeof(char *), compare_names);
 
 	if (found == NULL)
 		elog(ERROR, "feed of a changed row was not locked");
@@ -132,7 +132,7 @@ open_heap(Flush *flush, MiruRelation *rel)
 static HeapTuple
 old_row(MiruNote *note, MiruRelation *rel)
 {
-	HeapTuple	row;
+	HeapTuple row;
 
 	/*
 	 * A row noted before the table's columns changed cannot be read with
@@ -155,8 +155,8 @@ static HeapTuple
 current_row(Flush *flush, MiruRelation *rel, MinimalTuple key,
 			const Datum *values)
 {
-	HeapTuple	row = miru_row_fetch(rel, flush->opened, flush->opened_index,
-									 values, flush->snapshot);
+	HeapTuple row = miru_row_fetch(rel, flush->opened, flush->opened_index,
+								   values, flush->snapshot);
 	MinimalTuple found;
 
 	if (row == NULL)
@@ -182,17 +182,17 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 static bool
 load_row(Flush *flush, MiruTouched *touched, Row *row)
 {
-	int64		next;
-	MiruNote   *last = miru_note_read(touched->last, &next);
-	MiruNote   *first = last;
-	Datum		values[INDEX_MAX_KEYS];
+	int64 next;
+	MiruNote *last = miru_note_read(touched->last, &next);
+	MiruNote *first = last;
+	Datum values[INDEX_MAX_KEYS];
 
 	if (touched->first != touched->last)
 		first = miru_note_read(touched->first, &next);
 	memset(row, 0, sizeof(Row));
 	row->rel = miru_relation_get(last->relid);
 	if (row->rel == NULL)
-		return false;			/* detached in this transaction */
+		return false; /* detached in this transaction */
 	open_heap(flush, row->rel);
 	row->desc = RelationGetDescr(flush->opened);
 	miru_key_values(row->rel, miru_note_key(last), values);
@@ -222,7 +222,7 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 static int64
 next_number(MiruFeed *feed, const MiruOrigin *cause)
 {
-	int			group = cause ? cause->group : -1;
+	int group = cause ? cause->group : -1;
 
 	feed->head++;
 	if (group < 0 || group != feed->group)
@@ -244,13 +244,13 @@ wall_clock_ms(TimestampTz now)
 static void
 stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, changes)
 	{
 		MiruFieldChange *change = lfirst(cell);
 		const MiruStamp *stored = miru_stamps_get(stamps, change->key);
-		MiruStamp	later = stamp;
+		MiruStamp later = stamp;
 
 		if (stored->seq == 0)
 			continue;
@@ -270,9 +270,9 @@ static MiruStamps *
 new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 		   bool whole)
 {
-	Hlc			newest = before ? before->clock : 0;
+	Hlc newest = before ? before->clock : 0;
 	MiruStamps *stamps;
-	MiruStamp	by_sql = {0, 0, ""};
+	MiruStamp by_sql = {0, 0, ""};
 
 	if (row->direct != NULL && !row->mixed)
 	{
@@ -342,7 +342,7 @@ copy_text(const char *text)
 static Jsonb *
 copy_jsonb(Jsonb *jsonb)
 {
-	Jsonb	   *copy;
+	Jsonb *copy;
 
 	if (jsonb == NULL)
 		return NULL;
@@ -358,7 +358,7 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
 {
 	MemoryContext old_context;
 	MiruDelivery *delivery;
-	Jsonb	   *object = record->image;
+	Jsonb *object = record->image;
 
 	if (row->direct != NULL)
 		row->direct->seq = record->seq;
@@ -415,15 +415,15 @@ store(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *before,
 static void
 number_present(Flush *flush, Row *row)
 {
-	MiruFeed   *feed = find_feed(flush, row->new_feed);
+	MiruFeed *feed = find_feed(flush, row->new_feed);
 	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
 										  row->collection, row->id,
 										  flush->snapshot);
-	bool		created = before == NULL || before->deleted;
-	HeapTuple	old = row->old;
-	MiruRecord	record = {0};
-	List	   *changes;
-	Jsonb	   *changed;
+	bool created = before == NULL || before->deleted;
+	HeapTuple old = row->old;
+	MiruRecord record = {0};
+	List *changes;
+	Jsonb *changed;
 
 	if (created || row->old_feed == NULL ||
 		strcmp(row->old_feed, row->new_feed) != 0)
@@ -455,13 +455,13 @@ last_image(Row *row)
 static void
 number_gone(Flush *flush, Row *row, const char *feed_name)
 {
-	MiruFeed   *feed = find_feed(flush, feed_name);
+	MiruFeed *feed = find_feed(flush, feed_name);
 	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
 										  row->collection, row->id,
 										  flush->snapshot);
-	bool		pushed = row->direct != NULL && row->direct->deleted;
-	MiruRecord	record = {0};
-	Jsonb	   *from = NULL;
+	bool pushed = row->direct != NULL && row->direct->deleted;
+	MiruRecord record = {0};
+	Jsonb *from = NULL;
 
 	/* Came and went in this transaction, and nobody asked for a tombstone. */
 	if ((before == NULL || before->deleted) && !pushed)
@@ -482,7 +482,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 static void
 number_row(Flush *flush, MiruTouched *touched)
 {
-	Row			row;
+	Row row;
 
 	if (!load_row(flush, touched, &row))
 		return;
@@ -533,7 +533,7 @@ store_feeds(Flush *flush, bool ring)
 {
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
-		MiruFeed   *feed = &flush->feeds[i];
+		MiruFeed *feed = &flush->feeds[i];
 
 		miru_feed_store(&flush->feed_table, feed);
 		if (ring && feed->head != feed->locked_head)
@@ -545,11 +545,11 @@ store_feeds(Flush *flush, bool ring)
 List *
 miru_flush(bool collect, bool ring)
 {
-	Flush		flush = {0};
+	Flush flush = {0};
 	MemoryContext context;
 	MemoryContext old_context;
-	int64		from;
-	int64		to;
+	int64 from;
+	int64 to;
 
 	miru_notes_range(&from, &to);
 	if (from == to)

@@ -20,4 +20,4 @@ extern List *miru_flush(bool collect, bool ring);
 /* miru_flush_before_commit is the transaction's last flush. */
 extern void miru_flush_before_commit(bool ring);
 
-#endif							/* MIRUSYNC_FLUSH_H */
+#endif /* MIRUSYNC_FLUSH_H */

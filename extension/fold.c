@@ -22,18 +22,18 @@
 /* Index of the touched rows by hash of relation and key. */
 typedef struct TouchedIndexEntry
 {
-	uint64		hash;
-	int			touched;
-	char		status;
+	uint64 hash;
+	int touched;
+	char status;
 } TouchedIndexEntry;
 
-#define SH_PREFIX touched_index
-#define SH_ELEMENT_TYPE TouchedIndexEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
+#define SH_PREFIX			 touched_index
+#define SH_ELEMENT_TYPE		 TouchedIndexEntry
+#define SH_KEY_TYPE			 uint64
+#define SH_KEY				 hash
 #define SH_HASH_KEY(tb, key) ((uint32) (key))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
+#define SH_EQUAL(tb, a, b)	 ((a) == (b))
+#define SH_SCOPE			 static inline
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
@@ -43,8 +43,7 @@ hash_row(MiruNote *note)
 {
 	MinimalTuple key = miru_note_key(note);
 
-	return hash_bytes_extended((unsigned char *) key, key->t_len,
-							   note->relid);
+	return hash_bytes_extended((unsigned char *) key, key->t_len, note->relid);
 }
 
 static bool
@@ -66,12 +65,11 @@ add_touched(MiruFold *fold, int64 position)
 	{
 		fold->allocated = Max(16, fold->allocated * 2);
 		if (fold->touched == NULL)
-			fold->touched = palloc(fold->allocated *
-									sizeof(MiruTouched));
+			fold->touched = palloc(fold->allocated * sizeof(MiruTouched));
 		else
 			fold->touched = repalloc_huge(fold->touched,
-										   fold->allocated *
-										   sizeof(MiruTouched));
+										  fold->allocated *
+											  sizeof(MiruTouched));
 	}
 	touched = &fold->touched[fold->count++];
 	touched->first = touched->last = position;
@@ -89,17 +87,16 @@ static MiruTouched *
 find_touched(MiruFold *fold, touched_index_hash *index, MiruNote *note,
 			 int64 position)
 {
-	uint64		hash = hash_row(note);
+	uint64 hash = hash_row(note);
 
 	for (;; hash++)
 	{
-		bool		found;
-		int64		next;
-		TouchedIndexEntry *entry = touched_index_insert(index, hash,
-														&found);
+		bool found;
+		int64 next;
+		TouchedIndexEntry *entry = touched_index_insert(index, hash, &found);
 		MiruTouched *touched;
-		MiruNote   *first;
-		bool		same;
+		MiruNote *first;
+		bool same;
 
 		if (!found)
 		{
@@ -138,12 +135,10 @@ add_feed(MiruFold *fold, const char *name)
 	{
 		fold->feed_allocated = Max(16, fold->feed_allocated * 2);
 		if (fold->feeds == NULL)
-			fold->feeds = palloc(fold->feed_allocated *
-									   sizeof(char *));
+			fold->feeds = palloc(fold->feed_allocated * sizeof(char *));
 		else
 			fold->feeds = repalloc_huge(fold->feeds,
-											  fold->feed_allocated *
-											  sizeof(char *));
+										fold->feed_allocated * sizeof(char *));
 	}
 	fold->feeds[fold->feed_count++] = pstrdup(name);
 }
@@ -153,7 +148,7 @@ fold_note(MiruFold *fold, touched_index_hash *index, MiruNote *note,
 		  int64 position)
 {
 	MiruTouched *touched = find_touched(fold, index, note, position);
-	bool		is_new = touched->first == position;
+	bool is_new = touched->first == position;
 
 	/*
 	 * The change is the session's own, and not sent back to it, only if
@@ -186,8 +181,8 @@ compare_names(const void *a, const void *b)
 static int
 compare_touched(const void *a, const void *b)
 {
-	int64		x = ((const MiruTouched *) a)->last;
-	int64		y = ((const MiruTouched *) b)->last;
+	int64 x = ((const MiruTouched *) a)->last;
+	int64 y = ((const MiruTouched *) b)->last;
 
 	return (x > y) - (x < y);
 }
@@ -195,14 +190,12 @@ compare_touched(const void *a, const void *b)
 static void
 sort_feeds(MiruFold *fold)
 {
-	int			distinct = 0;
+	int distinct = 0;
 
-	qsort(fold->feeds, fold->feed_count, sizeof(char *),
-		  compare_names);
+	qsort(fold->feeds, fold->feed_count, sizeof(char *), compare_names);
 	for (int i = 0; i < fold->feed_count; i++)
 	{
-		if (i == 0 || strcmp(fold->feeds[i],
-							 fold->feeds[distinct - 1]) != 0)
+		if (i == 0 || strcmp(fold->feeds[i], fold->feeds[distinct - 1]) != 0)
 			fold->feeds[distinct++] = fold->feeds[i];
 	}
 	fold->feed_count = distinct;
@@ -212,13 +205,13 @@ void
 miru_fold(MiruFold *fold, int64 from, int64 to)
 {
 	touched_index_hash *index;
-	int64		next;
+	int64 next;
 
 	memset(fold, 0, sizeof(MiruFold));
 	index = touched_index_create(CurrentMemoryContext, 16, NULL);
 	for (int64 position = from; position < to; position = next)
 	{
-		MiruNote   *note = miru_note_read(position, &next);
+		MiruNote *note = miru_note_read(position, &next);
 
 		CHECK_FOR_INTERRUPTS();
 		fold_note(fold, index, note, position);
@@ -226,7 +219,6 @@ miru_fold(MiruFold *fold, int64 from, int64 to)
 	}
 	touched_index_destroy(index);
 	if (fold->count > 1)
-		qsort(fold->touched, fold->count, sizeof(MiruTouched),
-			  compare_touched);
+		qsort(fold->touched, fold->count, sizeof(MiruTouched), compare_touched);
 	sort_feeds(fold);
 }

@@ -10,21 +10,21 @@
 /* A row that the transaction touched. */
 typedef struct MiruTouched
 {
-	int64		first;			/* position of its first note */
-	int64		last;			/* and of its last */
-	int			direct;			/* last push of this very record, -1: none */
-	int			cause;			/* last push that changed it at all, -1 */
-	bool		mixed;			/* not all by one session */
+	int64 first; /* position of its first note */
+	int64 last;	 /* and of its last */
+	int direct;	 /* last push of this very record, -1: none */
+	int cause;	 /* last push that changed it at all, -1 */
+	bool mixed;	 /* not all by one session */
 } MiruTouched;
 
 typedef struct MiruFold
 {
-	int			count;
-	int			allocated;
-	MiruTouched *touched;		/* in order of the last note */
-	int			feed_count;
-	int			feed_allocated;
-	char	  **feeds;			/* of all of them, in order of strcmp */
+	int count;
+	int allocated;
+	MiruTouched *touched; /* in order of the last note */
+	int feed_count;
+	int feed_allocated;
+	char **feeds; /* of all of them, in order of strcmp */
 } MiruFold;
 
 /*
@@ -33,4 +33,4 @@ typedef struct MiruFold
  */
 extern void miru_fold(MiruFold *fold, int64 from, int64 to);
 
-#endif							/* MIRUSYNC_FOLD_H */
+#endif /* MIRUSYNC_FOLD_H */

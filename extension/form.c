@@ -39,20 +39,20 @@
 /* Where an inner object stands: under a field, or in an array there. */
 typedef struct Place
 {
-	const struct Place *outer;	/* NULL: in the outermost object */
+	const struct Place *outer; /* NULL: in the outermost object */
 	const char *name;
-	int			index;			/* in the array, from 0; -1 = no array */
+	int index; /* in the array, from 0; -1 = no array */
 } Place;
 
 /* The copy being made. */
 typedef struct Copy
 {
 	JsonbParseState *state;
-	const char *noun;			/* what the object is, for errors */
+	const char *noun; /* what the object is, for errors */
 } Copy;
 
-static void copy_object(Copy *copy, const FormField *form,
-						JsonbContainer *from, const Place *place);
+static void copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
+						const Place *place);
 
 /* append_place writes the path to an object, such as "pieces[2].". */
 static void
@@ -68,9 +68,9 @@ append_place(StringInfo path, const Place *place)
 }
 
 /* refuse throws ERRCODE_MIRU_INVALID_OBJECT for a field. */
-static void pg_attribute_noreturn()
-refuse(const Copy *copy, const Place *place, const char *name,
-	   const char *reason)
+static void
+pg_attribute_noreturn() refuse(const Copy *copy, const Place *place,
+							   const char *name, const char *reason)
 {
 	StringInfoData path;
 
@@ -78,8 +78,8 @@ refuse(const Copy *copy, const Place *place, const char *name,
 	append_place(&path, place);
 	ereport(ERROR,
 			(errcode(ERRCODE_MIRU_INVALID_OBJECT),
-			 errmsg("field \"%s%s\" of the %s %s",
-					path.data, name, copy->noun, reason)));
+			 errmsg("field \"%s%s\" of the %s %s", path.data, name, copy->noun,
+					reason)));
 }
 
 /* is_container tells whether a value is an array, or an object. */
@@ -95,7 +95,7 @@ static bool
 is_array_of(const JsonbValue *array, enum jbvType type)
 {
 	JsonbIterator *iterator;
-	JsonbValue	element;
+	JsonbValue element;
 	JsonbIteratorToken token;
 
 	if (!is_container(array, JB_FARRAY))
@@ -113,10 +113,10 @@ is_array_of(const JsonbValue *array, enum jbvType type)
 static int
 compare_numeric(Numeric number, int64 integer)
 {
-	Datum		other = NumericGetDatum(int64_to_numeric(integer));
+	Datum other = NumericGetDatum(int64_to_numeric(integer));
 
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
-											 NumericGetDatum(number), other));
+	return DatumGetInt32(
+		DirectFunctionCall2(numeric_cmp, NumericGetDatum(number), other));
 }
 
 /*
@@ -126,7 +126,7 @@ compare_numeric(Numeric number, int64 integer)
 static bool
 take_integer(JsonbValue *value, int64 lowest, int64 highest)
 {
-	Datum		floor;
+	Datum floor;
 
 	/* The bounds come first: after them the digits are few. */
 	if (value->type != jbvNumeric ||
@@ -154,7 +154,7 @@ take_time(const JsonbValue *value, int64 *ms)
 static bool
 take_milliseconds(JsonbValue *value)
 {
-	int64		ms;
+	int64 ms;
 
 	if (take_time(value, &ms))
 	{
@@ -169,7 +169,7 @@ take_milliseconds(JsonbValue *value)
 static bool
 take_lower_case(JsonbValue *value)
 {
-	char	   *lower;
+	char *lower;
 
 	if (value->type != jbvString || value->val.string.len == 0)
 		return false;
@@ -189,8 +189,7 @@ is_choice(const FormField *field, const JsonbValue *value)
 	for (const char *const *choice = field->choices; *choice != NULL; choice++)
 	{
 		if (strlen(*choice) == value->val.string.len &&
-			memcmp(*choice, value->val.string.val,
-				   value->val.string.len) == 0)
+			memcmp(*choice, value->val.string.val, value->val.string.len) == 0)
 			return true;
 	}
 	return false;
@@ -205,8 +204,7 @@ choices_reason(const FormField *field)
 	initStringInfo(&reason);
 	appendStringInfoString(&reason, "must be one of ");
 	for (int i = 0; field->choices[i] != NULL; i++)
-		appendStringInfo(&reason, "%s%s", i > 0 ? ", " : "",
-						 field->choices[i]);
+		appendStringInfo(&reason, "%s%s", i > 0 ? ", " : "", field->choices[i]);
 	return reason.data;
 }
 
@@ -217,9 +215,9 @@ choices_reason(const FormField *field)
 static const char *
 take_value(const FormField *field, JsonbValue *value)
 {
-	bool		is_text = value->type == jbvString;
-	JsonbValue	scratch = *value;
-	int64		ms;
+	bool is_text = value->type == jbvString;
+	JsonbValue scratch = *value;
+	int64 ms;
 
 	switch (field->kind)
 	{
@@ -238,37 +236,40 @@ take_value(const FormField *field, JsonbValue *value)
 			return "must be an integer of at least 0";
 		case FORM_ID:
 			return is_text && value->val.string.len > 0 &&
-				value->val.string.len <= ID_MAX_BYTES ? NULL :
-				"must be a non-empty string of at most 255 bytes";
+					value->val.string.len <= ID_MAX_BYTES
+				? NULL
+				: "must be a non-empty string of at most 255 bytes";
 		case FORM_LOWER_CASE:
-			return take_lower_case(value) ? NULL :
-				"must be a non-empty string";
+			return take_lower_case(value) ? NULL : "must be a non-empty string";
 		case FORM_MILLISECONDS:
-			return take_milliseconds(value) ? NULL :
-				"must be an ISO 8601 time or an integer of milliseconds";
+			return take_milliseconds(value)
+				? NULL
+				: "must be an ISO 8601 time or an integer of milliseconds";
 		case FORM_MOMENT:
 			if (is_text && value->val.string.len == 0 &&
 				(field->flags & FORM_MAY_BE_EMPTY) != 0)
 				return NULL;
-			return take_milliseconds(&scratch) ? NULL :
-				"must be an ISO 8601 time or an integer of milliseconds";
+			return take_milliseconds(&scratch)
+				? NULL
+				: "must be an ISO 8601 time or an integer of milliseconds";
 		case FORM_NUMBER:
 			return value->type == jbvNumeric ? NULL : "must be a number";
 		case FORM_OBJECT:
-			return is_container(value, JB_FOBJECT) ? NULL :
-				"must be an object";
+			return is_container(value, JB_FOBJECT) ? NULL : "must be an object";
 		case FORM_OBJECTS:
 			/* copy_objects looks at the elements */
-			return is_container(value, JB_FARRAY) ? NULL :
-				"must be an array of objects";
+			return is_container(value, JB_FARRAY)
+				? NULL
+				: "must be an array of objects";
 		case FORM_TEXT:
 			return is_text ? NULL : "must be a string";
 		case FORM_TEXTS:
-			return is_array_of(value, jbvString) ? NULL :
-				"must be an array of strings";
+			return is_array_of(value, jbvString)
+				? NULL
+				: "must be an array of strings";
 		case FORM_TIME:
-			return take_time(value, &ms) ? NULL :
-				"must be an ISO 8601 date or time";
+			return take_time(value, &ms) ? NULL
+										 : "must be an ISO 8601 date or time";
 	}
 	elog(ERROR, "unknown kind %d of field \"%s\"", (int) field->kind,
 		 field->name);
@@ -278,7 +279,7 @@ take_value(const FormField *field, JsonbValue *value)
 static void
 push_key(Copy *copy, const char *name)
 {
-	JsonbValue	key;
+	JsonbValue key;
 
 	key.type = jbvString;
 	key.val.string.val = unconstify(char *, name);
@@ -292,9 +293,9 @@ copy_objects(Copy *copy, const FormField *field, const JsonbValue *array,
 			 const Place *outer, const char *name)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(array->val.binary.data);
-	JsonbValue	element;
+	JsonbValue element;
 	JsonbIteratorToken token;
-	Place		place = {outer, name, 0};
+	Place place = {outer, name, 0};
 
 	pushJsonbValue(&copy->state, WJB_BEGIN_ARRAY, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
@@ -316,7 +317,7 @@ copy_value(Copy *copy, const FormField *field, JsonbValue *value,
 		   const Place *place, const char *name)
 {
 	const char *reason = take_value(field, value);
-	Place		inner = {place, name, -1};
+	Place inner = {place, name, -1};
 
 	if (reason != NULL)
 		refuse(copy, place, name, reason);
@@ -345,8 +346,8 @@ find_value(const FormField *field, JsonbContainer *object, const char *name,
 		   JsonbValue *value)
 {
 	if (name == NULL ||
-		getKeyJsonValueFromContainer(object, name, strlen(name),
-									 value) == NULL ||
+		getKeyJsonValueFromContainer(object, name, strlen(name), value) ==
+			NULL ||
 		value->type == jbvNull)
 		return false;
 	return !(field->kind == FORM_ID && field->alias != NULL &&
@@ -358,7 +359,7 @@ static void
 copy_field(Copy *copy, const FormField *field, JsonbContainer *from,
 		   const Place *place)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (find_value(field, from, field->name, &value))
 		copy_value(copy, field, &value, place, field->name);
@@ -407,9 +408,9 @@ copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
 			const Place *place)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(from);
-	JsonbValue	value;
+	JsonbValue value;
 	JsonbIteratorToken token;
-	bool		listed = false;
+	bool listed = false;
 
 	pushJsonbValue(&copy->state, WJB_BEGIN_OBJECT, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
@@ -429,13 +430,12 @@ copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
 Jsonb *
 miru_form_apply(const FormField *form, const char *noun, Jsonb *object)
 {
-	Copy		copy = {NULL, noun};
+	Copy copy = {NULL, noun};
 
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("the %s must be a JSON object", noun)));
 	copy_object(&copy, form, &object->root, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&copy.state, WJB_END_OBJECT,
-											NULL));
+	return JsonbValueToJsonb(pushJsonbValue(&copy.state, WJB_END_OBJECT, NULL));
 }

@@ -18,27 +18,26 @@
  * "off" nothing is sent and changes by SQL arrive when relays poll next
  * (heads_poll_interval): for bulk loads.
  */
-int			miru_doorbell = MIRU_DOORBELL_AUTO;
+int miru_doorbell = MIRU_DOORBELL_AUTO;
 
 /*
  * By how much a device's clock may be ahead of the server's.  What is ahead
  * by more is taken as being ahead by this much, and the rest is recorded as
  * skew in the change log.
  */
-int			miru_max_clock_skew = 60000;
+int miru_max_clock_skew = 60000;
 
 /*
  * Memory for the list of changed rows of one transaction; what is more goes
  * to a temporary file.
  */
-int			miru_note_memory = 4096;
+int miru_note_memory = 4096;
 
-static const struct config_enum_entry doorbell_options[] = {
-	{"auto", MIRU_DOORBELL_AUTO, false},
-	{"off", MIRU_DOORBELL_OFF, false},
-	{"transaction", MIRU_DOORBELL_TRANSACTION, false},
-	{NULL, 0, false}
-};
+static const struct config_enum_entry doorbell_options[] =
+	{{"auto", MIRU_DOORBELL_AUTO, false},
+	 {"off", MIRU_DOORBELL_OFF, false},
+	 {"transaction", MIRU_DOORBELL_TRANSACTION, false},
+	 {NULL, 0, false}};
 
 void
 miru_guc_init(void)
@@ -46,16 +45,16 @@ miru_guc_init(void)
 	DefineCustomEnumVariable("mirusync.doorbell",
 							 "Sets how relays are told of changes made by SQL.",
 							 NULL, &miru_doorbell, MIRU_DOORBELL_AUTO,
-							 doorbell_options, PGC_SUSET, 0,
-							 NULL, NULL, NULL);
-	DefineCustomIntVariable("mirusync.max_clock_skew",
-							"Sets by how much a device's clock may be ahead of the server's.",
-							NULL, &miru_max_clock_skew, 60000, 0, INT_MAX,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("mirusync.note_memory",
-							"Sets the memory for the list of changed rows of a transaction.",
-							"What is more is written to a temporary file.",
-							&miru_note_memory, 4096, 64, MAX_KILOBYTES,
-							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+							 doorbell_options, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.max_clock_skew",
+		"Sets by how much a device's clock may be ahead of the server's.", NULL,
+		&miru_max_clock_skew, 60000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, NULL,
+		NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.note_memory",
+		"Sets the memory for the list of changed rows of a transaction.",
+		"What is more is written to a temporary file.", &miru_note_memory, 4096,
+		64, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mirusync");
 }

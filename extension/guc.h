@@ -9,15 +9,15 @@
 
 typedef enum MiruDoorbell
 {
-	MIRU_DOORBELL_AUTO,			/* the best way there is */
-	MIRU_DOORBELL_TRANSACTION,	/* NOTIFY in the writing transaction */
-	MIRU_DOORBELL_OFF			/* none: relays find out by polling */
+	MIRU_DOORBELL_AUTO,		   /* the best way there is */
+	MIRU_DOORBELL_TRANSACTION, /* NOTIFY in the writing transaction */
+	MIRU_DOORBELL_OFF		   /* none: relays find out by polling */
 } MiruDoorbell;
 
-extern int	miru_doorbell;		/* MiruDoorbell */
-extern int	miru_max_clock_skew;	/* ms */
-extern int	miru_note_memory;	/* kB */
+extern int miru_doorbell;		/* MiruDoorbell */
+extern int miru_max_clock_skew; /* ms */
+extern int miru_note_memory;	/* kB */
 
 extern void miru_guc_init(void);
 
-#endif							/* MIRUSYNC_GUC_H */
+#endif /* MIRUSYNC_GUC_H */

@@ -10,16 +10,16 @@
  */
 #include "hlc.h"
 
-#define MS_PER_SECOND	INT64_C(1000)
-#define MS_PER_MINUTE	(60 * MS_PER_SECOND)
-#define MS_PER_HOUR		(60 * MS_PER_MINUTE)
-#define MS_PER_DAY		(24 * MS_PER_HOUR)
+#define MS_PER_SECOND INT64_C(1000)
+#define MS_PER_MINUTE (60 * MS_PER_SECOND)
+#define MS_PER_HOUR	  (60 * MS_PER_MINUTE)
+#define MS_PER_DAY	  (24 * MS_PER_HOUR)
 
 /* The Gregorian calendar repeats itself after this many days. */
-#define YEARS_PER_CYCLE	400
+#define YEARS_PER_CYCLE 400
 #define DAYS_PER_CYCLE	INT64_C(146097)
 /* Days from 0000-03-01 to 1970-01-01. */
-#define DAYS_TO_1970	INT64_C(719468)
+#define DAYS_TO_1970 INT64_C(719468)
 
 /* What is left to read. */
 typedef struct Scan
@@ -31,19 +31,19 @@ typedef struct Scan
 /* A time as it was written. */
 typedef struct Time
 {
-	int			year;
-	int			month;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-	int			ms;
-	int			fraction_digits;	/* as written; 0 = no fraction */
-	int			offset_minutes; /* east of UTC */
-	bool		has_clock;		/* more than a date */
-	bool		has_second;
-	char		separator;		/* between date and clock: T or blank */
-	char		zone;			/* Z, + or -; 0 = none */
+	int year;
+	int month;
+	int day;
+	int hour;
+	int minute;
+	int second;
+	int ms;
+	int fraction_digits; /* as written; 0 = no fraction */
+	int offset_minutes;	 /* east of UTC */
+	bool has_clock;		 /* more than a date */
+	bool has_second;
+	char separator; /* between date and clock: T or blank */
+	char zone;		/* Z, + or -; 0 = none */
 } Time;
 
 Hlc
@@ -62,7 +62,7 @@ hlc_tick(Hlc newest_seen, int64_t wall_ms)
 bool
 hlc_bound(Hlc *clock, int64_t wall_ms, int64_t max_skew_ms)
 {
-	int64_t		limit_ms;
+	int64_t limit_ms;
 
 	/* A sum that overflows is a limit that no clock can pass. */
 	if (__builtin_add_overflow(wall_ms, max_skew_ms, &limit_ms))
@@ -77,9 +77,9 @@ hlc_bound(Hlc *clock, int64_t wall_ms, int64_t max_skew_ms)
 static int64_t
 days_from_date(int year, int month, int day)
 {
-	int64_t		cycle;
-	int64_t		year_of_cycle;
-	int64_t		day_of_year;
+	int64_t cycle;
+	int64_t year_of_cycle;
+	int64_t day_of_year;
 
 	/* Years begin in March here, so that the leap day is a year's last. */
 	if (month <= 2)
@@ -87,25 +87,23 @@ days_from_date(int year, int month, int day)
 		year--;
 		month += 12;
 	}
-	cycle = (year >= 0 ? year : year - (YEARS_PER_CYCLE - 1)) /
-		YEARS_PER_CYCLE;
+	cycle = (year >= 0 ? year : year - (YEARS_PER_CYCLE - 1)) / YEARS_PER_CYCLE;
 	year_of_cycle = year - cycle * YEARS_PER_CYCLE;
 	/* From March on, five months have 153 days; the fraction rounds right. */
 	day_of_year = (153 * (month - 3) + 2) / 5 + day - 1;
 
-	return cycle * DAYS_PER_CYCLE +
-		year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 +
-		day_of_year - DAYS_TO_1970;
+	return cycle * DAYS_PER_CYCLE + year_of_cycle * 365 + year_of_cycle / 4 -
+		year_of_cycle / 100 + day_of_year - DAYS_TO_1970;
 }
 
 /* date_from_days is the inverse of days_from_date. */
 static void
 date_from_days(int64_t days, Time *time)
 {
-	int64_t		cycle;
-	int64_t		day;			/* of the cycle, then of the year */
-	int64_t		year;			/* of the cycle */
-	int			month;			/* 0 = March */
+	int64_t cycle;
+	int64_t day;  /* of the cycle, then of the year */
+	int64_t year; /* of the cycle */
+	int month;	  /* 0 = March */
 
 	days += DAYS_TO_1970;
 	cycle = (days >= 0 ? days : days - (DAYS_PER_CYCLE - 1)) / DAYS_PER_CYCLE;
@@ -126,7 +124,7 @@ static int
 days_in_month(int year, int month)
 {
 	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		is_leap = (year % 4 == 0 && year % 100 != 0) ||
+	bool is_leap = (year % 4 == 0 && year % 100 != 0) ||
 		year % YEARS_PER_CYCLE == 0;
 
 	return days[month - 1] + (month == 2 && is_leap ? 1 : 0);
@@ -161,7 +159,7 @@ static bool
 take_fraction(Scan *scan, Time *time)
 {
 	static const int scale[] = {0, 100, 10, 1};
-	int			value = 0;
+	int value = 0;
 
 	while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9')
 	{
@@ -175,7 +173,8 @@ take_fraction(Scan *scan, Time *time)
 	if (time->fraction_digits == 0)
 		return false;
 	time->ms = time->fraction_digits >= 3
-		? value : value * scale[time->fraction_digits];
+		? value
+		: value * scale[time->fraction_digits];
 	return true;
 }
 
@@ -183,8 +182,8 @@ take_fraction(Scan *scan, Time *time)
 static bool
 take_date(Scan *scan, Time *time)
 {
-	bool		is_negative = take_char(scan, '-');
-	bool		is_long = is_negative || take_char(scan, '+');
+	bool is_negative = take_char(scan, '-');
+	bool is_long = is_negative || take_char(scan, '+');
 
 	if (!take_number(scan, is_long ? 6 : 4, &time->year))
 		return false;
@@ -198,8 +197,8 @@ take_date(Scan *scan, Time *time)
 static bool
 take_zone(Scan *scan, Time *time)
 {
-	int			hours;
-	int			minutes = 0;
+	int hours;
+	int minutes = 0;
 
 	if (scan->at == scan->end)
 		return true;
@@ -229,7 +228,7 @@ take_zone(Scan *scan, Time *time)
 static bool
 take_time(Scan *scan, Time *time)
 {
-	*time = (Time) {0};
+	*time = (Time){0};
 	if (!take_date(scan, time))
 		return false;
 	if (scan->at == scan->end)
@@ -257,11 +256,11 @@ take_time(Scan *scan, Time *time)
 static bool
 time_to_ms(const Time *time, int64_t *ms)
 {
-	int64_t		result;
+	int64_t result;
 
 	if (time->month < 1 || time->month > 12 || time->day < 1 ||
-		time->day > days_in_month(time->year, time->month) ||
-		time->hour > 23 || time->minute > 59 || time->second > 59)
+		time->day > days_in_month(time->year, time->month) || time->hour > 23 ||
+		time->minute > 59 || time->second > 59)
 		return false;
 	result = days_from_date(time->year, time->month, time->day) * MS_PER_DAY +
 		time->hour * MS_PER_HOUR +
@@ -276,8 +275,8 @@ time_to_ms(const Time *time, int64_t *ms)
 bool
 hlc_parse_time(const char *text, size_t length, int64_t *ms)
 {
-	Scan		scan = {text, text + length};
-	Time		time;
+	Scan scan = {text, text + length};
+	Time time;
 
 	return take_time(&scan, &time) && time_to_ms(&time, ms);
 }
@@ -291,8 +290,8 @@ take_counter(Scan *scan, uint16_t *counter)
 	*counter = 0;
 	for (; scan->at < scan->end; scan->at++)
 	{
-		char		c = *scan->at;
-		int			digit;
+		char c = *scan->at;
+		int digit;
 
 		if (c >= '0' && c <= '9')
 			digit = c - '0';
@@ -310,11 +309,11 @@ take_counter(Scan *scan, uint16_t *counter)
 HlcScan
 hlc_scan(const char *text, size_t length, Hlc *out)
 {
-	Scan		scan = {text, text + length};
-	Scan		tail;
-	Time		time;
-	uint16_t	counter = 0;
-	int64_t		ms;
+	Scan scan = {text, text + length};
+	Scan tail;
+	Time time;
+	uint16_t counter = 0;
+	int64_t ms;
 
 	/* The slash ends the time. */
 	for (tail = scan; tail.at < tail.end && *tail.at != '/'; tail.at++)
@@ -324,8 +323,8 @@ hlc_scan(const char *text, size_t length, Hlc *out)
 		return HLC_MALFORMED;
 
 	/* Of the ways to write a time, a clock has just one. */
-	if (!take_time(&scan, &time) || time.separator != 'T' ||
-		!time.has_second || time.fraction_digits > 3 || time.zone != 'Z')
+	if (!take_time(&scan, &time) || time.separator != 'T' || !time.has_second ||
+		time.fraction_digits > 3 || time.zone != 'Z')
 		return HLC_MALFORMED;
 	if (!time_to_ms(&time, &ms) || ms < 0 || ms > HLC_MS_MAX)
 		return HLC_OUT_OF_RANGE;
@@ -361,10 +360,10 @@ put_year(char *at, int year)
 void
 hlc_format_time(int64_t ms, char buffer[HLC_TIME_SIZE])
 {
-	char	   *at = buffer;
-	int64_t		days;
-	int64_t		rest;			/* of the day */
-	Time		time;
+	char *at = buffer;
+	int64_t days;
+	int64_t rest; /* of the day */
+	Time time;
 
 	if (ms > HLC_TIME_MS_MAX)
 		ms = HLC_TIME_MS_MAX;
@@ -395,7 +394,7 @@ void
 hlc_format(Hlc clock, char buffer[HLC_TEXT_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
-	char	   *at = buffer;
+	char *at = buffer;
 
 	hlc_format_time(hlc_ms(clock), buffer);
 	while (*at != '\0')

@@ -22,25 +22,25 @@
 
 typedef uint64_t Hlc;
 
-#define HLC_COUNTER_BITS	16
-#define HLC_COUNTER_MAX		UINT16_MAX
-#define HLC_MS_MAX			((INT64_C(1) << 48) - 1)	/* in the year 10889 */
-#define HLC_MAX				UINT64_MAX
+#define HLC_COUNTER_BITS 16
+#define HLC_COUNTER_MAX	 UINT16_MAX
+#define HLC_MS_MAX		 ((INT64_C(1) << 48) - 1) /* in the year 10889 */
+#define HLC_MAX			 UINT64_MAX
 
 /*
  * The span of a JavaScript Date, 100 million days either side of 1970: what
  * the time functions below read and write.
  */
-#define HLC_TIME_MS_MAX		INT64_C(8640000000000000)
+#define HLC_TIME_MS_MAX INT64_C(8640000000000000)
 
-#define HLC_TIME_SIZE		28	/* -271821-04-20T00:00:00.000Z and NUL */
-#define HLC_TEXT_SIZE		33	/* a time, slash, four hex digits and NUL */
+#define HLC_TIME_SIZE	28 /* -271821-04-20T00:00:00.000Z and NUL */
+#define HLC_TEXT_SIZE	33 /* a time, slash, four hex digits and NUL */
 
 typedef enum HlcScan
 {
 	HLC_SCANNED,
-	HLC_MALFORMED,				/* not of the text form */
-	HLC_OUT_OF_RANGE			/* no such date, or one a clock cannot hold */
+	HLC_MALFORMED,	 /* not of the text form */
+	HLC_OUT_OF_RANGE /* no such date, or one a clock cannot hold */
 } HlcScan;
 
 /* hlc_make returns the clock of that time; one out of range is bounded. */
@@ -83,14 +83,14 @@ hlc_max(Hlc a, Hlc b)
  * hlc_next returns the clock just after this one: counter + 1, which carries
  * into the milliseconds; the last clock of all is its own successor.
  */
-extern Hlc	hlc_next(Hlc clock);
+extern Hlc hlc_next(Hlc clock);
 
 /*
  * hlc_tick returns the clock for a change made now, by one who has seen
  * "newest_seen": the wall clock, or the successor of what was seen where the
  * wall clock is not past that.
  */
-extern Hlc	hlc_tick(Hlc newest_seen, int64_t wall_ms);
+extern Hlc hlc_tick(Hlc newest_seen, int64_t wall_ms);
 
 /*
  * hlc_bound sets a clock that is ahead of the wall clock by more than
@@ -117,4 +117,4 @@ extern void hlc_format(Hlc clock, char buffer[HLC_TEXT_SIZE]);
 extern bool hlc_parse_time(const char *text, size_t length, int64_t *ms);
 extern void hlc_format_time(int64_t ms, char buffer[HLC_TIME_SIZE]);
 
-#endif							/* MIRUSYNC_HLC_H */
+#endif /* MIRUSYNC_HLC_H */

@@ -19,14 +19,14 @@
 
 #include "hlc.h"
 
-#define DatumGetHlc(datum)		((Hlc) DatumGetUInt64(datum))
-#define HlcGetDatum(clock)		UInt64GetDatum(clock)
-#define PG_GETARG_HLC(n)		DatumGetHlc(PG_GETARG_DATUM(n))
-#define PG_RETURN_HLC(clock)	return HlcGetDatum(clock)
+#define DatumGetHlc(datum)	 ((Hlc) DatumGetUInt64(datum))
+#define HlcGetDatum(clock)	 UInt64GetDatum(clock)
+#define PG_GETARG_HLC(n)	 DatumGetHlc(PG_GETARG_DATUM(n))
+#define PG_RETURN_HLC(clock) return HlcGetDatum(clock)
 
-#define US_PER_MS				INT64CONST(1000)
+#define US_PER_MS			 INT64CONST(1000)
 /* From 1970-01-01, where clocks begin, to 2000-01-01, where Postgres does. */
-#define EPOCH_SHIFT_MS \
+#define EPOCH_SHIFT_MS                                                         \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000)
 
 PG_FUNCTION_INFO_V1(mirusync_hlc_in);
@@ -50,7 +50,7 @@ Datum
 mirusync_hlc_in(PG_FUNCTION_ARGS)
 {
 	const char *text = PG_GETARG_CSTRING(0);
-	Hlc			clock = 0;
+	Hlc clock = 0;
 
 	switch (hlc_scan(text, strlen(text), &clock))
 	{
@@ -59,8 +59,8 @@ mirusync_hlc_in(PG_FUNCTION_ARGS)
 		case HLC_MALFORMED:
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-					 errmsg("invalid input syntax for type %s: \"%s\"",
-							"hlc", text),
+					 errmsg("invalid input syntax for type %s: \"%s\"", "hlc",
+							text),
 					 errhint("Write it like 2026-11-23T06:00:00.123Z/0005.")));
 			break;
 		case HLC_OUT_OF_RANGE:
@@ -75,7 +75,7 @@ mirusync_hlc_in(PG_FUNCTION_ARGS)
 Datum
 mirusync_hlc_out(PG_FUNCTION_ARGS)
 {
-	char	   *text = palloc(HLC_TEXT_SIZE);
+	char *text = palloc(HLC_TEXT_SIZE);
 
 	hlc_format(PG_GETARG_HLC(0), text);
 	PG_RETURN_CSTRING(text);
@@ -85,7 +85,7 @@ mirusync_hlc_out(PG_FUNCTION_ARGS)
 Datum
 mirusync_hlc_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	StringInfo message = (StringInfo) PG_GETARG_POINTER(0);
 
 	PG_RETURN_HLC((Hlc) pq_getmsgint64(message));
 }
@@ -145,7 +145,7 @@ mirusync_hlc_cmp(PG_FUNCTION_ARGS)
 Datum
 mirusync_hlc_hash(PG_FUNCTION_ARGS)
 {
-	Hlc			clock = PG_GETARG_HLC(0);
+	Hlc clock = PG_GETARG_HLC(0);
 
 	return hash_any((unsigned char *) &clock, sizeof(clock));
 }
@@ -153,7 +153,7 @@ mirusync_hlc_hash(PG_FUNCTION_ARGS)
 Datum
 mirusync_hlc_hash_extended(PG_FUNCTION_ARGS)
 {
-	Hlc			clock = PG_GETARG_HLC(0);
+	Hlc clock = PG_GETARG_HLC(0);
 
 	return hash_any_extended((unsigned char *) &clock, sizeof(clock),
 							 PG_GETARG_INT64(1));
@@ -169,7 +169,7 @@ mirusync_hlc_ms(PG_FUNCTION_ARGS)
 Datum
 mirusync_hlc_to_timestamptz(PG_FUNCTION_ARGS)
 {
-	int64		ms = hlc_ms(PG_GETARG_HLC(0)) - EPOCH_SHIFT_MS;
+	int64 ms = hlc_ms(PG_GETARG_HLC(0)) - EPOCH_SHIFT_MS;
 
 	PG_RETURN_TIMESTAMPTZ((TimestampTz) ms * US_PER_MS);
 }
@@ -182,7 +182,7 @@ Datum
 mirusync_hlc_from_timestamptz(PG_FUNCTION_ARGS)
 {
 	TimestampTz time = PG_GETARG_TIMESTAMPTZ(0);
-	int64		ms = time / US_PER_MS;
+	int64 ms = time / US_PER_MS;
 
 	if (time < 0 && time % US_PER_MS != 0)
 		ms--;

@@ -20,7 +20,7 @@ set_text(JsonbValue *value, const char *text)
 void
 miru_build_key(JsonbParseState **state, const char *name)
 {
-	JsonbValue	key;
+	JsonbValue key;
 
 	set_text(&key, name);
 	pushJsonbValue(state, WJB_KEY, &key);
@@ -29,7 +29,7 @@ miru_build_key(JsonbParseState **state, const char *name)
 void
 miru_build_text(JsonbParseState **state, const char *name, const char *text)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	miru_build_key(state, name);
 	set_text(&value, text);
@@ -39,7 +39,7 @@ miru_build_text(JsonbParseState **state, const char *name, const char *text)
 void
 miru_build_integer(JsonbParseState **state, const char *name, int64 number)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	miru_build_key(state, name);
 	value.type = jbvNumeric;
@@ -50,7 +50,7 @@ miru_build_integer(JsonbParseState **state, const char *name, int64 number)
 void
 miru_build_bool(JsonbParseState **state, const char *name, bool boolean)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	miru_build_key(state, name);
 	value.type = jbvBool;

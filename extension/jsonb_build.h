@@ -11,12 +11,12 @@
 
 /* Each adds a key to the object being built; miru_build_key only the key. */
 extern void miru_build_key(JsonbParseState **state, const char *name);
-extern void miru_build_text(JsonbParseState **state, const char *name,
-							const char *text);
-extern void miru_build_integer(JsonbParseState **state, const char *name,
-							   int64 number);
-extern void miru_build_bool(JsonbParseState **state, const char *name,
-							bool boolean);
+extern void
+miru_build_text(JsonbParseState **state, const char *name, const char *text);
+extern void
+miru_build_integer(JsonbParseState **state, const char *name, int64 number);
+extern void
+miru_build_bool(JsonbParseState **state, const char *name, bool boolean);
 
 /* miru_build_begin and miru_build_end begin and end the outermost object. */
 extern void miru_build_begin(JsonbParseState **state);
@@ -25,4 +25,4 @@ extern Jsonb *miru_build_end(JsonbParseState **state);
 /* miru_value_of_jsonb makes a value of a whole jsonb, scalar or not. */
 extern JsonbValue *miru_value_of_jsonb(Jsonb *jsonb);
 
-#endif							/* MIRUSYNC_JSONB_BUILD_H */
+#endif /* MIRUSYNC_JSONB_BUILD_H */

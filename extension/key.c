@@ -19,8 +19,8 @@
 MinimalTuple
 miru_key_make(MiruRelation *rel, const Datum *values)
 {
-	Datum	   *flat = palloc(rel->key_count * sizeof(Datum));
-	bool	   *nulls = palloc0(rel->key_count * sizeof(bool));
+	Datum *flat = palloc(rel->key_count * sizeof(Datum));
+	bool *nulls = palloc0(rel->key_count * sizeof(bool));
 
 	/*
 	 * Compressed and plain forms of one value must give the same bytes.  The
@@ -38,16 +38,15 @@ miru_key_make(MiruRelation *rel, const Datum *values)
 MinimalTuple
 miru_key_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	Datum		values[INDEX_MAX_KEYS];
+	Datum values[INDEX_MAX_KEYS];
 
 	for (int i = 0; i < rel->key_count; i++)
 	{
-		bool		isnull;
+		bool isnull;
 
 		values[i] = heap_getattr(row, rel->keys[i].attnum, desc, &isnull);
 		if (isnull)
-			elog(ERROR, "null in primary key of table %s",
-				 rel->qualified_name);
+			elog(ERROR, "null in primary key of table %s", rel->qualified_name);
 	}
 	return miru_key_make(rel, values);
 }
@@ -56,7 +55,7 @@ void
 miru_key_values(MiruRelation *rel, MinimalTuple key, Datum *values)
 {
 	HeapTupleData tuple;
-	bool		nulls[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS];
 
 	tuple.t_len = key->t_len + MINIMAL_TUPLE_OFFSET;
 	tuple.t_data = (HeapTupleHeader) ((char *) key - MINIMAL_TUPLE_OFFSET);
@@ -72,7 +71,7 @@ is_in_id(const MiruKeyColumn *key)
 static int
 id_part_count(const MiruRelation *rel)
 {
-	int			count = 0;
+	int count = 0;
 
 	for (int i = 0; i < rel->key_count; i++)
 		count += is_in_id(&rel->keys[i]);
@@ -93,15 +92,15 @@ append_id_part(StringInfo id, const char *text)
 char *
 miru_key_id(MiruRelation *rel, const Datum *values)
 {
-	bool		single = id_part_count(rel) == 1;
-	bool		first = true;
+	bool single = id_part_count(rel) == 1;
+	bool first = true;
 	StringInfoData id;
 
 	if (!single)
 		initStringInfo(&id);
 	for (int i = 0; i < rel->key_count; i++)
 	{
-		char	   *text;
+		char *text;
 
 		if (!is_in_id(&rel->keys[i]))
 			continue;
@@ -147,7 +146,7 @@ void
 miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
 			   const char *id, Datum *values)
 {
-	int			parts = id_part_count(rel);
+	int parts = id_part_count(rel);
 	const char *rest = parts > 0 ? id : NULL;
 
 	for (int i = 0; i < rel->key_count; i++)
@@ -172,18 +171,20 @@ miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
 		if (i == rel->key_count - 1 && rest == NULL)
 			return;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("invalid record id: \"%s\"", id),
-			 errdetail("The primary key of table %s without its feed column has %d columns.",
-					   rel->qualified_name, parts)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+		 errmsg("invalid record id: \"%s\"", id),
+		 errdetail(
+			 "The primary key of table %s without its feed column has %d columns.",
+			 rel->qualified_name, parts)));
 }
 
 char *
 miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(row, rel->feed_attnum, desc, &isnull);
+	bool isnull;
+	Datum value = heap_getattr(row, rel->feed_attnum, desc, &isnull);
 
 	if (isnull)
 		return NULL;
@@ -193,8 +194,8 @@ miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 char *
 miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
-	Datum		value;
+	bool isnull;
+	Datum value;
 
 	if (rel->collection != NULL)
 		return rel->collection;
@@ -209,7 +210,7 @@ miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 	ScanKeyData keys[INDEX_MAX_KEYS];
 	IndexScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	HeapTuple	row = NULL;
+	HeapTuple row = NULL;
 
 	for (int i = 0; i < rel->key_count; i++)
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,

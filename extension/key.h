@@ -16,12 +16,11 @@
  * miru_key_of_row returns the primary key of a row in a form whose bytes are
  * equal exactly when the values are the same.
  */
-extern MinimalTuple miru_key_of_row(MiruRelation *rel, HeapTuple row,
-									TupleDesc desc);
+extern MinimalTuple
+miru_key_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /* miru_key_values takes a key apart again; values point into it. */
-extern void miru_key_values(MiruRelation *rel, MinimalTuple key,
-							Datum *values);
+extern void miru_key_values(MiruRelation *rel, MinimalTuple key, Datum *values);
 
 /* miru_key_make is the inverse of miru_key_values. */
 extern MinimalTuple miru_key_make(MiruRelation *rel, const Datum *values);
@@ -37,23 +36,23 @@ extern char *miru_key_id(MiruRelation *rel, const Datum *values);
  * miru_key_parse finds the key values of a record.  Throws what the types'
  * input functions throw, or 22P02 when the id has the wrong number of parts.
  */
-extern void miru_key_parse(MiruRelation *rel, const char *feed,
-						   const char *collection, const char *id,
-						   Datum *values);
+extern void
+miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
+			   const char *id, Datum *values);
 
 /* miru_row_feed returns the row's feed as text, NULL if it has none. */
 extern char *miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /* miru_row_collection returns the name of the row's collection. */
-extern char *miru_row_collection(MiruRelation *rel, HeapTuple row,
-								 TupleDesc desc);
+extern char *
+miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /*
  * miru_row_fetch reads the row with the given key under a snapshot, NULL if
  * there is none.  The tuple is a copy.
  */
-extern HeapTuple miru_row_fetch(MiruRelation *rel, Relation heap,
-								Relation index, const Datum *values,
-								Snapshot snapshot);
+extern HeapTuple
+miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
+			   const Datum *values, Snapshot snapshot);
 
-#endif							/* MIRUSYNC_KEY_H */
+#endif /* MIRUSYNC_KEY_H */

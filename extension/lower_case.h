@@ -19,4 +19,4 @@
  */
 extern size_t miru_lower_case(const char *text, size_t length, char *out);
 
-#endif							/* MIRUSYNC_LOWER_CASE_H */
+#endif /* MIRUSYNC_LOWER_CASE_H */

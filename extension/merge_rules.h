@@ -12,8 +12,8 @@
 
 typedef enum MiruRule
 {
-	MIRU_RULE_LWW,				/* last write wins, for the record as a whole */
-	MIRU_RULE_LWW_FIELD			/* last write wins, for each field */
+	MIRU_RULE_LWW,		/* last write wins, for the record as a whole */
+	MIRU_RULE_LWW_FIELD /* last write wins, for each field */
 } MiruRule;
 
 /* miru_rule_parse finds a rule by its name; false if there is none. */
@@ -33,15 +33,15 @@ extern bool miru_lww_wins(const MiruStamp *stored, const MiruStamp *incoming,
  * stored value is newer by no more than "slack_ms": deletes of the practice
  * log carry no stamp of their own but the event's.
  */
-extern bool miru_lww_delete_wins(const MiruStamp *stored,
-								 const MiruStamp *incoming,
-								 bool ties_lose, int64 slack_ms);
+extern bool
+miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
+					 bool ties_lose, int64 slack_ms);
 
 /*
  * miru_is_concurrent tells whether the stored value was written by another
  * device after the number that the incoming change's device had seen.
  */
-extern bool miru_is_concurrent(const MiruStamp *stored, int64 base,
-							   const char *device);
+extern bool
+miru_is_concurrent(const MiruStamp *stored, int64 base, const char *device);
 
-#endif							/* MIRUSYNC_MERGE_RULES_H */
+#endif /* MIRUSYNC_MERGE_RULES_H */

@@ -22,12 +22,12 @@
 
 struct MiruNoteLog
 {
-	Size		memory_limit;
-	char	   *memory;			/* in TopTransactionContext */
-	Size		allocated;
-	int64		memory_length;	/* bytes in memory */
-	BufFile    *file;			/* NULL until needed */
-	int64		file_length;
+	Size memory_limit;
+	char *memory; /* in TopTransactionContext */
+	Size allocated;
+	int64 memory_length; /* bytes in memory */
+	BufFile *file;		 /* NULL until needed */
+	int64 file_length;
 };
 
 MiruNoteLog *
@@ -52,7 +52,7 @@ miru_note_log_length(const MiruNoteLog *log)
 static void
 reserve(MiruNoteLog *log, Size length)
 {
-	Size		wanted = log->memory_length + length;
+	Size wanted = log->memory_length + length;
 
 	if (wanted <= log->allocated)
 		return;
@@ -77,7 +77,8 @@ append_to_file(MiruNoteLog *log, const void *bytes, uint32 length)
 	if (BufFileSeek(log->file, 0, log->file_length, SEEK_SET) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not seek in temporary file of changed rows: %m")));
+				 errmsg(
+					 "could not seek in temporary file of changed rows: %m")));
 	BufFileWrite(log->file, &length, sizeof(length));
 	BufFileWrite(log->file, unconstify(void *, bytes), length);
 	log->file_length += sizeof(length) + length;
@@ -86,8 +87,8 @@ append_to_file(MiruNoteLog *log, const void *bytes, uint32 length)
 int64
 miru_note_log_append(MiruNoteLog *log, const void *bytes, uint32 length)
 {
-	int64		position = miru_note_log_length(log);
-	Size		size = sizeof(length) + length;
+	int64 position = miru_note_log_length(log);
+	Size size = sizeof(length) + length;
 
 	if (log->file_length > 0 ||
 		(Size) log->memory_length + size > log->memory_limit)
@@ -126,8 +127,8 @@ read_from_file(MiruNoteLog *log, void *bytes, size_t length)
 void *
 miru_note_log_read(MiruNoteLog *log, int64 position, int64 *next)
 {
-	uint32		length;
-	char	   *bytes;
+	uint32 length;
+	char *bytes;
 
 	if (position < log->memory_length)
 	{
@@ -139,9 +140,11 @@ miru_note_log_read(MiruNoteLog *log, int64 position, int64 *next)
 	{
 		if (BufFileSeek(log->file, 0, position - log->memory_length,
 						SEEK_SET) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not seek in temporary file of changed rows: %m")));
+			ereport(
+				ERROR,
+				(errcode_for_file_access(),
+				 errmsg(
+					 "could not seek in temporary file of changed rows: %m")));
 		read_from_file(log, &length, sizeof(length));
 		bytes = palloc(length);
 		read_from_file(log, bytes, length);

@@ -20,8 +20,8 @@ extern MiruNoteLog *miru_note_log_new(Size memory_limit);
 extern int64 miru_note_log_length(const MiruNoteLog *log);
 
 /* miru_note_log_append adds "length" bytes and returns their position. */
-extern int64 miru_note_log_append(MiruNoteLog *log, const void *bytes,
-								  uint32 length);
+extern int64
+miru_note_log_append(MiruNoteLog *log, const void *bytes, uint32 length);
 
 /* miru_note_log_truncate forgets everything from "position" on. */
 extern void miru_note_log_truncate(MiruNoteLog *log, int64 position);
@@ -30,8 +30,7 @@ extern void miru_note_log_truncate(MiruNoteLog *log, int64 position);
  * miru_note_log_read returns the string at "position", palloc'd in the
  * current context, and sets the position of the next one.
  */
-extern void *miru_note_log_read(MiruNoteLog *log, int64 position,
-								int64 *next);
+extern void *miru_note_log_read(MiruNoteLog *log, int64 position, int64 *next);
 
 /*
  * miru_note_log_close removes the file of one that is not needed any more.
@@ -39,4 +38,4 @@ extern void *miru_note_log_read(MiruNoteLog *log, int64 position,
  */
 extern void miru_note_log_close(MiruNoteLog *log);
 
-#endif							/* MIRUSYNC_NOTE_LOG_H */
+#endif /* MIRUSYNC_NOTE_LOG_H */

@@ -16,7 +16,7 @@
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)
 {
-	Datum		jsonb;
+	Datum jsonb;
 
 	if (isnull)
 	{
@@ -33,8 +33,8 @@ value_of_column(MiruField *field, Datum datum, bool isnull)
 static Jsonb *
 document_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
-	Datum		datum = heap_getattr(row, rel->data_attnum, desc, &isnull);
+	bool isnull;
+	Datum datum = heap_getattr(row, rel->data_attnum, desc, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbP(datum);
 }
@@ -50,9 +50,9 @@ miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 	miru_build_begin(&state);
 	for (int i = 0; i < rel->field_count; i++)
 	{
-		MiruField  *field = &rel->fields[i];
-		bool		isnull;
-		Datum		datum = heap_getattr(row, field->attnum, desc, &isnull);
+		MiruField *field = &rel->fields[i];
+		bool isnull;
+		Datum datum = heap_getattr(row, field->attnum, desc, &isnull);
 
 		miru_build_key(&state, field->name);
 		pushJsonbValue(&state, WJB_VALUE,
@@ -66,8 +66,8 @@ miru_object_get(const Jsonb *object, const char *name, JsonbValue *value)
 {
 	JsonbContainer *root = unconstify(JsonbContainer *, &object->root);
 
-	return getKeyJsonValueFromContainer(root, name, strlen(name),
-										value) != NULL;
+	return getKeyJsonValueFromContainer(root, name, strlen(name), value) !=
+		NULL;
 }
 
 bool
@@ -87,8 +87,7 @@ miru_values_equal(const JsonbValue *a, const JsonbValue *b)
 					   a->val.string.len) == 0;
 		case jbvNumeric:
 			return datum_image_eq(NumericGetDatum(a->val.numeric),
-								  NumericGetDatum(b->val.numeric),
-								  false, -1);
+								  NumericGetDatum(b->val.numeric), false, -1);
 		case jbvBinary:
 			return a->val.binary.len == b->val.binary.len &&
 				memcmp(a->val.binary.data, b->val.binary.data,
@@ -121,12 +120,12 @@ add_document_side(List *changes, Jsonb *object, Jsonb *other, bool is_to)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	char	   *name = NULL;
+	JsonbValue item;
+	char *name = NULL;
 
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
-		JsonbValue	other_value;
+		JsonbValue other_value;
 		JsonbValue *value;
 		JsonbValue *counterpart = NULL;
 
@@ -144,9 +143,9 @@ add_document_side(List *changes, Jsonb *object, Jsonb *other, bool is_to)
 		}
 		value = palloc(sizeof(JsonbValue));
 		*value = item;
-		changes = lappend(changes, is_to ?
-						  field_change(name, name, counterpart, value) :
-						  field_change(name, name, value, NULL));
+		changes = lappend(changes,
+						  is_to ? field_change(name, name, counterpart, value)
+								: field_change(name, name, value, NULL));
 	}
 	return changes;
 }
@@ -154,7 +153,7 @@ add_document_side(List *changes, Jsonb *object, Jsonb *other, bool is_to)
 static List *
 diff_documents(Jsonb *from, Jsonb *to)
 {
-	List	   *changes = NIL;
+	List *changes = NIL;
 
 	if (to != NULL)
 		changes = add_document_side(changes, to, from, true);
@@ -175,15 +174,13 @@ columns_equal(MiruField *field, Datum a, bool a_isnull, Datum b, bool b_isnull)
 static List *
 diff_columns(MiruRelation *rel, HeapTuple from, HeapTuple to, TupleDesc desc)
 {
-	List	   *changes = NIL;
+	List *changes = NIL;
 
 	for (int i = 0; i < rel->field_count; i++)
 	{
-		MiruField  *field = &rel->fields[i];
-		Datum		old = 0,
-					new = 0;
-		bool		old_isnull = true,
-					new_isnull = true;
+		MiruField *field = &rel->fields[i];
+		Datum old = 0, new = 0;
+		bool old_isnull = true, new_isnull = true;
 
 		if (from != NULL)
 			old = heap_getattr(from, field->attnum, desc, &old_isnull);
@@ -192,9 +189,13 @@ diff_columns(MiruRelation *rel, HeapTuple from, HeapTuple to, TupleDesc desc)
 		if (from != NULL && to != NULL &&
 			columns_equal(field, old, old_isnull, new, new_isnull))
 			continue;
-		changes = lappend(changes, field_change(field->name, field->key,
-												from ? value_of_column(field, old, old_isnull) : NULL,
-												to ? value_of_column(field, new, new_isnull) : NULL));
+		changes =
+			lappend(changes,
+					field_change(field->name, field->key,
+								 from ? value_of_column(field, old, old_isnull)
+									  : NULL,
+								 to ? value_of_column(field, new, new_isnull)
+									: NULL));
 	}
 	return changes;
 }
@@ -213,7 +214,7 @@ Jsonb *
 miru_object_side(List *changes, bool to)
 {
 	JsonbParseState *state;
-	ListCell   *cell;
+	ListCell *cell;
 
 	miru_build_begin(&state);
 	foreach(cell, changes)
@@ -234,15 +235,16 @@ miru_object_names(const Jsonb *object)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	List	   *names = NIL;
+	JsonbValue item;
+	List *names = NIL;
 
 	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
-			names = lappend(names, makeString(pnstrdup(item.val.string.val,
-													   item.val.string.len)));
+			names = lappend(names,
+							makeString(pnstrdup(item.val.string.val,
+												item.val.string.len)));
 	}
 	return names;
 }
@@ -253,8 +255,8 @@ push_fields(JsonbParseState **state, const Jsonb *object, List *names)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	item;
-	JsonbValue	key;
+	JsonbValue item;
+	JsonbValue key;
 
 	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
@@ -265,8 +267,7 @@ push_fields(JsonbParseState **state, const Jsonb *object, List *names)
 			continue;
 		if (names != NIL)
 		{
-			char	   *name = pnstrdup(key.val.string.val,
-										key.val.string.len);
+			char *name = pnstrdup(key.val.string.val, key.val.string.len);
 
 			if (!list_member(names, makeString(name)))
 				continue;

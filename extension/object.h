@@ -15,8 +15,8 @@
 /* One field that differs; a side without the field is NULL. */
 typedef struct MiruFieldChange
 {
-	char	   *name;			/* the field in JSON */
-	char	   *key;			/* its key among the stamps */
+	char *name; /* the field in JSON */
+	char *key;	/* its key among the stamps */
 	JsonbValue *from;
 	JsonbValue *to;
 } MiruFieldChange;
@@ -25,23 +25,23 @@ typedef struct MiruFieldChange
  * miru_object_of_row returns the record: every synced column under its name,
  * in the form of Postgres' to_jsonb(), or the document itself.
  */
-extern Jsonb *miru_object_of_row(MiruRelation *rel, HeapTuple row,
-								 TupleDesc desc);
+extern Jsonb *
+miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /*
  * miru_object_diff returns the fields (MiruFieldChange) that differ between
  * two versions of a row, either of which may be NULL.  Values are compared as
  * stored, so 1.0 and 1.00 differ.
  */
-extern List *miru_object_diff(MiruRelation *rel, HeapTuple from,
-							  HeapTuple to, TupleDesc desc);
+extern List *miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
+							  TupleDesc desc);
 
 /* miru_object_side builds an object of the from or the to values. */
 extern Jsonb *miru_object_side(List *changes, bool to);
 
 /* miru_object_get finds a field of an object; false if it is not there. */
-extern bool miru_object_get(const Jsonb *object, const char *name,
-							JsonbValue *value);
+extern bool
+miru_object_get(const Jsonb *object, const char *name, JsonbValue *value);
 
 /* miru_object_names returns the keys of an object, as String nodes. */
 extern List *miru_object_names(const Jsonb *object);
@@ -55,4 +55,4 @@ extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
 /* miru_object_pick returns the fields of "object" that "names" lists. */
 extern Jsonb *miru_object_pick(const Jsonb *object, List *names);
 
-#endif							/* MIRUSYNC_OBJECT_H */
+#endif /* MIRUSYNC_OBJECT_H */

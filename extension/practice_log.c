@@ -20,131 +20,125 @@
 
 #include "form.h"
 
-#define CHOICES(...) ((const char *const[]) {__VA_ARGS__, NULL})
-#define END {NULL}
+#define CHOICES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define END                                                                    \
+	{                                                                          \
+		NULL                                                                   \
+	}
 
 /* A piece as an entry lists it. */
-static const FormField played_piece_form[] = {
-	{"id", FORM_TEXT},
-	{"title", FORM_TEXT, FORM_REQUIRED},
-	{"composer", FORM_TEXT},
-	{"tempo", FORM_NUMBER},
-	{"duration", FORM_NUMBER},
-	END
-};
+static const FormField played_piece_form[] =
+	{{"id", FORM_TEXT},			{"title", FORM_TEXT, FORM_REQUIRED},
+	 {"composer", FORM_TEXT},	{"tempo", FORM_NUMBER},
+	 {"duration", FORM_NUMBER}, END};
 
-static const FormField entry_form[] = {
-	{"id", FORM_ID, FORM_REQUIRED},
-	{"timestamp", FORM_MILLISECONDS, FORM_REQUIRED},
-	{"duration", FORM_COUNT, FORM_REQUIRED},
-	{"type", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("practice", "performance", "lesson", "masterclass",
-						   "rehearsal", "technique", "status_change", "other")},
-	{"instrument", FORM_LOWER_CASE, FORM_REQUIRED},
-	{"pieces", FORM_OBJECTS, FORM_DEFAULT_EMPTY, .parts = played_piece_form},
-	{"techniques", FORM_TEXTS, FORM_DEFAULT_EMPTY},
-	{"tags", FORM_TEXTS, FORM_DEFAULT_EMPTY},
-	{"goal_ids", FORM_TEXTS, .alias = "goalIds"},
-	{"notes", FORM_TEXT},
-	{"mood", FORM_CHOICE,
-		.choices = CHOICES("frustrated", "neutral", "satisfied", "excited",
-						   "proud")},
-	{"session_id", FORM_TEXT},
-	{"metadata", FORM_OBJECT},
-	{"createdAt", FORM_MOMENT},
-	{"created_at", FORM_MOMENT},
-	{"updatedAt", FORM_MOMENT},
-	{"updated_at", FORM_MOMENT},
-	{"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
-	{"sync_version", FORM_NUMBER},
-	{"checksum", FORM_TEXT},
-	{"device_id", FORM_TEXT},
-	{"scoreId", FORM_TEXT},
-	{"scoreTitle", FORM_TEXT},
-	{"scoreComposer", FORM_TEXT},
-	{"autoTracked", FORM_BOOLEAN},
-	END
-};
+static const FormField entry_form[] =
+	{{"id", FORM_ID, FORM_REQUIRED},
+	 {"timestamp", FORM_MILLISECONDS, FORM_REQUIRED},
+	 {"duration", FORM_COUNT, FORM_REQUIRED},
+	 {"type", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("practice", "performance", "lesson", "masterclass",
+						 "rehearsal", "technique", "status_change", "other")},
+	 {"instrument", FORM_LOWER_CASE, FORM_REQUIRED},
+	 {"pieces", FORM_OBJECTS, FORM_DEFAULT_EMPTY, .parts = played_piece_form},
+	 {"techniques", FORM_TEXTS, FORM_DEFAULT_EMPTY},
+	 {"tags", FORM_TEXTS, FORM_DEFAULT_EMPTY},
+	 {"goal_ids", FORM_TEXTS, .alias = "goalIds"},
+	 {"notes", FORM_TEXT},
+	 {"mood", FORM_CHOICE,
+	  .choices = CHOICES("frustrated", "neutral", "satisfied", "excited",
+						 "proud")},
+	 {"session_id", FORM_TEXT},
+	 {"metadata", FORM_OBJECT},
+	 {"createdAt", FORM_MOMENT},
+	 {"created_at", FORM_MOMENT},
+	 {"updatedAt", FORM_MOMENT},
+	 {"updated_at", FORM_MOMENT},
+	 {"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
+	 {"sync_version", FORM_NUMBER},
+	 {"checksum", FORM_TEXT},
+	 {"device_id", FORM_TEXT},
+	 {"scoreId", FORM_TEXT},
+	 {"scoreTitle", FORM_TEXT},
+	 {"scoreComposer", FORM_TEXT},
+	 {"autoTracked", FORM_BOOLEAN},
+	 END};
 
-static const FormField piece_form[] = {
-	{"id", FORM_ID, FORM_REQUIRED},
-	{"scoreId", FORM_ID, FORM_REQUIRED | FORM_BOTH_NAMES, .alias = "score_id"},
-	{"title", FORM_TEXT, FORM_REQUIRED},
-	{"composer", FORM_TEXT},
-	{"status", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("planned", "learning", "working", "polished",
-						   "performance_ready", "archived")},
-	{"started_at", FORM_TIME},
-	{"last_practiced_at", FORM_TIME},
-	{"created_at", FORM_TIME},
-	{"updated_at", FORM_TIME},
-	{"updatedAt", FORM_MOMENT},
-	{"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
-	{"target_tempo", FORM_NUMBER},
-	{"current_tempo", FORM_NUMBER},
-	{"notes", FORM_TEXT},
-	{"tags", FORM_TEXTS, FORM_DEFAULT_EMPTY},
-	END
-};
+static const FormField piece_form[] =
+	{{"id", FORM_ID, FORM_REQUIRED},
+	 {"scoreId", FORM_ID, FORM_REQUIRED | FORM_BOTH_NAMES, .alias = "score_id"},
+	 {"title", FORM_TEXT, FORM_REQUIRED},
+	 {"composer", FORM_TEXT},
+	 {"status", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("planned", "learning", "working", "polished",
+						 "performance_ready", "archived")},
+	 {"started_at", FORM_TIME},
+	 {"last_practiced_at", FORM_TIME},
+	 {"created_at", FORM_TIME},
+	 {"updated_at", FORM_TIME},
+	 {"updatedAt", FORM_MOMENT},
+	 {"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
+	 {"target_tempo", FORM_NUMBER},
+	 {"current_tempo", FORM_NUMBER},
+	 {"notes", FORM_TEXT},
+	 {"tags", FORM_TEXTS, FORM_DEFAULT_EMPTY},
+	 END};
 
-static const FormField schedule_form[] = {
-	{"kind", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("single", "recurring")},
-	{"rule", FORM_TEXT},
-	{"durationMinutes", FORM_NUMBER},
-	{"timeOfDay", FORM_TEXT},
-	{"flexibility", FORM_TEXT},
-	{"startDate", FORM_TIME},
-	{"endDate", FORM_TIME},
-	{"metadata", FORM_OBJECT},
-	END
-};
+static const FormField schedule_form[] = {{"kind", FORM_CHOICE, FORM_REQUIRED,
+										   .choices = CHOICES("single",
+															  "recurring")},
+										  {"rule", FORM_TEXT},
+										  {"durationMinutes", FORM_NUMBER},
+										  {"timeOfDay", FORM_TEXT},
+										  {"flexibility", FORM_TEXT},
+										  {"startDate", FORM_TIME},
+										  {"endDate", FORM_TIME},
+										  {"metadata", FORM_OBJECT},
+										  END};
 
-static const FormField plan_form[] = {
-	{"id", FORM_ID, FORM_REQUIRED},
-	{"title", FORM_TEXT, FORM_REQUIRED},
-	{"type", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("bootcamp", "course", "custom")},
-	{"schedule", FORM_OBJECT, FORM_REQUIRED, .parts = schedule_form},
-	{"visibility", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("private", "shared", "template")},
-	{"status", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("draft", "active", "completed", "archived")},
-	{"createdAt", FORM_TIME, FORM_REQUIRED},
-	{"updatedAt", FORM_TIME, FORM_REQUIRED},
-	{"updated_at", FORM_MOMENT},
-	{"description", FORM_TEXT},
-	{"focusAreas", FORM_TEXTS},
-	{"techniques", FORM_TEXTS},
-	{"pieceRefs", FORM_ARRAY},
-	{"ownerId", FORM_TEXT},
-	{"templateVersion", FORM_NUMBER},
-	{"sourceTemplateId", FORM_TEXT},
-	{"tags", FORM_TEXTS},
-	{"metadata", FORM_OBJECT},
-	{"archivedAt", FORM_TIME},
-	{"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
-	END
-};
+static const FormField plan_form[] =
+	{{"id", FORM_ID, FORM_REQUIRED},
+	 {"title", FORM_TEXT, FORM_REQUIRED},
+	 {"type", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("bootcamp", "course", "custom")},
+	 {"schedule", FORM_OBJECT, FORM_REQUIRED, .parts = schedule_form},
+	 {"visibility", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("private", "shared", "template")},
+	 {"status", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("draft", "active", "completed", "archived")},
+	 {"createdAt", FORM_TIME, FORM_REQUIRED},
+	 {"updatedAt", FORM_TIME, FORM_REQUIRED},
+	 {"updated_at", FORM_MOMENT},
+	 {"description", FORM_TEXT},
+	 {"focusAreas", FORM_TEXTS},
+	 {"techniques", FORM_TEXTS},
+	 {"pieceRefs", FORM_ARRAY},
+	 {"ownerId", FORM_TEXT},
+	 {"templateVersion", FORM_NUMBER},
+	 {"sourceTemplateId", FORM_TEXT},
+	 {"tags", FORM_TEXTS},
+	 {"metadata", FORM_OBJECT},
+	 {"archivedAt", FORM_TIME},
+	 {"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
+	 END};
 
-static const FormField occurrence_form[] = {
-	{"id", FORM_ID, FORM_REQUIRED},
-	{"planId", FORM_ID, FORM_REQUIRED | FORM_BOTH_NAMES, .alias = "plan_id"},
-	{"status", FORM_CHOICE, FORM_REQUIRED,
-		.choices = CHOICES("scheduled", "completed", "skipped", "expired")},
-	{"scheduledStart", FORM_TIME},
-	{"scheduledEnd", FORM_TIME},
-	{"recurrenceKey", FORM_TEXT},
-	{"segments", FORM_ARRAY},
-	{"reflectionPrompts", FORM_TEXTS},
-	{"logEntryId", FORM_TEXT},
-	{"notes", FORM_TEXT},
-	{"createdAt", FORM_MOMENT},
-	{"updatedAt", FORM_MOMENT},
-	{"updated_at", FORM_MOMENT},
-	{"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
-	END
-};
+static const FormField occurrence_form[] =
+	{{"id", FORM_ID, FORM_REQUIRED},
+	 {"planId", FORM_ID, FORM_REQUIRED | FORM_BOTH_NAMES, .alias = "plan_id"},
+	 {"status", FORM_CHOICE, FORM_REQUIRED,
+	  .choices = CHOICES("scheduled", "completed", "skipped", "expired")},
+	 {"scheduledStart", FORM_TIME},
+	 {"scheduledEnd", FORM_TIME},
+	 {"recurrenceKey", FORM_TEXT},
+	 {"segments", FORM_ARRAY},
+	 {"reflectionPrompts", FORM_TEXTS},
+	 {"logEntryId", FORM_TEXT},
+	 {"notes", FORM_TEXT},
+	 {"createdAt", FORM_MOMENT},
+	 {"updatedAt", FORM_MOMENT},
+	 {"updated_at", FORM_MOMENT},
+	 {"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
+	 END};
 
 PG_FUNCTION_INFO_V1(mirusync_practice_entry);
 PG_FUNCTION_INFO_V1(mirusync_practice_piece);
@@ -154,27 +148,26 @@ PG_FUNCTION_INFO_V1(mirusync_practice_occurrence);
 Datum
 mirusync_practice_entry(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(miru_form_apply(entry_form, "entry",
-									  PG_GETARG_JSONB_P(0)));
+	PG_RETURN_JSONB_P(
+		miru_form_apply(entry_form, "entry", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
 mirusync_practice_piece(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(miru_form_apply(piece_form, "piece",
-									  PG_GETARG_JSONB_P(0)));
+	PG_RETURN_JSONB_P(
+		miru_form_apply(piece_form, "piece", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
 mirusync_practice_plan(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(miru_form_apply(plan_form, "plan",
-									  PG_GETARG_JSONB_P(0)));
+	PG_RETURN_JSONB_P(miru_form_apply(plan_form, "plan", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
 mirusync_practice_occurrence(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(miru_form_apply(occurrence_form, "occurrence",
-									  PG_GETARG_JSONB_P(0)));
+	PG_RETURN_JSONB_P(
+		miru_form_apply(occurrence_form, "occurrence", PG_GETARG_JSONB_P(0)));
 }

@@ -46,8 +46,8 @@ PG_FUNCTION_INFO_V1(mirusync_seq_before);
 typedef struct Opened
 {
 	MiruRelation *rel;
-	Relation	heap;
-	Relation	index;
+	Relation heap;
+	Relation index;
 } Opened;
 
 static void
@@ -88,8 +88,8 @@ open_collection(Opened *opened, const char *name)
 static Jsonb *
 read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 {
-	Datum		key[INDEX_MAX_KEYS];
-	HeapTuple	row;
+	Datum key[INDEX_MAX_KEYS];
+	HeapTuple row;
 
 	if (record->deleted)
 		return record->image;
@@ -101,8 +101,7 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 						 snapshot);
 	if (row == NULL)
 		return NULL;
-	return miru_object_of_row(opened->rel, row,
-							  RelationGetDescr(opened->heap));
+	return miru_object_of_row(opened->rel, row, RelationGetDescr(opened->heap));
 }
 
 static MiruDelivery *
@@ -126,8 +125,8 @@ make_delivery(MiruRecord *record, Jsonb *object, int64 after)
 static void
 add_origins(MiruPage *page, const char *feed, Snapshot snapshot)
 {
-	MiruTable	table = miru_table_open("change_log", false);
-	ListCell   *cell;
+	MiruTable table = miru_table_open("change_log", false);
+	ListCell *cell;
 
 	foreach(cell, page->deliveries)
 	{
@@ -144,23 +143,23 @@ add_origins(MiruPage *page, const char *feed, Snapshot snapshot)
 static bool
 read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 {
-	MiruTable	table = miru_table_open("record", false);
-	TupleDesc	desc = RelationGetDescr(table.heap);
-	Opened		opened = {0};
-	MiruScan	scan;
-	HeapTuple	row;
-	Size		bytes = 0;
-	int			count = 0;
-	int64		group = 0;
-	int64		delivered = page->after;
-	bool		full = false;
+	MiruTable table = miru_table_open("record", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Opened opened = {0};
+	MiruScan scan;
+	HeapTuple row;
+	Size bytes = 0;
+	int count = 0;
+	int64 group = 0;
+	int64 delivered = page->after;
+	bool full = false;
 
 	page->upto = page->after;
 	miru_scan_begin(&scan, &table, "record_seq", feed, page->after, snapshot);
 	while ((row = miru_scan_next(&scan, true)) != NULL)
 	{
 		MiruRecord *record = miru_record_from_row(row, desc);
-		Jsonb	   *object;
+		Jsonb *object;
 
 		CHECK_FOR_INTERRUPTS();
 		/* A group is never cut, so it may overrun the page. */
@@ -172,9 +171,9 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		/* A live record without a row: its table was detached. */
 		if (object != NULL || record->deleted)
 		{
-			page->deliveries = lappend(page->deliveries,
-									   make_delivery(record, object,
-													 delivered));
+			page->deliveries =
+				lappend(page->deliveries,
+						make_delivery(record, object, delivered));
 			delivered = record->seq;
 		}
 		bytes += object ? VARSIZE(object) : 0;
@@ -191,8 +190,8 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 MiruPage *
 miru_page_read(const char *feed, int64 after, int max, bool origins)
 {
-	Snapshot	snapshot = GetActiveSnapshot();
-	MiruPage   *page = palloc0(sizeof(MiruPage));
+	Snapshot snapshot = GetActiveSnapshot();
+	MiruPage *page = palloc0(sizeof(MiruPage));
 
 	if (after < 0 || max < 1)
 		ereport(ERROR,
@@ -215,7 +214,7 @@ miru_page_read(const char *feed, int64 after, int max, bool origins)
 static void
 push_delivery(JsonbParseState **state, MiruDelivery *delivery)
 {
-	char		clock[HLC_TEXT_SIZE];
+	char clock[HLC_TEXT_SIZE];
 
 	hlc_format(delivery->clock, clock);
 	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
@@ -227,8 +226,7 @@ push_delivery(JsonbParseState **state, MiruDelivery *delivery)
 	if (!delivery->deleted)
 	{
 		miru_build_key(state, "fields");
-		pushJsonbValue(state, WJB_VALUE,
-					   miru_value_of_jsonb(delivery->object));
+		pushJsonbValue(state, WJB_VALUE, miru_value_of_jsonb(delivery->object));
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
 }
@@ -237,7 +235,7 @@ static Jsonb *
 page_to_jsonb(MiruPage *page, const char *feed)
 {
 	JsonbParseState *state;
-	ListCell   *cell;
+	ListCell *cell;
 
 	miru_build_begin(&state);
 	miru_build_text(&state, "feed", feed);
@@ -261,17 +259,17 @@ page_to_jsonb(MiruPage *page, const char *feed)
 Datum
 mirusync_pull(PG_FUNCTION_ARGS)
 {
-	char	   *user = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	int64		after = PG_GETARG_INT64(2);
-	int			max = PG_GETARG_INT32(3);
+	char *user = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int64 after = PG_GETARG_INT64(2);
+	int max = PG_GETARG_INT32(3);
 
 	if (strcmp(user, feed) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
 				 errmsg("user may not read feed \"%s\"", feed)));
-	PG_RETURN_JSONB_P(page_to_jsonb(miru_page_read(feed, after, max, false),
-									feed));
+	PG_RETURN_JSONB_P(
+		page_to_jsonb(miru_page_read(feed, after, max, false), feed));
 }
 
 /*
@@ -282,14 +280,14 @@ mirusync_pull(PG_FUNCTION_ARGS)
 Datum
 mirusync_seq_before(PG_FUNCTION_ARGS)
 {
-	char	   *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
-	Snapshot	snapshot = GetActiveSnapshot();
-	MiruTable	table = miru_table_open("record", false);
-	TupleDesc	desc = RelationGetDescr(table.heap);
-	MiruScan	scan;
-	HeapTuple	row;
-	int64		cursor = 0;
+	Snapshot snapshot = GetActiveSnapshot();
+	MiruTable table = miru_table_open("record", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	MiruScan scan;
+	HeapTuple row;
+	int64 cursor = 0;
 
 	miru_scan_begin(&scan, &table, "record_seq", feed, 0, snapshot);
 	while ((row = miru_scan_next(&scan, false)) != NULL)

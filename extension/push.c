@@ -44,12 +44,12 @@ PG_FUNCTION_INFO_V1(mirusync_push);
 
 /* ----- subtransactions ----- */
 
-typedef void (*Body) (void *arg);
+typedef void (*Body)(void *arg);
 
 bool
 miru_push_is_verdict(int sqlstate)
 {
-	int			category = ERRCODE_TO_CATEGORY(sqlstate);
+	int category = ERRCODE_TO_CATEGORY(sqlstate);
 
 	return !(sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
 			 category == MAKE_SQLSTATE('0', '8', '0', '0', '0') ||
@@ -69,7 +69,7 @@ run_isolated(Body body, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -122,7 +122,7 @@ reject_change(MiruChange *change, ErrorData *error)
 static bool
 is_settled(MiruPush *push, MiruChange *change)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (change->verdict == MIRU_REJECTED)
 		return true;
@@ -137,16 +137,16 @@ is_settled(MiruPush *push, MiruChange *change)
 /* What to apply in one subtransaction. */
 typedef struct Part
 {
-	MiruPush   *push;
-	List	   *changes;
-	bool		check;			/* check constraints at its end */
+	MiruPush *push;
+	List *changes;
+	bool check; /* check constraints at its end */
 } Part;
 
 static void
 apply_part(void *arg)
 {
-	Part	   *part = arg;
-	ListCell   *cell;
+	Part *part = arg;
+	ListCell *cell;
 
 	if (part->check)
 		set_constraints(true);
@@ -173,8 +173,8 @@ throw_unless_verdict(ErrorData *error)
 static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
-	Part		part = {push, list_make1(change), check};
-	ErrorData  *error = run_isolated(apply_part, &part);
+	Part part = {push, list_make1(change), check};
+	ErrorData *error = run_isolated(apply_part, &part);
 
 	if (error == NULL)
 		return;
@@ -186,8 +186,8 @@ apply_one(MiruPush *push, MiruChange *change, bool check)
 static void
 apply_singly(void *arg)
 {
-	Part	   *part = arg;
-	ListCell   *cell;
+	Part *part = arg;
+	ListCell *cell;
 
 	set_constraints(true);
 	foreach(cell, part->changes)
@@ -203,9 +203,9 @@ apply_singly(void *arg)
 static void
 apply_changes(MiruPush *push, List *changes)
 {
-	Part		part = {push, changes, true};
-	ErrorData  *error = run_isolated(apply_part, &part);
-	ListCell   *cell;
+	Part part = {push, changes, true};
+	ErrorData *error = run_isolated(apply_part, &part);
+	ListCell *cell;
 
 	if (error == NULL)
 		return;
@@ -229,7 +229,7 @@ apply_changes(MiruPush *push, List *changes)
 static void
 apply_event(MiruPush *push)
 {
-	Part		part = {push, NIL, true};
+	Part part = {push, NIL, true};
 
 	push->changes = miru_event_parse(push->message);
 	part.changes = push->changes;
@@ -241,8 +241,8 @@ apply_event(MiruPush *push)
 static bool
 find_digested(MiruPush *push, int64 digested)
 {
-	ListCell   *cell;
-	bool		any = false;
+	ListCell *cell;
+	bool any = false;
 
 	foreach(cell, push->changes)
 	{
@@ -252,8 +252,10 @@ find_digested(MiruPush *push, int64 digested)
 			continue;
 		change->verdict = MIRU_REJECTED;
 		change->sqlstate = ERRCODE_MIRU_ALREADY_DIGESTED;
-		change->reason = psprintf("number " INT64_FORMAT " is among those whose verdicts the device has digested",
-								  change->number);
+		change->reason =
+			psprintf("number " INT64_FORMAT
+					 " is among those whose verdicts the device has digested",
+					 change->number);
 		any = true;
 	}
 	return any;
@@ -263,15 +265,15 @@ find_digested(MiruPush *push, int64 digested)
 static void
 apply_batch(MiruPush *push)
 {
-	int64		digested;
-	int64	   *numbers;
-	int			count = 0;
-	List	   *open = NIL;
-	ListCell   *cell;
+	int64 digested;
+	int64 *numbers;
+	int count = 0;
+	List *open = NIL;
+	ListCell *cell;
 
 	if (push->batch == NULL)
-		push->batch = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-														 CStringGetDatum(push->message)));
+		push->batch = DatumGetJsonbP(
+			DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
 	push->changes = miru_batch_parse(push->batch, &digested);
 	digested = miru_verdict_digest(push->pusher.user, push->pusher.device,
 								   digested);
@@ -293,7 +295,7 @@ apply_batch(MiruPush *push)
 static void
 apply_push(void *arg)
 {
-	MiruPush   *push = arg;
+	MiruPush *push = arg;
 
 	if (push->is_event)
 		apply_event(push);
@@ -311,8 +313,8 @@ Jsonb *
 miru_push_finish_batch(MiruPush *push)
 {
 	JsonbParseState *state;
-	List	   *fresh = NIL;
-	ListCell   *cell;
+	List *fresh = NIL;
+	ListCell *cell;
 
 	miru_build_begin(&state);
 	miru_build_key(&state, "verdicts");
@@ -320,13 +322,14 @@ miru_push_finish_batch(MiruPush *push)
 	foreach(cell, push->changes)
 	{
 		MiruChange *change = lfirst(cell);
-		Jsonb	   *verdict = NULL;
-		ListCell   *kept;
+		Jsonb *verdict = NULL;
+		ListCell *kept;
 
 		foreach(kept, push->kept)
 		{
 			if (((MiruVerdict *) lfirst(kept))->number == change->number)
-				verdict = miru_batch_replay(((MiruVerdict *) lfirst(kept))->verdict);
+				verdict = miru_batch_replay(
+					((MiruVerdict *) lfirst(kept))->verdict);
 		}
 		if (verdict == NULL)
 		{
@@ -362,9 +365,9 @@ Datum
 mirusync_push(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	MiruPush	push = {0};
-	Jsonb	   *verdicts;
-	Jsonb	   *result;
+	MiruPush push = {0};
+	Jsonb *verdicts;
+	Jsonb *result;
 
 	push.pusher.user = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	push.pusher.device = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -376,8 +379,8 @@ mirusync_push(PG_FUNCTION_ARGS)
 	SPI_connect();
 	/* What this transaction did before by SQL is no push's doing. */
 	miru_flush(false, true);
-	miru_verdict_lock(miru_verdict_lock_key(push.pusher.user,
-											push.pusher.device));
+	miru_verdict_lock(
+		miru_verdict_lock_key(push.pusher.user, push.pusher.device));
 	apply_batch(&push);
 	miru_flush(true, true);
 	verdicts = miru_push_finish_batch(&push);

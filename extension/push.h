@@ -12,13 +12,13 @@
 
 typedef struct MiruPush
 {
-	MiruPusher	pusher;
-	bool		is_event;		/* else a native batch */
+	MiruPusher pusher;
+	bool is_event; /* else a native batch */
 	const char *message;
-	Jsonb	   *batch;			/* native, once parsed */
-	List	   *changes;		/* MiruChange */
-	List	   *kept;			/* MiruVerdict of replayed changes */
-	ErrorData  *error;			/* it failed as a whole */
+	Jsonb *batch;	  /* native, once parsed */
+	List *changes;	  /* MiruChange */
+	List *kept;		  /* MiruVerdict of replayed changes */
+	ErrorData *error; /* it failed as a whole */
 } MiruPush;
 
 /*
@@ -42,4 +42,4 @@ extern Jsonb *miru_push_finish_batch(MiruPush *push);
 /* miru_push_check_name checks a user or device id; "what" names it. */
 extern void miru_push_check_name(const char *what, const char *name);
 
-#endif							/* MIRUSYNC_PUSH_H */
+#endif /* MIRUSYNC_PUSH_H */

@@ -36,19 +36,19 @@ PG_FUNCTION_INFO_V1(mirusync_push_many);
 /* One message of the group. */
 typedef struct Member
 {
-	MiruPush	push;
-	int64		lock_key;		/* of its device; native only */
+	MiruPush push;
+	int64 lock_key; /* of its device; native only */
 } Member;
 
 static char **
 text_array(ArrayType *array, int *count)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	char	  **texts;
+	Datum *values;
+	bool *nulls;
+	char **texts;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values,
-					  &nulls, count);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
+					  count);
 	texts = palloc(Max(*count, 1) * sizeof(char *));
 	for (int i = 0; i < *count; i++)
 		texts[i] = nulls[i] ? NULL : TextDatumGetCString(values[i]);
@@ -58,13 +58,18 @@ text_array(ArrayType *array, int *count)
 /* Arguments, each an array with an element a message. */
 enum
 {
-	IN_USERS, IN_DEVICES, IN_SESSIONS, IN_DIALECTS, IN_MESSAGES, ARGUMENTS
+	IN_USERS,
+	IN_DEVICES,
+	IN_SESSIONS,
+	IN_DIALECTS,
+	IN_MESSAGES,
+	ARGUMENTS
 };
 
 static void
 set_member(Member *member, int place, char **texts)
 {
-	MiruPush   *push = &member->push;
+	MiruPush *push = &member->push;
 
 	if (texts[IN_USERS] == NULL || texts[IN_DIALECTS] == NULL ||
 		texts[IN_MESSAGES] == NULL)
@@ -78,8 +83,8 @@ set_member(Member *member, int place, char **texts)
 	push->pusher.device = texts[IN_DEVICES];
 	/* A device without an id of its own is known by its session. */
 	if (push->pusher.device == NULL || push->pusher.device[0] == '\0')
-		push->pusher.device = push->pusher.session ?
-			push->pusher.session : "unknown";
+		push->pusher.device = push->pusher.session ? push->pusher.session
+												   : "unknown";
 	miru_push_check_name("user id", push->pusher.user);
 	miru_push_check_name("device id", push->pusher.device);
 
@@ -97,13 +102,13 @@ set_member(Member *member, int place, char **texts)
 static Member *
 read_arguments(FunctionCallInfo fcinfo, int *count)
 {
-	char	  **columns[ARGUMENTS];
-	Member	   *members;
+	char **columns[ARGUMENTS];
+	Member *members;
 
 	*count = 0;
 	for (int i = 0; i < ARGUMENTS; i++)
 	{
-		int			length;
+		int length;
 
 		columns[i] = text_array(PG_GETARG_ARRAYTYPE_P(i), &length);
 		if (i > 0 && length != *count)
@@ -119,7 +124,7 @@ read_arguments(FunctionCallInfo fcinfo, int *count)
 	members = palloc0(Max(*count, 1) * sizeof(Member));
 	for (int i = 0; i < *count; i++)
 	{
-		char	   *texts[ARGUMENTS];
+		char *texts[ARGUMENTS];
 
 		for (int j = 0; j < ARGUMENTS; j++)
 			texts[j] = columns[j][i];
@@ -131,8 +136,8 @@ read_arguments(FunctionCallInfo fcinfo, int *count)
 static int
 compare_lock_keys(const void *a, const void *b)
 {
-	int64		x = (*(Member *const *) a)->lock_key;
-	int64		y = (*(Member *const *) b)->lock_key;
+	int64 x = (*(Member *const *) a)->lock_key;
+	int64 y = (*(Member *const *) b)->lock_key;
 
 	return (x > y) - (x < y);
 }
@@ -142,7 +147,7 @@ compare_users(const void *a, const void *b)
 {
 	const Member *x = *(Member *const *) a;
 	const Member *y = *(Member *const *) b;
-	int			result = strcmp(x->push.pusher.user, y->push.pusher.user);
+	int result = strcmp(x->push.pusher.user, y->push.pusher.user);
 
 	return result ? result : x->push.pusher.place - y->push.pusher.place;
 }
@@ -150,7 +155,7 @@ compare_users(const void *a, const void *b)
 static void
 apply_group(Member *members, int count)
 {
-	Member	  **order = palloc(Max(count, 1) * sizeof(Member *));
+	Member **order = palloc(Max(count, 1) * sizeof(Member *));
 
 	for (int i = 0; i < count; i++)
 		order[i] = &members[i];
@@ -168,15 +173,23 @@ apply_group(Member *members, int count)
 /* Columns of push_many's result. */
 enum
 {
-	OUT_KIND, OUT_MESSAGE, OUT_STATUS, OUT_FEED, OUT_AFTER, OUT_SEQ,
-	OUT_SESSION, OUT_CODE, OUT_BODY, OUT_COLUMNS
+	OUT_KIND,
+	OUT_MESSAGE,
+	OUT_STATUS,
+	OUT_FEED,
+	OUT_AFTER,
+	OUT_SEQ,
+	OUT_SESSION,
+	OUT_CODE,
+	OUT_BODY,
+	OUT_COLUMNS
 };
 
 typedef struct Output
 {
 	ReturnSetInfo *info;
-	Datum		values[OUT_COLUMNS];
-	bool		nulls[OUT_COLUMNS];
+	Datum values[OUT_COLUMNS];
+	bool nulls[OUT_COLUMNS];
 } Output;
 
 static void
@@ -214,17 +227,17 @@ output_row(Output *output)
 static void
 summarize_event(MiruPush *push, Output *output)
 {
-	int64		promised = 0;
-	int64		standing = 0;
-	bool		any = false;
+	int64 promised = 0;
+	int64 standing = 0;
+	bool any = false;
 	StringInfoData winners;
-	ListCell   *cell;
+	ListCell *cell;
 
 	initStringInfo(&winners);
 	foreach(cell, push->changes)
 	{
 		MiruChange *change = lfirst(cell);
-		char	   *winner = NULL;
+		char *winner = NULL;
 
 		miru_apply_outcome(change);
 		if (change->verdict == MIRU_STALE)
@@ -237,11 +250,12 @@ summarize_event(MiruPush *push, Output *output)
 		if (change->winner != NULL)
 			winner = miru_event_render_winner(change->winner);
 		if (winner != NULL)
-			appendStringInfo(&winners, "%s%s", winners.len ? "\n" : "",
-							 winner);
+			appendStringInfo(&winners, "%s%s", winners.len ? "\n" : "", winner);
 	}
-	output_text(output, OUT_STATUS, !any ? "stale" :
-				winners.len > 0 ? "merged" : "applied");
+	output_text(output, OUT_STATUS,
+				!any				  ? "stale"
+					: winners.len > 0 ? "merged"
+									  : "applied");
 	output_number(output, OUT_SEQ, any ? Max(promised, standing) : standing);
 	if (winners.len > 0)
 		output_text(output, OUT_BODY, winners.data);
@@ -270,11 +284,11 @@ output_verdict(MiruPush *push, Output *output)
 		summarize_event(push, output);
 	else
 	{
-		Jsonb	   *verdicts = miru_push_finish_batch(push);
+		Jsonb *verdicts = miru_push_finish_batch(push);
 
 		output_text(output, OUT_STATUS, "applied");
-		output_text(output, OUT_BODY, JsonbToCString(NULL, &verdicts->root,
-													 VARSIZE(verdicts)));
+		output_text(output, OUT_BODY,
+					JsonbToCString(NULL, &verdicts->root, VARSIZE(verdicts)));
 	}
 	output_row(output);
 }
@@ -283,11 +297,11 @@ output_verdict(MiruPush *push, Output *output)
 static void
 output_feed_events(List *deliveries, Output *output)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, miru_event_render_live(deliveries))
 	{
-		MiruEvent  *event = lfirst(cell);
+		MiruEvent *event = lfirst(cell);
 
 		output_clear(output);
 		output_text(output, OUT_KIND, "event");
@@ -305,7 +319,7 @@ compare_deliveries(const ListCell *a, const ListCell *b)
 {
 	const MiruDelivery *x = lfirst(a);
 	const MiruDelivery *y = lfirst(b);
-	int			result = strcmp(x->feed, y->feed);
+	int result = strcmp(x->feed, y->feed);
 
 	return result ? result : (x->seq > y->seq) - (x->seq < y->seq);
 }
@@ -313,8 +327,8 @@ compare_deliveries(const ListCell *a, const ListCell *b)
 static void
 output_events(List *deliveries, Output *output)
 {
-	List	   *of_feed = NIL;
-	ListCell   *cell;
+	List *of_feed = NIL;
+	ListCell *cell;
 
 	list_sort(deliveries, compare_deliveries);
 	foreach(cell, deliveries)
@@ -322,8 +336,8 @@ output_events(List *deliveries, Output *output)
 		MiruDelivery *delivery = lfirst(cell);
 
 		if (of_feed != NIL &&
-			strcmp(((MiruDelivery *) llast(of_feed))->feed,
-				   delivery->feed) != 0)
+			strcmp(((MiruDelivery *) llast(of_feed))->feed, delivery->feed) !=
+				0)
 		{
 			output_feed_events(of_feed, output);
 			of_feed = NIL;
@@ -338,10 +352,10 @@ output_events(List *deliveries, Output *output)
 Datum
 mirusync_push_many(PG_FUNCTION_ARGS)
 {
-	Output		output;
-	Member	   *members;
-	List	   *deliveries;
-	int			count;
+	Output output;
+	Member *members;
+	List *deliveries;
+	int count;
 
 	InitMaterializedSRF(fcinfo, 0);
 	output.info = (ReturnSetInfo *) fcinfo->resultinfo;

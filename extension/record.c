@@ -30,23 +30,33 @@
 /* Columns of mirusync.record. */
 enum
 {
-	RECORD_FEED = 1, RECORD_COLLECTION, RECORD_ID, RECORD_SEQ,
-	RECORD_PART_OF, RECORD_CLOCK, RECORD_CHANGED_AT, RECORD_DELETED,
-	RECORD_STAMPS, RECORD_IMAGE, RECORD_COLUMNS = RECORD_IMAGE
+	RECORD_FEED = 1,
+	RECORD_COLLECTION,
+	RECORD_ID,
+	RECORD_SEQ,
+	RECORD_PART_OF,
+	RECORD_CLOCK,
+	RECORD_CHANGED_AT,
+	RECORD_DELETED,
+	RECORD_STAMPS,
+	RECORD_IMAGE,
+	RECORD_COLUMNS = RECORD_IMAGE
 };
 
 static MiruStamps *
 unpack_stamps(Datum datum, const MiruRecord *record)
 {
-	bytea	   *bytes = DatumGetByteaPP(datum);
+	bytea *bytes = DatumGetByteaPP(datum);
 	MiruStamps *stamps = miru_stamps_unpack(VARDATA_ANY(bytes),
 											VARSIZE_ANY_EXHDR(bytes));
 
 	if (stamps == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("stamps of record \"%s\" of collection \"%s\" are corrupted",
-						record->id, record->collection)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg(
+				 "stamps of record \"%s\" of collection \"%s\" are corrupted",
+				 record->id, record->collection)));
 	return stamps;
 }
 
@@ -54,8 +64,8 @@ MiruRecord *
 miru_record_from_row(HeapTuple row, TupleDesc desc)
 {
 	MiruRecord *record = palloc(sizeof(MiruRecord));
-	Datum		values[RECORD_COLUMNS];
-	bool		nulls[RECORD_COLUMNS];
+	Datum values[RECORD_COLUMNS];
+	bool nulls[RECORD_COLUMNS];
 
 	heap_deform_tuple(row, desc, values, nulls);
 	record->feed = TextDatumGetCString(values[RECORD_FEED - 1]);
@@ -77,16 +87,16 @@ miru_record_from_row(HeapTuple row, TupleDesc desc)
 TimestampTz
 miru_record_changed_at(HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
+	bool isnull;
 
-	return DatumGetTimestampTz(heap_getattr(row, RECORD_CHANGED_AT, desc,
-											&isnull));
+	return DatumGetTimestampTz(
+		heap_getattr(row, RECORD_CHANGED_AT, desc, &isnull));
 }
 
 int64
 miru_record_seq(HeapTuple row, TupleDesc desc)
 {
-	bool		isnull;
+	bool isnull;
 
 	return DatumGetInt64(heap_getattr(row, RECORD_SEQ, desc, &isnull));
 }
@@ -96,7 +106,7 @@ miru_record_find(MiruTable *table, const char *feed, const char *collection,
 				 const char *id, Snapshot snapshot)
 {
 	const char *key[] = {feed, collection, id};
-	HeapTuple	row = miru_table_find(table, "record_pkey", key, 3, snapshot);
+	HeapTuple row = miru_table_find(table, "record_pkey", key, 3, snapshot);
 
 	if (row == NULL)
 		return NULL;
@@ -106,10 +116,10 @@ miru_record_find(MiruTable *table, const char *feed, const char *collection,
 void
 miru_record_store(MiruTable *table, MiruRecord *record)
 {
-	Datum		values[RECORD_COLUMNS];
-	bool		nulls[RECORD_COLUMNS] = {false};
-	int			length;
-	char	   *stamps = miru_stamps_pack(record->stamps, &length);
+	Datum values[RECORD_COLUMNS];
+	bool nulls[RECORD_COLUMNS] = {false};
+	int length;
+	char *stamps = miru_stamps_pack(record->stamps, &length);
 
 	values[RECORD_FEED - 1] = CStringGetTextDatum(record->feed);
 	values[RECORD_COLLECTION - 1] = CStringGetTextDatum(record->collection);
@@ -119,8 +129,8 @@ miru_record_store(MiruTable *table, MiruRecord *record)
 	values[RECORD_CLOCK - 1] = Int64GetDatum((int64) record->clock);
 	values[RECORD_CHANGED_AT - 1] = TimestampTzGetDatum(record->changed_at);
 	values[RECORD_DELETED - 1] = BoolGetDatum(record->deleted);
-	values[RECORD_STAMPS - 1] =
-		PointerGetDatum(cstring_to_text_with_len(stamps, length));
+	values[RECORD_STAMPS - 1] = PointerGetDatum(
+		cstring_to_text_with_len(stamps, length));
 	nulls[RECORD_IMAGE - 1] = record->image == NULL;
 	values[RECORD_IMAGE - 1] = PointerGetDatum(record->image);
 
@@ -133,11 +143,11 @@ miru_record_store(MiruTable *table, MiruRecord *record)
 void
 miru_record_forget(const char *collection)
 {
-	MiruTable	table = miru_table_open("record", true);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruTable table = miru_table_open("record", true);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	TableScanDesc scan;
-	HeapTuple	row;
+	HeapTuple row;
 
 	ScanKeyEntryInitialize(&key, 0, RECORD_COLLECTION, BTEqualStrategyNumber,
 						   InvalidOid, C_COLLATION_OID, F_TEXTEQ,

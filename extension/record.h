@@ -17,20 +17,20 @@ typedef struct MiruRecord
 	const char *feed;
 	const char *collection;
 	const char *id;
-	int64		seq;
-	int64		part_of;
-	Hlc			clock;			/* newest of its stamps, or later */
+	int64 seq;
+	int64 part_of;
+	Hlc clock; /* newest of its stamps, or later */
 	TimestampTz changed_at;
-	bool		deleted;
+	bool deleted;
 	MiruStamps *stamps;
-	Jsonb	   *image;			/* of a tombstone, or NULL */
-	HeapTuple	row;			/* the stored version; NULL: not stored yet */
+	Jsonb *image;  /* of a tombstone, or NULL */
+	HeapTuple row; /* the stored version; NULL: not stored yet */
 } MiruRecord;
 
 /* miru_record_find returns the record's state, NULL if it has none. */
-extern MiruRecord *miru_record_find(MiruTable *table, const char *feed,
-									const char *collection, const char *id,
-									Snapshot snapshot);
+extern MiruRecord *
+miru_record_find(MiruTable *table, const char *feed, const char *collection,
+				 const char *id, Snapshot snapshot);
 
 /* miru_record_from_row reads a row of mirusync.record. */
 extern MiruRecord *miru_record_from_row(HeapTuple row, TupleDesc desc);
@@ -45,4 +45,4 @@ extern void miru_record_store(MiruTable *table, MiruRecord *record);
 /* miru_record_forget removes the state of a collection that is detached. */
 extern void miru_record_forget(const char *collection);
 
-#endif							/* MIRUSYNC_RECORD_H */
+#endif /* MIRUSYNC_RECORD_H */

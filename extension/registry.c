@@ -49,23 +49,22 @@
 #define SCHEMA_NAME "mirusync"
 
 /* The tables that are cached here. */
-static const char *const registry_tables[] = {
-	"attached", "collection", "field"
-};
+static const char *const registry_tables[] = {"attached", "collection",
+											  "field"};
 
 typedef struct RelationEntry
 {
-	Oid			relid;			/* hash key */
-	uint32		changes;		/* counts invalidations */
-	bool		provisional;	/* not for transactions that may write */
-	MiruRelation *rel;			/* NULL: not read yet, or not attached */
+	Oid relid;		   /* hash key */
+	uint32 changes;	   /* counts invalidations */
+	bool provisional;  /* not for transactions that may write */
+	MiruRelation *rel; /* NULL: not read yet, or not attached */
 } RelationEntry;
 
 typedef struct CollectionEntry
 {
-	char		name[COLLECTION_NAME_MAX + 1];	/* hash key */
-	uint32		changes;
-	bool		valid;
+	char name[COLLECTION_NAME_MAX + 1]; /* hash key */
+	uint32 changes;
+	bool valid;
 	MemoryContext context;
 	MiruCollection *collection;
 } CollectionEntry;
@@ -77,7 +76,7 @@ static HTAB *collections = NULL;
 static MemoryContext retired = NULL;
 
 /* OIDs of registry_tables, as of the last time that anything was read. */
-static Oid	registry_oids[lengthof(registry_tables)];
+static Oid registry_oids[lengthof(registry_tables)];
 
 PG_FUNCTION_INFO_V1(mirusync_registry_changed);
 
@@ -89,8 +88,7 @@ PG_FUNCTION_INFO_V1(mirusync_registry_changed);
 Oid
 miru_table_oid(const char *name)
 {
-	Oid			relid = get_relname_relid(name,
-										  get_namespace_oid(SCHEMA_NAME, false));
+	Oid relid = get_relname_relid(name, get_namespace_oid(SCHEMA_NAME, false));
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation \"%s.%s\" does not exist", SCHEMA_NAME, name);
@@ -100,9 +98,9 @@ miru_table_oid(const char *name)
 Oid
 miru_owner(void)
 {
-	HeapTuple	tuple;
-	Oid			relid = miru_table_oid("feed");
-	Oid			owner;
+	HeapTuple tuple;
+	Oid relid = miru_table_oid("feed");
+	Oid owner;
 
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	if (!HeapTupleIsValid(tuple))
@@ -232,7 +230,7 @@ retire(MemoryContext context)
 static void
 prepare(void)
 {
-	HASHCTL		control = {0};
+	HASHCTL control = {0};
 
 	for (int i = 0; i < lengthof(registry_tables); i++)
 		registry_oids[i] = miru_table_oid(registry_tables[i]);
@@ -242,8 +240,7 @@ prepare(void)
 	if (CacheMemoryContext == NULL)
 		CreateCacheMemoryContext();
 	if (retired == NULL)
-		retired = AllocSetContextCreate(CacheMemoryContext,
-										"mirusync retired",
+		retired = AllocSetContextCreate(CacheMemoryContext, "mirusync retired",
 										ALLOCSET_START_SMALL_SIZES);
 	control.hcxt = CacheMemoryContext;
 	if (collections == NULL)
@@ -270,9 +267,9 @@ load_relation(Oid relid)
 {
 	RelationEntry *entry;
 	MiruRelation *rel;
-	uint32		changes;
-	bool		provisional;
-	bool		found;
+	uint32 changes;
+	bool provisional;
+	bool found;
 
 	prepare();
 	entry = hash_search(relations, &relid, HASH_ENTER, &found);
@@ -334,8 +331,8 @@ static MiruCollection *
 collection_from_row(HeapTuple tuple, TupleDesc desc)
 {
 	MiruCollection *collection = palloc0(sizeof(MiruCollection));
-	Datum		values[COLLECTION_COLUMNS];
-	bool		nulls[COLLECTION_COLUMNS];
+	Datum values[COLLECTION_COLUMNS];
+	bool nulls[COLLECTION_COLUMNS];
 
 	heap_deform_tuple(tuple, desc, values, nulls);
 	collection->name = TextDatumGetCString(values[COLLECTION_NAME - 1]);
@@ -354,11 +351,10 @@ collection_from_row(HeapTuple tuple, TupleDesc desc)
 static MiruCollection *
 read_collection(const char *name)
 {
-	Relation	table = table_open(miru_table_oid("collection"),
-								   AccessShareLock);
+	Relation table = table_open(miru_table_oid("collection"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	MiruCollection *collection = NULL;
 
 	ScanKeyInit(&key, COLLECTION_NAME, BTEqualStrategyNumber, F_TEXTEQ,
@@ -385,8 +381,8 @@ load_collection(const char *name)
 	MemoryContext caller;
 	CollectionEntry *entry;
 	MiruCollection *collection;
-	uint32		changes;
-	bool		found;
+	uint32 changes;
+	bool found;
 
 	prepare();
 	entry = hash_search(collections, name, HASH_ENTER, &found);
@@ -399,8 +395,7 @@ load_collection(const char *name)
 	}
 
 	changes = entry->changes;
-	context = AllocSetContextCreate(CurrentMemoryContext,
-									"mirusync collection",
+	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync collection",
 									ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	collection = read_collection(name);

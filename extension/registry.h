@@ -15,32 +15,32 @@
 /* A synced column of an attached table. */
 typedef struct MiruField
 {
-	AttrNumber	attnum;
-	int			number;			/* our own number, survives renames */
-	char	   *key;			/* the number as text: the field's stamp key */
-	char	   *name;			/* the column's name now, the field in JSON */
-	Oid			type;
-	bool		byval;			/* type's passing and length, for comparing */
-	int16		typlen;
-	bool		is_key;			/* part of the primary key */
-	bool		is_generated;	/* sent, never accepted */
-	FmgrInfo	to_jsonb;		/* pg_catalog.to_jsonb, bound to the type */
+	AttrNumber attnum;
+	int number; /* our own number, survives renames */
+	char *key;	/* the number as text: the field's stamp key */
+	char *name; /* the column's name now, the field in JSON */
+	Oid type;
+	bool byval; /* type's passing and length, for comparing */
+	int16 typlen;
+	bool is_key;	   /* part of the primary key */
+	bool is_generated; /* sent, never accepted */
+	FmgrInfo to_jsonb; /* pg_catalog.to_jsonb, bound to the type */
 } MiruField;
 
 /* A column of the primary key. */
 typedef struct MiruKeyColumn
 {
-	AttrNumber	attnum;
-	Oid			type;
-	Oid			collation;
-	Oid			equality;		/* btree equality procedure of the index */
-	char	   *name;
-	bool		is_feed;
-	bool		is_collection;
-	FmgrInfo	output;
-	FmgrInfo	input;
-	Oid			input_param;	/* typioparam */
-	int32		typmod;
+	AttrNumber attnum;
+	Oid type;
+	Oid collation;
+	Oid equality; /* btree equality procedure of the index */
+	char *name;
+	bool is_feed;
+	bool is_collection;
+	FmgrInfo output;
+	FmgrInfo input;
+	Oid input_param; /* typioparam */
+	int32 typmod;
 } MiruKeyColumn;
 
 /*
@@ -49,38 +49,38 @@ typedef struct MiruKeyColumn
  */
 typedef struct MiruRelation
 {
-	Oid			relid;			/* hash key */
-	bool		valid;
+	Oid relid; /* hash key */
+	bool valid;
 	MemoryContext context;
-	char	   *qualified_name; /* quoted, with schema */
-	Oid			owner;
-	AttrNumber	feed_attnum;
-	char	   *feed_name;		/* column that says whose row it is */
-	AttrNumber	collection_attnum;	/* 0: the relation is one collection */
-	AttrNumber	data_attnum;	/* 0: columns are the fields */
-	char	   *data_name;
-	char	   *collection;		/* its name; NULL if collection_attnum */
-	Oid			key_index;		/* index of the primary key */
-	int			key_count;
+	char *qualified_name; /* quoted, with schema */
+	Oid owner;
+	AttrNumber feed_attnum;
+	char *feed_name;			  /* column that says whose row it is */
+	AttrNumber collection_attnum; /* 0: the relation is one collection */
+	AttrNumber data_attnum;		  /* 0: columns are the fields */
+	char *data_name;
+	char *collection; /* its name; NULL if collection_attnum */
+	Oid key_index;	  /* index of the primary key */
+	int key_count;
 	MiruKeyColumn *keys;
-	TupleDesc	key_desc;		/* tuple descriptor of the key columns */
-	int			field_count;
-	MiruField  *fields;			/* by attnum; empty if data_attnum */
-	Oid			feed_type;
-	FmgrInfo	feed_output;
-	uint32		shape;			/* hash of the row type: old rows of another
+	TupleDesc key_desc; /* tuple descriptor of the key columns */
+	int field_count;
+	MiruField *fields; /* by attnum; empty if data_attnum */
+	Oid feed_type;
+	FmgrInfo feed_output;
+	uint32 shape; /* hash of the row type: old rows of another
 								 * shape cannot be read any more */
-	List	   *plans;			/* target.c's saved plans */
+	List *plans;  /* target.c's saved plans */
 } MiruRelation;
 
 /* A collection, by name. */
 typedef struct MiruCollection
 {
-	char	   *name;			/* hash key is its text */
-	Oid			relid;
-	char	   *rule;			/* "lww" or "lww_field" */
-	bool		pushable;
-	Oid			role;			/* pushes run as this role */
+	char *name; /* hash key is its text */
+	Oid relid;
+	char *rule; /* "lww" or "lww_field" */
+	bool pushable;
+	Oid role; /* pushes run as this role */
 } MiruCollection;
 
 extern void miru_registry_init(void);
@@ -96,9 +96,9 @@ extern MiruCollection *miru_collection_get(const char *name);
 extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
 
 /* miru_owner returns the role that owns the extension's tables. */
-extern Oid	miru_owner(void);
+extern Oid miru_owner(void);
 
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
-extern Oid	miru_table_oid(const char *name);
+extern Oid miru_table_oid(const char *name);
 
-#endif							/* MIRUSYNC_REGISTRY_H */
+#endif /* MIRUSYNC_REGISTRY_H */

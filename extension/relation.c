@@ -41,13 +41,12 @@ set_function(MiruRelation *rel, Oid function, FmgrInfo *info)
 static bool
 read_attached(MiruRelation *rel, char **collection_name)
 {
-	Relation	attached = table_open(miru_table_oid("attached"),
-									  AccessShareLock);
+	Relation attached = table_open(miru_table_oid("attached"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Datum		values[ATTACHED_COLUMNS];
-	bool		nulls[ATTACHED_COLUMNS];
+	HeapTuple tuple;
+	Datum values[ATTACHED_COLUMNS];
+	bool nulls[ATTACHED_COLUMNS];
 
 	ScanKeyInit(&key, ATTACHED_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(rel->relid));
@@ -57,14 +56,14 @@ read_attached(MiruRelation *rel, char **collection_name)
 	if (HeapTupleIsValid(tuple))
 	{
 		heap_deform_tuple(tuple, RelationGetDescr(attached), values, nulls);
-		rel->feed_name =
-			pstrdup(NameStr(*DatumGetName(values[ATTACHED_FEED - 1])));
+		rel->feed_name = pstrdup(
+			NameStr(*DatumGetName(values[ATTACHED_FEED - 1])));
 		if (!nulls[ATTACHED_COLLECTION - 1])
-			*collection_name =
-				pstrdup(NameStr(*DatumGetName(values[ATTACHED_COLLECTION - 1])));
+			*collection_name = pstrdup(
+				NameStr(*DatumGetName(values[ATTACHED_COLLECTION - 1])));
 		if (!nulls[ATTACHED_DATA - 1])
-			rel->data_name =
-				pstrdup(NameStr(*DatumGetName(values[ATTACHED_DATA - 1])));
+			rel->data_name = pstrdup(
+				NameStr(*DatumGetName(values[ATTACHED_DATA - 1])));
 	}
 	systable_endscan(scan);
 	table_close(attached, AccessShareLock);
@@ -75,12 +74,11 @@ read_attached(MiruRelation *rel, char **collection_name)
 static char *
 read_collection_name(Oid relid)
 {
-	Relation	table = table_open(miru_table_oid("collection"),
-								   AccessShareLock);
+	Relation table = table_open(miru_table_oid("collection"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	char	   *name = NULL;
+	HeapTuple tuple;
+	char *name = NULL;
 
 	ScanKeyInit(&key, COLLECTION_RELATION, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(relid));
@@ -89,9 +87,9 @@ read_collection_name(Oid relid)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool		isnull;
-		Datum		datum = heap_getattr(tuple, COLLECTION_NAME,
-										 RelationGetDescr(table), &isnull);
+		bool isnull;
+		Datum datum = heap_getattr(tuple, COLLECTION_NAME,
+								   RelationGetDescr(table), &isnull);
 
 		name = TextDatumGetCString(datum);
 	}
@@ -107,16 +105,19 @@ read_collection_name(Oid relid)
 static Relation
 open_primary_key(Relation rel)
 {
-	Oid			constraint;
+	Oid constraint;
 
 	get_primary_key_attnos(RelationGetRelid(rel), true, &constraint);
 	if (!OidIsValid(constraint))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has lost its primary key",
-						RelationGetRelationName(rel)),
-				 errdetail("The table is attached, and its primary key tells its records apart."),
-				 errhint("Add a primary key, or detach the table with mirusync.detach().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has lost its primary key",
+					RelationGetRelationName(rel)),
+			 errdetail(
+				 "The table is attached, and its primary key tells its records apart."),
+			 errhint(
+				 "Add a primary key, or detach the table with mirusync.detach().")));
 	return index_open(get_constraint_index(constraint), AccessShareLock);
 }
 
@@ -124,13 +125,13 @@ static void
 set_key_column(MiruRelation *rel, MiruKeyColumn *key, Relation index, int i,
 			   Form_pg_attribute column)
 {
-	Oid			opcintype = index->rd_opcintype[i];
-	Oid			operator;
-	Oid			function;
-	bool		is_varlena;
+	Oid opcintype = index->rd_opcintype[i];
+	Oid operator;
+	Oid function;
+	bool is_varlena;
 
-	operator = get_opfamily_member(index->rd_opfamily[i], opcintype,
-								   opcintype, BTEqualStrategyNumber);
+	operator= get_opfamily_member(index->rd_opfamily[i], opcintype, opcintype,
+								  BTEqualStrategyNumber);
 	if (!OidIsValid(operator))
 		elog(ERROR, "missing operator %d(%u,%u) in opfamily %u",
 			 BTEqualStrategyNumber, opcintype, opcintype,
@@ -153,8 +154,8 @@ set_key_column(MiruRelation *rel, MiruKeyColumn *key, Relation index, int i,
 static void
 read_keys(MiruRelation *rel, Relation heap)
 {
-	TupleDesc	desc = RelationGetDescr(heap);
-	Relation	index = open_primary_key(heap);
+	TupleDesc desc = RelationGetDescr(heap);
+	Relation index = open_primary_key(heap);
 
 	rel->key_index = RelationGetRelid(index);
 	rel->key_count = IndexRelationGetNumberOfKeyAttributes(index);
@@ -162,7 +163,7 @@ read_keys(MiruRelation *rel, Relation heap)
 	rel->key_desc = CreateTemplateTupleDesc(rel->key_count);
 	for (int i = 0; i < rel->key_count; i++)
 	{
-		AttrNumber	attnum = index->rd_index->indkey.values[i];
+		AttrNumber attnum = index->rd_index->indkey.values[i];
 
 		set_key_column(rel, &rel->keys[i], index, i,
 					   TupleDescAttr(desc, attnum - 1));
@@ -187,7 +188,7 @@ static bool
 is_field(MiruRelation *rel, Form_pg_attribute column)
 {
 	/* Generated, and not stored: there is nothing in the row to read. */
-	bool		is_virtual = column->attgenerated != '\0' &&
+	bool is_virtual = column->attgenerated != '\0' &&
 		column->attgenerated != ATTRIBUTE_GENERATED_STORED;
 
 	return !column->attisdropped && !is_virtual &&
@@ -202,13 +203,13 @@ static void
 set_field(MiruRelation *rel, MiruField *field, Form_pg_attribute column,
 		  int number)
 {
-	Const	   *argument;
+	Const *argument;
 
 	field->attnum = column->attnum;
 	field->number = number;
 	field->name = pstrdup(NameStr(column->attname));
-	field->key = number == FIELD_UNNUMBERED ? field->name :
-		psprintf("%d", number);
+	field->key = number == FIELD_UNNUMBERED ? field->name
+											: psprintf("%d", number);
 	field->type = column->atttypid;
 	field->byval = column->attbyval;
 	field->typlen = column->attlen;
@@ -220,15 +221,14 @@ set_field(MiruRelation *rel, MiruField *field, Form_pg_attribute column,
 	set_function(rel, F_TO_JSONB, &field->to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID,
 											 list_make1(argument), InvalidOid,
-											 InvalidOid,
-											 COERCE_EXPLICIT_CALL),
+											 InvalidOid, COERCE_EXPLICIT_CALL),
 					   &field->to_jsonb);
 }
 
 static void
 read_fields(MiruRelation *rel, Relation heap, const int *numbers)
 {
-	TupleDesc	desc = RelationGetDescr(heap);
+	TupleDesc desc = RelationGetDescr(heap);
 
 	rel->fields = palloc0(sizeof(MiruField) * Max(desc->natts, 1));
 	for (int i = 0; i < desc->natts; i++)
@@ -245,7 +245,7 @@ read_fields(MiruRelation *rel, Relation heap, const int *numbers)
 static AttrNumber
 find_feed_column(Relation heap, const int *numbers)
 {
-	TupleDesc	desc = RelationGetDescr(heap);
+	TupleDesc desc = RelationGetDescr(heap);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -253,22 +253,25 @@ find_feed_column(Relation heap, const int *numbers)
 			numbers[i] == FIELD_OF_FEED)
 			return i + 1;
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" has lost its feed column",
-					RelationGetRelationName(heap)),
-			 errdetail("The table is attached, and that column says whose a row is."),
-			 errhint("Detach the table with mirusync.detach(), and attach it with another column.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("table \"%s\" has lost its feed column",
+				RelationGetRelationName(heap)),
+		 errdetail(
+			 "The table is attached, and that column says whose a row is."),
+		 errhint(
+			 "Detach the table with mirusync.detach(), and attach it with another column.")));
 }
 
 static AttrNumber
 column_by_name(Relation heap, const char *name)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(heap), name);
+	AttrNumber attnum = get_attnum(RelationGetRelid(heap), name);
 
 	if (attnum <= 0)
-		elog(ERROR, "column \"%s\" of relation \"%s\" does not exist",
-			 name, RelationGetRelationName(heap));
+		elog(ERROR, "column \"%s\" of relation \"%s\" does not exist", name,
+			 RelationGetRelationName(heap));
 	return attnum;
 }
 
@@ -276,7 +279,7 @@ column_by_name(Relation heap, const char *name)
 static uint32
 shape_of(TupleDesc desc)
 {
-	uint32		shape = hash_bytes_uint32(desc->natts);
+	uint32 shape = hash_bytes_uint32(desc->natts);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -294,9 +297,9 @@ shape_of(TupleDesc desc)
 static int *
 field_numbers(MiruRelation *rel, Relation heap, bool *provisional)
 {
-	MemoryContext saved =
-		MemoryContextSwitchTo(MemoryContextGetParent(rel->context));
-	int		   *numbers = miru_field_numbers(heap, rel->feed_name, provisional);
+	MemoryContext saved = MemoryContextSwitchTo(
+		MemoryContextGetParent(rel->context));
+	int *numbers = miru_field_numbers(heap, rel->feed_name, provisional);
 
 	MemoryContextSwitchTo(saved);
 	return numbers;
@@ -311,13 +314,14 @@ static void
 fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 			  bool *provisional)
 {
-	TupleDesc	desc = RelationGetDescr(heap);
-	Oid			function;
-	bool		is_varlena;
+	TupleDesc desc = RelationGetDescr(heap);
+	Oid function;
+	bool is_varlena;
 
 	rel->owner = heap->rd_rel->relowner;
 	rel->qualified_name =
-		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(heap)),
+		quote_qualified_identifier(get_namespace_name(
+									   RelationGetNamespace(heap)),
 								   RelationGetRelationName(heap));
 	rel->shape = shape_of(desc);
 
@@ -330,11 +334,11 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 	}
 	else
 	{
-		int		   *numbers = field_numbers(rel, heap, provisional);
+		int *numbers = field_numbers(rel, heap, provisional);
 
 		rel->feed_attnum = find_feed_column(heap, numbers);
-		rel->feed_name = pstrdup(NameStr(TupleDescAttr(desc,
-													   rel->feed_attnum - 1)->attname));
+		rel->feed_name = pstrdup(
+			NameStr(TupleDescAttr(desc, rel->feed_attnum - 1)->attname));
 		rel->collection = read_collection_name(rel->relid);
 		read_keys(rel, heap);
 		read_fields(rel, heap, numbers);
@@ -353,8 +357,8 @@ miru_relation_read(Oid relid, bool *provisional)
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	MiruRelation *rel = palloc0(sizeof(MiruRelation));
-	char	   *collection_name = NULL;
-	Relation	heap = NULL;
+	char *collection_name = NULL;
+	Relation heap = NULL;
 
 	*provisional = false;
 	rel->relid = relid;

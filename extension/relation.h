@@ -19,4 +19,4 @@
  */
 extern MiruRelation *miru_relation_read(Oid relid, bool *provisional);
 
-#endif							/* MIRUSYNC_RELATION_H */
+#endif /* MIRUSYNC_RELATION_H */

@@ -57,8 +57,7 @@ miru_stamps_copy(const MiruStamps *stamps)
 	{
 		copy->fields[i] = stamps->fields[i];
 		copy->fields[i].key = pstrdup(stamps->fields[i].key);
-		copy->fields[i].stamp.device =
-			pstrdup(stamps->fields[i].stamp.device);
+		copy->fields[i].stamp.device = pstrdup(stamps->fields[i].stamp.device);
 	}
 	return copy;
 }
@@ -98,8 +97,9 @@ miru_stamps_set(MiruStamps *stamps, const char *key, MiruStamp stamp)
 				stamps->fields = palloc(stamps->allocated *
 										sizeof(MiruFieldStamp));
 			else
-				stamps->fields = repalloc(stamps->fields, stamps->allocated *
-										  sizeof(MiruFieldStamp));
+				stamps->fields = repalloc(stamps->fields,
+										  stamps->allocated *
+											  sizeof(MiruFieldStamp));
 		}
 		field = &stamps->fields[stamps->count++];
 		field->key = key;
@@ -122,7 +122,7 @@ miru_stamps_number(MiruStamps *stamps, int64 seq)
 Hlc
 miru_stamps_newest(const MiruStamps *stamps)
 {
-	Hlc			newest = stamps->base.clock;
+	Hlc newest = stamps->base.clock;
 
 	for (int i = 0; i < stamps->count; i++)
 		newest = Max(newest, stamps->fields[i].stamp.clock);
@@ -146,8 +146,8 @@ miru_stamps_by_sql(const MiruStamps *stamps)
 
 typedef struct Writer
 {
-	char	   *start;
-	char	   *at;
+	char *start;
+	char *at;
 } Writer;
 
 static void
@@ -164,7 +164,7 @@ write_int(Writer *writer, uint64 value)
 static void
 write_text(Writer *writer, const char *text)
 {
-	size_t		length = strlen(text);
+	size_t length = strlen(text);
 
 	write_int(writer, length);
 	memcpy(writer->at, text, length);
@@ -196,11 +196,11 @@ char *
 miru_stamps_pack(const MiruStamps *stamps, int *length)
 {
 	const char **devices = palloc((stamps->count + 1) * sizeof(char *));
-	int		   *indexes = palloc((stamps->count + 1) * sizeof(int));
-	int			device_count = 0;
-	int			field_count = 0;
-	size_t		size = 1 + 5 * MAX_INT_LENGTH;
-	Writer		writer;
+	int *indexes = palloc((stamps->count + 1) * sizeof(int));
+	int device_count = 0;
+	int field_count = 0;
+	size_t size = 1 + 5 * MAX_INT_LENGTH;
+	Writer writer;
 
 	indexes[stamps->count] = device_index(devices, &device_count,
 										  stamps->base.device);
@@ -212,8 +212,7 @@ miru_stamps_pack(const MiruStamps *stamps, int *length)
 		indexes[i] = -1;
 		if (is_same(&field->stamp, &stamps->base))
 			continue;
-		indexes[i] = device_index(devices, &device_count,
-								  field->stamp.device);
+		indexes[i] = device_index(devices, &device_count, field->stamp.device);
 		size += strlen(field->key) + 4 * MAX_INT_LENGTH;
 		field_count++;
 	}
@@ -242,13 +241,13 @@ typedef struct Reader
 {
 	const char *at;
 	const char *end;
-	bool		failed;
+	bool failed;
 } Reader;
 
 static uint64
 read_int(Reader *reader)
 {
-	uint64		value = 0;
+	uint64 value = 0;
 
 	for (int shift = 0; shift < 64; shift += 7)
 	{
@@ -269,7 +268,7 @@ read_int(Reader *reader)
 static int
 read_count(Reader *reader)
 {
-	uint64		count = read_int(reader);
+	uint64 count = read_int(reader);
 
 	if (count > (uint64) (reader->end - reader->at))
 	{
@@ -282,8 +281,8 @@ read_count(Reader *reader)
 static char *
 read_text(Reader *reader)
 {
-	int			length = read_count(reader);
-	char	   *text = palloc(length + 1);
+	int length = read_count(reader);
+	char *text = palloc(length + 1);
 
 	memcpy(text, reader->at, length);
 	text[length] = '\0';
@@ -294,8 +293,8 @@ read_text(Reader *reader)
 static MiruStamp
 read_stamp(Reader *reader, char **devices, int device_count)
 {
-	MiruStamp	stamp;
-	uint64		device;
+	MiruStamp stamp;
+	uint64 device;
 
 	stamp.clock = read_int(reader);
 	stamp.seq = (int64) read_int(reader);
@@ -314,9 +313,9 @@ MiruStamps *
 miru_stamps_unpack(const char *bytes, int length)
 {
 	MiruStamps *stamps = palloc0(sizeof(MiruStamps));
-	Reader		reader = {bytes, bytes + length, false};
-	char	  **devices;
-	int			device_count;
+	Reader reader = {bytes, bytes + length, false};
+	char **devices;
+	int device_count;
 
 	if (length < 1 || *reader.at++ != STAMPS_VERSION)
 		return NULL;

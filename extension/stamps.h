@@ -12,15 +12,15 @@
 /* One writing of a field. */
 typedef struct MiruStamp
 {
-	Hlc			clock;			/* the writer's clock, bounded */
-	int64		seq;			/* number in the feed; 0 = not numbered yet */
-	const char *device;			/* "" for a write by SQL; never NULL */
+	Hlc clock;			/* the writer's clock, bounded */
+	int64 seq;			/* number in the feed; 0 = not numbered yet */
+	const char *device; /* "" for a write by SQL; never NULL */
 } MiruStamp;
 
 typedef struct MiruFieldStamp
 {
-	const char *key;			/* name of the field, or its number as text */
-	MiruStamp	stamp;
+	const char *key; /* name of the field, or its number as text */
+	MiruStamp stamp;
 } MiruFieldStamp;
 
 /*
@@ -29,10 +29,10 @@ typedef struct MiruFieldStamp
  */
 typedef struct MiruStamps
 {
-	MiruStamp	base;
-	int			count;
-	int			allocated;
-	MiruFieldStamp *fields;		/* palloc'd, no order */
+	MiruStamp base;
+	int count;
+	int allocated;
+	MiruFieldStamp *fields; /* palloc'd, no order */
 } MiruStamps;
 
 /* miru_stamps_init sets every field to "stamp". */
@@ -42,18 +42,18 @@ extern void miru_stamps_init(MiruStamps *stamps, MiruStamp stamp);
 extern MiruStamps *miru_stamps_copy(const MiruStamps *stamps);
 
 /* miru_stamps_get returns the stamp in force for a field. */
-extern const MiruStamp *miru_stamps_get(const MiruStamps *stamps,
-										const char *key);
+extern const MiruStamp *
+miru_stamps_get(const MiruStamps *stamps, const char *key);
 
 /* miru_stamps_set stamps one field; strings are kept, not copied. */
-extern void miru_stamps_set(MiruStamps *stamps, const char *key,
-							MiruStamp stamp);
+extern void
+miru_stamps_set(MiruStamps *stamps, const char *key, MiruStamp stamp);
 
 /* miru_stamps_number gives every stamp not numbered yet the number "seq". */
 extern void miru_stamps_number(MiruStamps *stamps, int64 seq);
 
 /* miru_stamps_newest returns the newest clock among them. */
-extern Hlc	miru_stamps_newest(const MiruStamps *stamps);
+extern Hlc miru_stamps_newest(const MiruStamps *stamps);
 
 /* miru_stamps_by_sql tells whether SQL wrote the record last in any field. */
 extern bool miru_stamps_by_sql(const MiruStamps *stamps);
@@ -65,4 +65,4 @@ extern bool miru_stamps_by_sql(const MiruStamps *stamps);
 extern char *miru_stamps_pack(const MiruStamps *stamps, int *length);
 extern MiruStamps *miru_stamps_unpack(const char *bytes, int length);
 
-#endif							/* MIRUSYNC_STAMPS_H */
+#endif /* MIRUSYNC_STAMPS_H */

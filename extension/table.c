@@ -30,7 +30,7 @@
 MiruTable
 miru_table_open(const char *name, bool for_writing)
 {
-	MiruTable	table;
+	MiruTable table;
 
 	table.heap = table_open(miru_table_oid(name),
 							for_writing ? RowExclusiveLock : AccessShareLock);
@@ -49,9 +49,9 @@ miru_table_close(MiruTable *table)
 void
 miru_table_insert(MiruTable *table, const Datum *values, const bool *nulls)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(table->heap),
-										unconstify(Datum *, values),
-										unconstify(bool *, nulls));
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table->heap),
+									  unconstify(Datum *, values),
+									  unconstify(bool *, nulls));
 
 	CatalogTupleInsertWithInfo(table->heap, tuple, table->indexes);
 }
@@ -60,9 +60,9 @@ void
 miru_table_update(MiruTable *table, HeapTuple old, const Datum *values,
 				  const bool *nulls)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(table->heap),
-										unconstify(Datum *, values),
-										unconstify(bool *, nulls));
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table->heap),
+									  unconstify(Datum *, values),
+									  unconstify(bool *, nulls));
 
 	CatalogTupleUpdateWithInfo(table->heap, &old->t_self, tuple,
 							   table->indexes);
@@ -81,10 +81,10 @@ miru_table_find(MiruTable *table, const char *index, const char *const *texts,
 				int count, Snapshot snapshot)
 {
 	ScanKeyData keys[MAX_TEXT_KEYS];
-	Relation	index_rel = index_open(miru_table_oid(index), AccessShareLock);
+	Relation index_rel = index_open(miru_table_oid(index), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(table->heap, NULL);
 	IndexScanDesc scan;
-	HeapTuple	row = NULL;
+	HeapTuple row = NULL;
 
 	Assert(count <= MAX_TEXT_KEYS);
 	for (int i = 0; i < count; i++)
@@ -117,8 +117,10 @@ miru_scan_begin(MiruScan *scan, MiruTable *table, const char *index,
 HeapTuple
 miru_scan_next(MiruScan *scan, bool forward)
 {
-	if (!index_getnext_slot(scan->scan, forward ? ForwardScanDirection :
-							BackwardScanDirection, scan->slot))
+	if (!index_getnext_slot(scan->scan,
+							forward ? ForwardScanDirection
+									: BackwardScanDirection,
+							scan->slot))
 		return NULL;
 	return ExecFetchSlotHeapTuple(scan->slot, false, NULL);
 }

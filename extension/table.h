@@ -16,14 +16,14 @@
 /* An opened table with its indexes; closed, its lock stays to commit. */
 typedef struct MiruTable
 {
-	Relation	heap;
-	CatalogIndexState indexes;	/* NULL when opened for reading */
+	Relation heap;
+	CatalogIndexState indexes; /* NULL when opened for reading */
 } MiruTable;
 
 /* An ordered scan of an index of ours: equal text columns, then a bound. */
 typedef struct MiruScan
 {
-	Relation	index;
+	Relation index;
 	IndexScanDesc scan;
 	struct TupleTableSlot *slot;
 } MiruScan;
@@ -31,8 +31,8 @@ typedef struct MiruScan
 extern MiruTable miru_table_open(const char *name, bool for_writing);
 extern void miru_table_close(MiruTable *table);
 
-extern void miru_table_insert(MiruTable *table, const Datum *values,
-							  const bool *nulls);
+extern void
+miru_table_insert(MiruTable *table, const Datum *values, const bool *nulls);
 
 /* miru_table_update replaces the version "old" of a row. */
 extern void miru_table_update(MiruTable *table, HeapTuple old,
@@ -42,20 +42,19 @@ extern void miru_table_update(MiruTable *table, HeapTuple old,
  * miru_table_find returns a copy of the row whose first "count" index columns
  * are the given texts, NULL if there is none.
  */
-extern HeapTuple miru_table_find(MiruTable *table, const char *index,
-								 const char *const *texts, int count,
-								 Snapshot snapshot);
+extern HeapTuple
+miru_table_find(MiruTable *table, const char *index, const char *const *texts,
+				int count, Snapshot snapshot);
 
 /*
  * miru_scan_begin scans the rows of a feed by number through an index on
  * (feed, bigint): forward those above "after", backward all of them.
  */
-extern void miru_scan_begin(MiruScan *scan, MiruTable *table,
-							const char *index, const char *feed,
-							int64 after, Snapshot snapshot);
+extern void miru_scan_begin(MiruScan *scan, MiruTable *table, const char *index,
+							const char *feed, int64 after, Snapshot snapshot);
 
 /* miru_scan_next returns the next row, owned by the scan, or NULL. */
 extern HeapTuple miru_scan_next(MiruScan *scan, bool forward);
 extern void miru_scan_end(MiruScan *scan);
 
-#endif							/* MIRUSYNC_TABLE_H */
+#endif /* MIRUSYNC_TABLE_H */

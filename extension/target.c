@@ -42,8 +42,8 @@
 
 typedef struct KeptPlan
 {
-	char	   *sql;
-	SPIPlanPtr	plan;
+	char *sql;
+	SPIPlanPtr plan;
 	MemoryContextCallback on_reset;
 } KeptPlan;
 
@@ -51,9 +51,9 @@ typedef struct KeptPlan
 typedef struct Statement
 {
 	StringInfoData sql;
-	int			count;
-	Oid			types[INDEX_MAX_KEYS + 2];
-	Datum		values[INDEX_MAX_KEYS + 2];
+	int count;
+	Oid types[INDEX_MAX_KEYS + 2];
+	Datum values[INDEX_MAX_KEYS + 2];
 } Statement;
 
 static void
@@ -80,8 +80,8 @@ add_parameter(Statement *statement, Oid type, Datum value)
 static void
 add_equality(Statement *statement, Oid type)
 {
-	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Oid operator= lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	Form_pg_operator form;
 
 	if (!HeapTupleIsValid(tuple))
@@ -98,12 +98,11 @@ static void
 add_where(Statement *statement, MiruTarget *target)
 {
 	MiruRelation *rel = target->rel;
-	bool		feed_in_key = false;
+	bool feed_in_key = false;
 
 	for (int i = 0; i < rel->key_count; i++)
 	{
-		appendStringInfo(&statement->sql, " %s t.%s",
-						 i == 0 ? "WHERE" : "AND",
+		appendStringInfo(&statement->sql, " %s t.%s", i == 0 ? "WHERE" : "AND",
 						 quote_identifier(rel->keys[i].name));
 		add_equality(statement, rel->keys[i].type);
 		add_parameter(statement, rel->keys[i].type, target->key[i]);
@@ -127,11 +126,11 @@ free_plan(void *arg)
 static SPIPlanPtr
 find_plan(MiruRelation *rel, const char *sql)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, rel->plans)
 	{
-		KeptPlan   *plan = lfirst(cell);
+		KeptPlan *plan = lfirst(cell);
 
 		if (strcmp(plan->sql, sql) == 0)
 			return plan->plan;
@@ -142,14 +141,13 @@ find_plan(MiruRelation *rel, const char *sql)
 static SPIPlanPtr
 prepare(MiruRelation *rel, Statement *statement)
 {
-	SPIPlanPtr	plan = find_plan(rel, statement->sql.data);
+	SPIPlanPtr plan = find_plan(rel, statement->sql.data);
 	MemoryContext old_context;
-	KeptPlan   *entry;
+	KeptPlan *entry;
 
 	if (plan != NULL)
 		return plan;
-	plan = SPI_prepare(statement->sql.data, statement->count,
-					   statement->types);
+	plan = SPI_prepare(statement->sql.data, statement->count, statement->types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare a statement: %s",
 			 SPI_result_code_string(SPI_result));
@@ -172,10 +170,10 @@ prepare(MiruRelation *rel, Statement *statement)
 static uint64
 execute(MiruTarget *target, Statement *statement)
 {
-	Oid			role = target->collection->role;
-	Oid			saved_role;
-	int			saved_context;
-	int			result;
+	Oid role = target->collection->role;
+	Oid saved_role;
+	int saved_context;
+	int result;
 
 	if (!OidIsValid(role))
 		role = target->rel->owner;
@@ -195,7 +193,7 @@ execute(MiruTarget *target, Statement *statement)
 bool
 miru_target_lock(MiruTarget *target)
 {
-	Statement	statement;
+	Statement statement;
 
 	statement_init(&statement);
 	appendStringInfo(&statement.sql, "SELECT FROM ONLY %s AS t",
@@ -209,12 +207,12 @@ miru_target_lock(MiruTarget *target)
 Jsonb *
 miru_target_read(MiruTarget *target)
 {
-	Relation	heap = table_open(target->rel->relid, AccessShareLock);
-	Relation	index = index_open(target->rel->key_index, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Jsonb	   *object = NULL;
-	HeapTuple	row = miru_row_fetch(target->rel, heap, index, target->key,
-									 snapshot);
+	Relation heap = table_open(target->rel->relid, AccessShareLock);
+	Relation index = index_open(target->rel->key_index, AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Jsonb *object = NULL;
+	HeapTuple row = miru_row_fetch(target->rel, heap, index, target->key,
+								   snapshot);
 
 	if (row != NULL)
 		object = miru_object_of_row(target->rel, row, RelationGetDescr(heap));
@@ -228,8 +226,8 @@ miru_target_read(MiruTarget *target)
 static bool
 key_is_immediate(MiruRelation *rel)
 {
-	Relation	index = index_open(rel->key_index, AccessShareLock);
-	bool		immediate = index->rd_index->indimmediate;
+	Relation index = index_open(rel->key_index, AccessShareLock);
+	bool immediate = index->rd_index->indimmediate;
 
 	index_close(index, AccessShareLock);
 	return immediate;
@@ -253,8 +251,7 @@ insert_document(Statement *statement, MiruTarget *target, Jsonb *object)
 {
 	MiruRelation *rel = target->rel;
 
-	appendStringInfo(&statement->sql, "INSERT INTO %s (",
-					 rel->qualified_name);
+	appendStringInfo(&statement->sql, "INSERT INTO %s (", rel->qualified_name);
 	for (int i = 0; i < rel->key_count; i++)
 		appendStringInfo(&statement->sql, "%s, ",
 						 quote_identifier(rel->keys[i].name));
@@ -282,8 +279,8 @@ identity_object(MiruTarget *target)
 	{
 		if (!rel->keys[i].is_feed)
 			miru_build_text(&state, rel->keys[i].name,
-					  OutputFunctionCall(&rel->keys[i].output,
-										 target->key[i]));
+							OutputFunctionCall(&rel->keys[i].output,
+											   target->key[i]));
 	}
 	return miru_build_end(&state);
 }
@@ -292,7 +289,7 @@ identity_object(MiruTarget *target)
 static void
 add_columns(StringInfo sql, List *names, const char *prefix)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, names)
 		appendStringInfo(sql, "%s%s%s", foreach_current_index(cell) ? ", " : "",
@@ -303,8 +300,8 @@ add_columns(StringInfo sql, List *names, const char *prefix)
 static void
 insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 {
-	Jsonb	   *whole = miru_object_overlay(object, identity_object(target));
-	List	   *names = miru_object_names(whole);
+	Jsonb *whole = miru_object_overlay(object, identity_object(target));
+	List *names = miru_object_names(whole);
 
 	appendStringInfo(&statement->sql, "INSERT INTO %s (",
 					 target->rel->qualified_name);
@@ -321,7 +318,7 @@ insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 bool
 miru_target_insert(MiruTarget *target, Jsonb *object)
 {
-	Statement	statement;
+	Statement statement;
 
 	statement_init(&statement);
 	if (target->rel->data_attnum != 0)
@@ -347,8 +344,8 @@ check_done(MiruTarget *target, uint64 count)
 static void
 update_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 {
-	List	   *names = miru_object_names(object);
-	ListCell   *cell;
+	List *names = miru_object_names(object);
+	ListCell *cell;
 
 	appendStringInfo(&statement->sql, "UPDATE ONLY %s AS t SET ",
 					 target->rel->qualified_name);
@@ -370,7 +367,7 @@ update_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 void
 miru_target_update(MiruTarget *target, Jsonb *object)
 {
-	Statement	statement;
+	Statement statement;
 
 	statement_init(&statement);
 	if (target->rel->data_attnum != 0)
@@ -389,7 +386,7 @@ miru_target_update(MiruTarget *target, Jsonb *object)
 void
 miru_target_delete(MiruTarget *target)
 {
-	Statement	statement;
+	Statement statement;
 
 	statement_init(&statement);
 	appendStringInfo(&statement.sql, "DELETE FROM ONLY %s AS t",

@@ -17,8 +17,8 @@ typedef struct MiruTarget
 	MiruRelation *rel;
 	MiruCollection *collection;
 	const char *feed;
-	const char *id;				/* in its canonical form */
-	Datum		key[INDEX_MAX_KEYS];
+	const char *id; /* in its canonical form */
+	Datum key[INDEX_MAX_KEYS];
 } MiruTarget;
 
 /*
@@ -37,4 +37,4 @@ extern bool miru_target_insert(MiruTarget *target, Jsonb *object);
 extern void miru_target_update(MiruTarget *target, Jsonb *object);
 extern void miru_target_delete(MiruTarget *target);
 
-#endif							/* MIRUSYNC_TARGET_H */
+#endif /* MIRUSYNC_TARGET_H */

@@ -35,8 +35,8 @@
 int64
 miru_verdict_lock_key(const char *user, const char *device)
 {
-	uint64		seed = hash_bytes_extended((const unsigned char *) user,
-										   strlen(user), 0);
+	uint64 seed = hash_bytes_extended((const unsigned char *) user,
+									  strlen(user), 0);
 
 	return (int64) hash_bytes_extended((const unsigned char *) device,
 									   strlen(device), seed);
@@ -45,7 +45,7 @@ miru_verdict_lock_key(const char *user, const char *device)
 void
 miru_verdict_lock(int64 lock_key)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (lock_key >> 32),
 						 (uint32) lock_key, LOCK_CLASS);
@@ -56,7 +56,7 @@ miru_verdict_lock(int64 lock_key)
 static void
 run(SPIPlanPtr *plan, const char *sql, int count, Oid *types, Datum *values)
 {
-	int			result;
+	int result;
 
 	if (*plan == NULL)
 	{
@@ -77,11 +77,11 @@ miru_verdict_digest(const char *user, const char *device, int64 digested)
 {
 	static SPIPlanPtr upsert = NULL;
 	static SPIPlanPtr trim = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
-	Datum		values[] = {CStringGetTextDatum(user),
-		CStringGetTextDatum(device), Int64GetDatum(digested)};
-	bool		isnull;
-	int64		highest;
+	Oid types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(user), CStringGetTextDatum(device),
+					  Int64GetDatum(digested)};
+	bool isnull;
+	int64 highest;
 
 	run(&upsert,
 		"INSERT INTO mirusync.device AS d (user_id, device, digested)"
@@ -91,8 +91,7 @@ miru_verdict_digest(const char *user, const char *device, int64 digested)
 		" seen_at = pg_catalog.now() RETURNING digested",
 		3, types, values);
 	highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1,
-										  &isnull));
+										  SPI_tuptable->tupdesc, 1, &isnull));
 	if (digested > 0)
 		run(&trim,
 			"DELETE FROM mirusync.verdict"
@@ -108,18 +107,17 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 				  int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
-	Datum	   *elements = palloc(Max(count, 1) * sizeof(Datum));
-	Datum		values[3];
-	List	   *found = NIL;
+	Oid types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
+	Datum *elements = palloc(Max(count, 1) * sizeof(Datum));
+	Datum values[3];
+	List *found = NIL;
 
 	for (int i = 0; i < count; i++)
 		elements[i] = Int64GetDatum(numbers[i]);
 	values[0] = CStringGetTextDatum(user);
 	values[1] = CStringGetTextDatum(device);
 	values[2] = PointerGetDatum(construct_array(elements, count, INT8OID,
-												sizeof(int64),
-												FLOAT8PASSBYVAL,
+												sizeof(int64), FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	run(&plan,
 		"SELECT number, verdict FROM mirusync.verdict"
@@ -130,13 +128,13 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MiruVerdict *verdict = palloc(sizeof(MiruVerdict));
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
 
 		verdict->number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-		verdict->verdict =
-			DatumGetJsonbPCopy(SPI_getbinval(row, desc, 2, &isnull));
+		verdict->verdict = DatumGetJsonbPCopy(
+			SPI_getbinval(row, desc, 2, &isnull));
 		found = lappend(found, verdict);
 	}
 	return found;
@@ -146,15 +144,16 @@ void
 miru_verdict_keep(const char *user, const char *device, List *verdicts)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, INT8OID, JSONBOID};
-	ListCell   *cell;
+	Oid types[] = {TEXTOID, TEXTOID, INT8OID, JSONBOID};
+	ListCell *cell;
 
 	foreach(cell, verdicts)
 	{
 		MiruVerdict *verdict = lfirst(cell);
-		Datum		values[] = {CStringGetTextDatum(user),
-			CStringGetTextDatum(device), Int64GetDatum(verdict->number),
-			JsonbPGetDatum(verdict->verdict)};
+		Datum values[] = {CStringGetTextDatum(user),
+						  CStringGetTextDatum(device),
+						  Int64GetDatum(verdict->number),
+						  JsonbPGetDatum(verdict->verdict)};
 
 		run(&plan,
 			"INSERT INTO mirusync.verdict (user_id, device, number, verdict)"

@@ -13,8 +13,8 @@
 /* A kept verdict. */
 typedef struct MiruVerdict
 {
-	int64		number;
-	Jsonb	   *verdict;
+	int64 number;
+	Jsonb *verdict;
 } MiruVerdict;
 
 /*
@@ -28,15 +28,15 @@ extern void miru_verdict_lock(int64 lock_key);
  * miru_verdict_digest records that the device has digested all verdicts up to
  * "digested", removes those, and returns the highest number digested so far.
  */
-extern int64 miru_verdict_digest(const char *user, const char *device,
-								 int64 digested);
+extern int64
+miru_verdict_digest(const char *user, const char *device, int64 digested);
 
 /* miru_verdict_find returns the kept verdicts (MiruVerdict) of numbers. */
 extern List *miru_verdict_find(const char *user, const char *device,
 							   const int64 *numbers, int count);
 
 /* miru_verdict_keep keeps verdicts (MiruVerdict). */
-extern void miru_verdict_keep(const char *user, const char *device,
-							  List *verdicts);
+extern void
+miru_verdict_keep(const char *user, const char *device, List *verdicts);
 
-#endif							/* MIRUSYNC_VERDICT_H */
+#endif /* MIRUSYNC_VERDICT_H */

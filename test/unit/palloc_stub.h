@@ -13,12 +13,12 @@
 #define PALLOC_MAX 4096
 
 static void *palloc_made[PALLOC_MAX];
-static int	palloc_count;
+static int palloc_count;
 
 void *
 palloc(Size size)
 {
-	void	   *made = malloc(size ? size : 1);
+	void *made = malloc(size ? size : 1);
 
 	if (made == NULL || palloc_count == PALLOC_MAX)
 		abort();
@@ -61,4 +61,4 @@ palloc_release(void **state)
 	return 0;
 }
 
-#endif							/* PALLOC_STUB_H */
+#endif /* PALLOC_STUB_H */

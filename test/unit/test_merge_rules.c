@@ -19,7 +19,7 @@
 static MiruStamp
 stamp(int64 ms, const char *device)
 {
-	MiruStamp	made = {hlc_make(ms, 0), 1, device};
+	MiruStamp made = {hlc_make(ms, 0), 1, device};
 
 	return made;
 }
@@ -28,8 +28,8 @@ static bool
 wins(int64 stored_ms, const char *stored, int64 incoming_ms,
 	 const char *incoming, bool ties_lose)
 {
-	MiruStamp	a = stamp(stored_ms, stored);
-	MiruStamp	b = stamp(incoming_ms, incoming);
+	MiruStamp a = stamp(stored_ms, stored);
+	MiruStamp b = stamp(incoming_ms, incoming);
 
 	return miru_lww_wins(&a, &b, ties_lose);
 }
@@ -37,7 +37,7 @@ wins(int64 stored_ms, const char *stored, int64 incoming_ms,
 static void
 test_names(void **state)
 {
-	MiruRule	rule;
+	MiruRule rule;
 
 	(void) state;
 	assert_true(miru_rule_parse("lww", &rule));
@@ -72,8 +72,8 @@ test_ties(void **state)
 static bool
 delete_wins(int64 stored_ms, int64 incoming_ms, int64 slack_ms)
 {
-	MiruStamp	a = stamp(stored_ms, "a");
-	MiruStamp	b = stamp(incoming_ms, "a");
+	MiruStamp a = stamp(stored_ms, "a");
+	MiruStamp b = stamp(incoming_ms, "a");
 
 	return miru_lww_delete_wins(&a, &b, true, slack_ms);
 }
@@ -93,7 +93,7 @@ test_delete(void **state)
 static void
 test_concurrent(void **state)
 {
-	MiruStamp	stored = {hlc_make(10, 0), 7, "phone"};
+	MiruStamp stored = {hlc_make(10, 0), 7, "phone"};
 
 	(void) state;
 	assert_true(miru_is_concurrent(&stored, 6, "tablet"));
@@ -107,7 +107,7 @@ test_concurrent(void **state)
 static MiruStamp
 settle(const MiruStamp *writes, const int *order)
 {
-	MiruStamp	stored = writes[order[0]];
+	MiruStamp stored = writes[order[0]];
 
 	for (int i = 1; i < WRITES; i++)
 	{
@@ -122,8 +122,8 @@ shuffle(int *order)
 {
 	for (int i = WRITES - 1; i > 0; i--)
 	{
-		int			j = rand() % (i + 1);
-		int			swap = order[i];
+		int j = rand() % (i + 1);
+		int swap = order[i];
 
 		order[i] = order[j];
 		order[j] = swap;
@@ -135,21 +135,21 @@ static void
 test_order_does_not_matter(void **state)
 {
 	static const char *const devices[] = {"a", "b", "c"};
-	int			order[WRITES] = {0, 1, 2, 3, 4, 5};
+	int order[WRITES] = {0, 1, 2, 3, 4, 5};
 
 	(void) state;
 	srand(20261123);
 	for (int round = 0; round < 5000; round++)
 	{
-		MiruStamp	writes[WRITES];
-		MiruStamp	first;
+		MiruStamp writes[WRITES];
+		MiruStamp first;
 
 		for (int i = 0; i < WRITES; i++)
 			writes[i] = stamp(rand() % 4, devices[rand() % 3]);
 		first = settle(writes, order);
 		for (int i = 0; i < 8; i++)
 		{
-			MiruStamp	other;
+			MiruStamp other;
 
 			shuffle(order);
 			other = settle(writes, order);

@@ -16,14 +16,13 @@
 static MiruStamp
 stamp(Hlc clock, int64 seq, const char *device)
 {
-	MiruStamp	made = {clock, seq, device};
+	MiruStamp made = {clock, seq, device};
 
 	return made;
 }
 
 static void
-assert_stamp(const MiruStamp *actual, Hlc clock, int64 seq,
-			 const char *device)
+assert_stamp(const MiruStamp *actual, Hlc clock, int64 seq, const char *device)
 {
 	assert_int_equal(actual->clock, clock);
 	assert_int_equal(actual->seq, seq);
@@ -34,7 +33,7 @@ assert_stamp(const MiruStamp *actual, Hlc clock, int64 seq,
 static void
 test_base(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 1, "phone"));
@@ -52,7 +51,7 @@ test_base(void **state)
 static void
 test_same_as_base(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 1, "phone"));
@@ -64,7 +63,7 @@ test_same_as_base(void **state)
 static void
 test_number(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 4, "phone"));
@@ -79,7 +78,7 @@ test_number(void **state)
 static void
 test_by_sql(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 1, "phone"));
@@ -93,7 +92,7 @@ test_by_sql(void **state)
 static char *
 field_name(int i)
 {
-	char	   *name = palloc(2);
+	char *name = palloc(2);
 
 	name[0] = (char) ('b' + i);
 	name[1] = '\0';
@@ -104,10 +103,10 @@ field_name(int i)
 static void
 test_copy(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 	MiruStamps *copy;
-	char		key[] = "a";
-	char		device[] = "phone";
+	char key[] = "a";
+	char device[] = "phone";
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 1, device));
@@ -125,10 +124,10 @@ test_copy(void **state)
 static void
 test_pack(void **state)
 {
-	MiruStamps	stamps;
+	MiruStamps stamps;
 	MiruStamps *read;
-	char	   *bytes;
-	int			length;
+	char *bytes;
+	int length;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(PG_UINT64_MAX, PG_INT64_MAX, ""));
@@ -141,8 +140,7 @@ test_pack(void **state)
 	assert_int_equal(read->count, 3);
 	assert_stamp(&read->base, PG_UINT64_MAX, PG_INT64_MAX, "");
 	assert_stamp(miru_stamps_get(read, ""), 0, 0, "phone");
-	assert_stamp(miru_stamps_get(read, "name with \xc3\xbc"), 1, -1,
-				 "tablet");
+	assert_stamp(miru_stamps_get(read, "name with \xc3\xbc"), 1, -1, "tablet");
 	assert_stamp(miru_stamps_get(read, "12"), 127, 128, "phone");
 }
 
@@ -150,8 +148,8 @@ test_pack(void **state)
 static void
 test_pack_is_small(void **state)
 {
-	MiruStamps	stamps;
-	int			length;
+	MiruStamps stamps;
+	int length;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp((Hlc) 1795413600123 << 16, 1000, "d1"));
@@ -163,10 +161,10 @@ test_pack_is_small(void **state)
 static void
 test_unpack_garbage(void **state)
 {
-	MiruStamps	stamps;
-	char	   *bytes;
-	char	   *exact;
-	int			length;
+	MiruStamps stamps;
+	char *bytes;
+	char *exact;
+	int length;
 
 	(void) state;
 	miru_stamps_init(&stamps, stamp(10, 1, "phone"));
