@@ -80,7 +80,9 @@ REGRESS      = hlc attach documents capture push pull events \
 	practice_log_objects doorbell
 REGRESS_OPTS = --load-extension=mirusync
 
-ISOLATION      =
+ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
+	sql_repeatable_read sql_prepare push_commit push_sql push_push push_retry \
+	feed_create feed_feed feed_move
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation \
 	--load-extension=mirusync
 

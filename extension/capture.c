@@ -56,6 +56,7 @@ typedef struct Mark
 	int64 flushed;
 	int origin_count;
 	int flushed_origins;
+	CommandId flushed_command;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
@@ -67,7 +68,8 @@ static struct
 	int origin_count;
 	int origin_allocated;
 	int flushed_origins;
-	int current_origin; /* 1 + index; 0: nobody's */
+	CommandId flushed_command; /* commands before it have become changes */
+	int current_origin;		   /* 1 + index; 0: nobody's */
 	Mark *marks;
 	int mark_count;
 	int mark_allocated;
@@ -101,6 +103,22 @@ miru_notes_flushed(void)
 		miru_note_log_truncate(transaction.notes, 0);
 	transaction.flushed = notes_length();
 	transaction.flushed_origins = transaction.origin_count;
+	transaction.flushed_command = GetCurrentCommandId(true);
+}
+
+/*
+ * is_original tells whether a row was there when this transaction began, or
+ * when it last flushed.  Of all notings of a key at most one has such a row:
+ * where keys pass from row to row it need not be the first one.
+ */
+static bool
+is_original(HeapTuple row)
+{
+	HeapTupleHeader header = row->t_data;
+
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
+		return true;
+	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command;
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -144,6 +162,7 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
+		note->original = is_original(old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
@@ -441,6 +460,7 @@ push_mark(SubTransactionId id)
 	mark->flushed = transaction.flushed;
 	mark->origin_count = transaction.origin_count;
 	mark->flushed_origins = transaction.flushed_origins;
+	mark->flushed_command = transaction.flushed_command;
 }
 
 /* pop_mark removes the mark of a subtransaction; zeroes if it has none. */
@@ -477,6 +497,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			transaction.flushed = mark.flushed;
 			transaction.origin_count = mark.origin_count;
 			transaction.flushed_origins = mark.flushed_origins;
+			transaction.flushed_command = mark.flushed_command;
 			transaction.current_origin = 0;
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:

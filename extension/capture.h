@@ -48,10 +48,12 @@ typedef struct MiruNote
 {
 	uint32 length; /* of the whole note */
 	Oid relid;
-	uint32 shape;	   /* of the row type when noted */
-	int origin;		   /* push that caused it, -1: none */
-	bool direct;	   /* it is the very record that was pushed */
-	bool tombstone;	   /* there was no row: a delete all the same */
+	uint32 shape;	/* of the row type when noted */
+	int origin;		/* push that caused it, -1: none */
+	bool direct;	/* it is the very record that was pushed */
+	bool original;	/* the former row is from before this transaction, or from
+					 * before its last flush */
+	bool tombstone; /* there was no row: a delete all the same */
 	uint32 key_offset; /* MinimalTuple */
 	uint32 old_offset; /* former row's header; 0: there was none */
 	uint32 old_length;

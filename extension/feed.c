@@ -56,10 +56,9 @@ current_epoch(void)
 					GetWALInsertionTimeLine());
 }
 
-/* find_latest puts the newest committed version of the feed into the slot. */
+/* find_latest puts a committed version of the feed into the slot. */
 static bool
-find_latest(Relation heap, const char *name, TupleTableSlot *slot,
-			Snapshot snapshot)
+find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 {
 	Relation index = index_open(miru_table_oid("feed_pkey"), AccessShareLock);
 	IndexScanDesc scan;
@@ -69,7 +68,7 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot,
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(name));
-	scan = miru_index_beginscan(heap, index, snapshot, 1);
+	scan = miru_index_beginscan(heap, index, SnapshotSelf, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (found)
@@ -81,7 +80,8 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot,
 
 /*
  * lock_existing locks the feed's row and copies its newest version; false if
- * there is no such row.
+ * there is no such row, or if it was replaced just as we looked: create()
+ * then finds it, and the caller looks again.
  */
 static bool
 lock_existing(Relation heap, MiruFeed *feed)
@@ -92,17 +92,16 @@ lock_existing(Relation heap, MiruFeed *feed)
 	feed->row = NULL;
 	while (!done)
 	{
-		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 		ItemPointerData tid;
 		TM_FailureData failure;
 		TM_Result result;
 
-		if (!find_latest(heap, feed->name, slot, snapshot))
+		if (!find_latest(heap, feed->name, slot))
 			done = true;
 		else
 		{
 			tid = slot->tts_tid;
-			result = table_tuple_lock(heap, &tid, snapshot, slot,
+			result = table_tuple_lock(heap, &tid, SnapshotSelf, slot,
 									  GetCurrentCommandId(false),
 									  LockTupleNoKeyExclusive, LockWaitBlock,
 									  TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
@@ -117,7 +116,6 @@ lock_existing(Relation heap, MiruFeed *feed)
 				elog(ERROR, "unexpected result of locking a feed: %d",
 					 (int) result);
 		}
-		UnregisterSnapshot(snapshot);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(slot);

@@ -11,10 +11,15 @@
  *  2. Lock the rows of all feeds concerned, in order.  Nothing else is locked
  *     afterwards, so two flushes cannot wait for each other, and from here to
  *     the end of the transaction nobody else numbers a change in these feeds.
- *  3. Read each row as it now stands, by its primary key, under a snapshot
- *     taken after the locks.  There: put or patch; gone: delete; as before:
- *     nothing.  Write history and state under the next number.
+ *  3. Read each row as it now stands, by its primary key.  There: put or
+ *     patch; gone: delete; as before: nothing.  Write history and state under
+ *     the next number.
  *  4. Store the heads.
+ *
+ * Reads are of what stands now, whatever the transaction's own snapshot says:
+ * nobody else can change the rows that we wrote, nor the state of records
+ * whose feed we have locked.  SnapshotSelf says just that, and leaves no
+ * predicate locks behind, which would fail SERIALIZABLE neighbours for nothing.
  *
  * The commit is made synchronous: with synchronous_commit = off a crash
  * could forget numbers that a reader has already seen, and they would be
@@ -56,7 +61,6 @@ typedef struct Flush
 	MiruTable feed_table;
 	MiruTable record_table;
 	MiruTable log_table;
-	Snapshot snapshot; /* taken when the feeds were locked */
 	TimestampTz now;
 	Oid opened_relid; /* the application's table read last */
 	Relation opened;
@@ -156,7 +160,7 @@ current_row(Flush *flush, MiruRelation *rel, MinimalTuple key,
 			const Datum *values)
 {
 	HeapTuple row = miru_row_fetch(rel, flush->opened, flush->opened_index,
-								   values, flush->snapshot);
+								   values, SnapshotSelf);
 	MinimalTuple found;
 
 	if (row == NULL)
@@ -184,11 +188,13 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 {
 	int64 next;
 	MiruNote *last = miru_note_read(touched->last, &next);
-	MiruNote *first = last;
+	MiruNote *original = NULL;
 	Datum values[INDEX_MAX_KEYS];
 
-	if (touched->first != touched->last)
-		first = miru_note_read(touched->first, &next);
+	if (touched->original == touched->last)
+		original = last;
+	else if (touched->original >= 0)
+		original = miru_note_read(touched->original, &next);
 	memset(row, 0, sizeof(Row));
 	row->rel = miru_relation_get(last->relid);
 	if (row->rel == NULL)
@@ -198,8 +204,12 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	miru_key_values(row->rel, miru_note_key(last), values);
 	row->collection = collection_of(row->rel, values);
 	row->id = miru_key_id(row->rel, values);
-	row->old = old_row(first, row->rel);
-	row->old_feed = miru_note_text(first, first->old_feed_offset);
+	if (original != NULL)
+		row->old = old_row(original, row->rel);
+	if (original == NULL && last->tombstone)
+		original = last;
+	if (original != NULL)
+		row->old_feed = miru_note_text(original, original->old_feed_offset);
 	row->now = current_row(flush, row->rel, miru_note_key(last), values);
 	if (row->now != NULL)
 		row->new_feed = miru_row_feed(row->rel, row->now, row->desc);
@@ -418,7 +428,7 @@ number_present(Flush *flush, Row *row)
 	MiruFeed *feed = find_feed(flush, row->new_feed);
 	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
 										  row->collection, row->id,
-										  flush->snapshot);
+										  SnapshotSelf);
 	bool created = before == NULL || before->deleted;
 	HeapTuple old = row->old;
 	MiruRecord record = {0};
@@ -458,7 +468,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruFeed *feed = find_feed(flush, feed_name);
 	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
 										  row->collection, row->id,
-										  flush->snapshot);
+										  SnapshotSelf);
 	bool pushed = row->direct != NULL && row->direct->deleted;
 	MiruRecord record = {0};
 	Jsonb *from = NULL;
@@ -502,8 +512,8 @@ number_rows(Flush *flush)
 
 	flush->record_table = miru_table_open("record", true);
 	flush->log_table = miru_table_open("change_log", true);
-	flush->snapshot = RegisterSnapshot(GetLatestSnapshot());
-	PushActiveSnapshot(flush->snapshot);
+	/* For functions of types, and values stored out of line. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	flush->per_row = AllocSetContextCreate(CurrentMemoryContext,
 										   "mirusync flush row",
 										   ALLOCSET_DEFAULT_SIZES);
@@ -521,7 +531,6 @@ number_rows(Flush *flush)
 		table_close(flush->opened, NoLock);
 	}
 	PopActiveSnapshot();
-	UnregisterSnapshot(flush->snapshot);
 	miru_table_close(&flush->log_table);
 	miru_table_close(&flush->record_table);
 }
@@ -581,5 +590,6 @@ void
 miru_flush_before_commit(bool ring)
 {
 	miru_flush(false, ring);
-	miru_doorbell_ring();
+	if (ring)
+		miru_doorbell_ring();
 }

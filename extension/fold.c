@@ -3,9 +3,9 @@
  *     The rows that a transaction touched, each once.
  *
  * A row may have been noted any number of times.  What flush needs of it is
- * where it was first noted (its content before the transaction), where last
- * (whose change it is, and its place in the order), and the pushes that had a
- * hand in it.  The notes themselves may be on disk; here a row costs about 60
+ * the note that has its content before the transaction, the last one (whose
+ * change it is, and its place in the order), and the pushes that had a hand
+ * in it.  The notes themselves may be on disk; here a row costs about 60
  * bytes of memory.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -73,6 +73,7 @@ add_touched(MiruFold *fold, int64 position)
 	}
 	touched = &fold->touched[fold->count++];
 	touched->first = touched->last = position;
+	touched->original = -1;
 	touched->direct = touched->cause = -1;
 	touched->mixed = false;
 	return touched;
@@ -167,6 +168,8 @@ fold_note(MiruFold *fold, touched_index_hash *index, MiruNote *note,
 	}
 	if (note->origin >= 0)
 		touched->cause = note->origin;
+	if (note->original)
+		touched->original = position;
 	touched->last = position;
 	add_feed(fold, miru_note_text(note, note->old_feed_offset));
 	add_feed(fold, miru_note_text(note, note->new_feed_offset));

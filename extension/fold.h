@@ -10,11 +10,12 @@
 /* A row that the transaction touched. */
 typedef struct MiruTouched
 {
-	int64 first; /* position of its first note */
-	int64 last;	 /* and of its last */
-	int direct;	 /* last push of this very record, -1: none */
-	int cause;	 /* last push that changed it at all, -1 */
-	bool mixed;	 /* not all by one session */
+	int64 first;	/* position of its first note */
+	int64 original; /* of the one that has its former content, -1 */
+	int64 last;		/* of its last note */
+	int direct;		/* last push of this very record, -1: none */
+	int cause;		/* last push that changed it at all, -1 */
+	bool mixed;		/* not all by one session */
 } MiruTouched;
 
 typedef struct MiruFold

@@ -152,6 +152,37 @@ compare_users(const void *a, const void *b)
 	return result ? result : x->push.pusher.place - y->push.pusher.place;
 }
 
+static bool
+is_same_session(const MiruPusher *a, const MiruPusher *b)
+{
+	return strcmp(a->user, b->user) == 0 && strcmp(a->device, b->device) == 0 &&
+		strcmp(a->session ? a->session : "", b->session ? b->session : "") == 0;
+}
+
+/*
+ * find_blocker returns why an earlier message of the same session is to be
+ * tried again, NULL if none is.  A session's messages keep their order, so the
+ * later ones have to wait with it.
+ */
+static ErrorData *
+find_blocker(Member **order, int place)
+{
+	const MiruPusher *pusher = &order[place]->push.pusher;
+
+	for (int i = place - 1; i >= 0; i--)
+	{
+		const MiruPush *earlier = &order[i]->push;
+
+		if (strcmp(earlier->pusher.user, pusher->user) != 0)
+			break;
+		if (earlier->error != NULL &&
+			!miru_push_is_verdict(earlier->error->sqlerrcode) &&
+			is_same_session(&earlier->pusher, pusher))
+			return earlier->error;
+	}
+	return NULL;
+}
+
 static void
 apply_group(Member *members, int count)
 {
@@ -167,7 +198,11 @@ apply_group(Member *members, int count)
 	}
 	qsort(order, count, sizeof(Member *), compare_users);
 	for (int i = 0; i < count; i++)
-		miru_push_apply(&order[i]->push);
+	{
+		order[i]->push.error = find_blocker(order, i);
+		if (order[i]->push.error == NULL)
+			miru_push_apply(&order[i]->push);
+	}
 }
 
 /* Columns of push_many's result. */

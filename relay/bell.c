@@ -64,7 +64,7 @@ forget_all(void)
 {
 	Moved *m, *next;
 
-	HASH_ITER (hh, moved, m, next)
+	HASH_ITER(hh, moved, m, next)
 	{
 		HASH_DEL(moved, m);
 		free(m);
@@ -82,7 +82,7 @@ ring(void *arg)
 	if (moved == NULL || !pgconn_is_ready(pg) || pgconn_in_flight(pg) > 0)
 		return;
 	pgarray_init(&feeds);
-	HASH_ITER (hh, moved, m, next)
+	HASH_ITER(hh, moved, m, next)
 		pgarray_add(&feeds, m->feed, strlen(m->feed));
 	pgarray_bind(&feeds, &params, 0);
 	if (pgconn_send(pg, &ring_statement, &params, on_rung, NULL) == STATUS_OK)

@@ -150,7 +150,7 @@ static const Setting settings[] = {
 		"1000", 1, 1000000, 0,
 		"How many messages may wait for one session, likewise."},
 	{"slow_lanes", SETTING_COUNT, FIELD(slow_lanes),
-		"1", 1, 64, 0,
+		"4", 1, 64, 0,
 		"Database connections that push one message at a time, for those that met a lock or an error."},
 	{"slow_lock_timeout", SETTING_DURATION, FIELD(slow_lock_timeout_ms),
 		"10s", 1, HOUR, 0,

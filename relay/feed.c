@@ -204,7 +204,7 @@ deliver(Feed *feed, const FeedEvent *event)
 	feed->cursor = event->seq;
 	if (feed->known_head < event->seq)
 		feed->known_head = event->seq;
-	DL_FOREACH2 (feed->sessions, session, feed_next)
+	DL_FOREACH2(feed->sessions, session, feed_next)
 		session_deliver(session, event->seq, event->origin, message);
 	message_unref(message);
 }
@@ -220,7 +220,7 @@ skip_to(Feed *feed, int64_t seq)
 		return;
 	remember(feed, &nothing, NULL);
 	feed->cursor = seq;
-	DL_FOREACH2 (feed->sessions, session, feed_next)
+	DL_FOREACH2(feed->sessions, session, feed_next)
 		session_deliver(session, seq, NULL, NULL);
 }
 
@@ -260,7 +260,7 @@ start_over(Feed *feed)
 	log_warn("cursor above head: starting over feed=%s cursor=%lld",
 			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
 	feed->known_head = 0;
-	DL_FOREACH_SAFE2 (feed->sessions, session, next, feed_next)
+	DL_FOREACH_SAFE2(feed->sessions, session, next, feed_next)
 		session_start_over(session);
 }
 
@@ -358,7 +358,7 @@ feed_set_key(const unsigned char *key, size_t len)
 	doorbell_key = alloc_zero(len + 1);
 	memcpy(doorbell_key, key, len);
 	doorbell_key_len = len;
-	HASH_ITER (hh, feeds, feed, next)
+	HASH_ITER(hh, feeds, feed, next)
 		name_for_doorbell(feed);
 }
 
@@ -372,7 +372,7 @@ replay(Feed *feed, Session *session)
 
 	if (feed->recent == NULL || feed->recent->after > session->cursor)
 		return false;
-	DL_FOREACH (feed->recent, recent)
+	DL_FOREACH(feed->recent, recent)
 		if (recent->seq > session->cursor)
 			session_replay(session, recent->seq, recent->origin,
 						   recent->message);
@@ -398,7 +398,7 @@ feed_joined(Feed *feed)
 	Session *session;
 	int64_t ahead = feed->known_head;
 
-	DL_FOREACH2 (feed->sessions, session, feed_next)
+	DL_FOREACH2(feed->sessions, session, feed_next)
 		if (session->state == SESSION_LIVE && session->cursor > ahead)
 			ahead = session->cursor;
 	if (feed->rung)
@@ -478,7 +478,7 @@ feed_check_heads(void)
 	if (feeds == NULL)
 		return;
 	heads_feeds = alloc_zero((HASH_COUNT(feeds) + 1) * sizeof(char *));
-	HASH_ITER (hh, feeds, feed, next)
+	HASH_ITER(hh, feeds, feed, next)
 		heads_feeds[i++] = alloc_string(feed->id);
 	heads_next = 0;
 	heads_ask();
@@ -491,7 +491,7 @@ feed_release_all(void)
 
 	heads_again = false;
 	heads_finish();
-	HASH_ITER (hh, feeds, feed, next)
+	HASH_ITER(hh, feeds, feed, next)
 		feed_free(feed);
 	free(doorbell_key);
 	doorbell_key = NULL;

@@ -263,7 +263,7 @@ http_release(void)
 {
 	StaticFile *file, *next;
 
-	HASH_ITER (hh, files, file, next)
+	HASH_ITER(hh, files, file, next)
 	{
 		HASH_DEL(files, file);
 		free(file->data);

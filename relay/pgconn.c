@@ -679,6 +679,6 @@ pgconn_tick(int64_t now_ms)
 {
 	PgConn *pg;
 
-	DL_FOREACH (connections, pg)
+	DL_FOREACH(connections, pg)
 		tick_one(pg, now_ms);
 }

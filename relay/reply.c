@@ -121,7 +121,7 @@ reply_next_sync(Session *session)
 {
 	Reply *reply;
 
-	DL_FOREACH (session->replies, reply)
+	DL_FOREACH(session->replies, reply)
 		if (reply->kind == REPLY_SYNC && !reply->ready)
 			return reply;
 	return NULL;

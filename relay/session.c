@@ -567,7 +567,7 @@ session_tick(int64_t now_ms)
 	static int64_t next_check_ms;
 	Session *session, *next;
 
-	DL_FOREACH_SAFE (by_state[SESSION_NEW], session, next)
+	DL_FOREACH_SAFE(by_state[SESSION_NEW], session, next)
 	{
 		if (now_ms - session->since_ms < FIRST_MESSAGE_MS)
 			break;
@@ -580,6 +580,6 @@ session_tick(int64_t now_ms)
 	next_check_ms = now_ms +
 		(config->idle_timeout_ms < 20000 ? config->idle_timeout_ms / 20 : 1000);
 	for (int state = 0; state < SESSION_CLOSING; state++)
-		DL_FOREACH_SAFE (by_state[state], session, next)
+		DL_FOREACH_SAFE(by_state[state], session, next)
 			check(session, now_ms);
 }

@@ -62,7 +62,7 @@ next_stream(int64_t now_ms)
 {
 	PushStream *stream;
 
-	DL_FOREACH (queue, stream)
+	DL_FOREACH(queue, stream)
 		if (!stream->in_flight && stream->retry_at_ms <= now_ms &&
 			!user_is_busy(stream->user))
 			return stream;
@@ -226,7 +226,7 @@ slowlane_add(Push *push)
 	push_link(&stream->slow, push);
 
 	/* As many connections as there is work for; they stay. */
-	DL_FOREACH (queue, other)
+	DL_FOREACH(queue, other)
 		waiting++;
 	for (int i = 0; i < slot_count && i < waiting; i++)
 		pgconn_start(slots[i].pg);

@@ -519,7 +519,7 @@ writer_tick(int64_t now_ms)
 {
 	Push *push, *next;
 
-	DL_FOREACH_SAFE2 (by_age, push, next, age_next)
+	DL_FOREACH_SAFE2(by_age, push, next, age_next)
 	{
 		if (now_ms - push->since_ms < wait_max_ms)
 			break;

@@ -17,7 +17,7 @@
  */
 import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT, Stack, stopAll, stopOnSignals } from './stack.mjs';
+import { freePort, ROOT, Stack, stopAll, stopOnSignals } from './stack.mjs';
 import { userToken } from './token.mjs';
 
 const USER = 'demo';
@@ -44,6 +44,8 @@ async function main() {
   const port = Number(process.env.PORT || 8787);
   if (!Number.isInteger(port) || port < 0 || port > 65535)
     throw new Error(`PORT=${process.env.PORT} is no port`);
+  if (port)
+    await freePort(port);
 
   const stack = await Stack.start({ relays: 0, secret: process.env.JWT_SECRET || undefined });
   const page = join(stack.dir, 'page');

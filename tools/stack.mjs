@@ -72,12 +72,17 @@ export async function waitUntil(check, { timeout = 10000, every = 10, what = 'co
   }
 }
 
-/* freePort finds a port of the loopback that nobody listens on just now. */
-export async function freePort() {
+/*
+ * freePort finds a port of the loopback that nobody listens on just now; a
+ * given one is checked.  (Relays share a port on purpose, so starting one
+ * would not tell.)
+ */
+export async function freePort(wanted = 0) {
   const server = createServer();
   await new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.once('error', (error) => reject(error.code === 'EADDRINUSE'
+      ? new Error(`port ${wanted} is in use`) : error));
+    server.listen(wanted, '127.0.0.1', resolve);
   });
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));

@@ -32,7 +32,7 @@ const PLANS = {
 		sqlSeconds: 3, idleSessions: 2000, captureClients: [],
 	},
 	full: {
-		rounds: 3, clients: [4, 16, 64], plainSeconds: 8, latencySeconds: 20, closedSeconds: 15,
+		rounds: 3, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 20, closedSeconds: 15,
 		sqlSeconds: 10, idleSessions: 8000, captureClients: [1, 8],
 	},
 }

@@ -47,26 +47,26 @@
 
 #include "ws_client.h"
 
-#define RAMP_WIDTH	64			/* connections being opened at a time */
-#define WARM_UP_US	1000000		/* before the window of "closed" begins */
-#define DRAIN_US	5000000		/* for deliveries after the window */
-#define PATIENCE_US 30000000	/* for anything to happen at all */
-#define IN_FLIGHT	64			/* send times kept per user */
+#define RAMP_WIDTH	64		 /* connections being opened at a time */
+#define WARM_UP_US	1000000	 /* before the window of "closed" begins */
+#define DRAIN_US	5000000	 /* for deliveries after the window */
+#define PATIENCE_US 30000000 /* for anything to happen at all */
+#define IN_FLIGHT	64		 /* send times kept per user */
 
 typedef struct User
 {
-	char		id[64];
-	char		path[1024];
-	WsConn		devices[2];		/* writer, reader */
-	int64_t		sent_us[IN_FLIGHT]; /* by change number modulo IN_FLIGHT */
-	int			change;			/* number of the newest change */
+	char id[64];
+	char path[1024];
+	WsConn devices[2];			/* writer, reader */
+	int64_t sent_us[IN_FLIGHT]; /* by change number modulo IN_FLIGHT */
+	int change;					/* number of the newest change */
 } User;
 
 typedef struct Samples
 {
-	uint32_t   *us;
-	size_t		count;
-	size_t		size;
+	uint32_t *us;
+	size_t count;
+	size_t size;
 } Samples;
 
 typedef enum Phase
@@ -80,43 +80,43 @@ typedef enum Phase
 
 /* What the command line said */
 static const char *mode;
-static int	port;
+static int port;
 static const char *users_file;
 static double seconds = 10;
 static double rate = 20;
-static int	records;			/* per user, written again and again; 0: all new */
+static int records; /* a user's, written over and over; 0: all new */
 static const char *database;
-static const char *setup_sql;	/* $1 = user: makes the document to update */
-static const char *update_sql;	/* $1 = user, $2 = notes */
+static const char *setup_sql;  /* $1 = user: makes the document to update */
+static const char *update_sql; /* $1 = user, $2 = notes */
 
-static int	epfd;
+static int epfd;
 static User *users;
-static int	user_count;
+static int user_count;
 static char run_id[32];
 static Phase phase = PHASE_RAMP;
-static int	opened;
-static int	ready;
+static int opened;
+static int ready;
 static int64_t window_start_us;
 static int64_t window_end_us;
 static int64_t next_write_us;
-static int	next_user;
+static int next_user;
 
 static PGconn *pg;
-static bool update_busy;		/* the UPDATE was sent and is not answered */
-static int	update_user = -1;	/* whose delivery is awaited, or -1 */
+static bool update_busy;	 /* the UPDATE was sent and is not answered */
+static int update_user = -1; /* whose delivery is awaited, or -1 */
 
 static long sent;
 static long acked;
 static long delivered;
 static long window_acks;
-static double driver_cpu;		/* seconds of our own within the window */
+static double driver_cpu; /* seconds of our own within the window */
 static Samples ack_samples;
 static Samples delivery_samples;
 
 static void
-die(const char *format,...)
+die(const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, format);
 	fprintf(stderr, "load: ");
@@ -162,8 +162,8 @@ samples_add(Samples *samples, int64_t us)
 static int
 compare_samples(const void *a, const void *b)
 {
-	uint32_t	x = *(const uint32_t *) a;
-	uint32_t	y = *(const uint32_t *) b;
+	uint32_t x = *(const uint32_t *) a;
+	uint32_t y = *(const uint32_t *) b;
 
 	return x < y ? -1 : x > y;
 }
@@ -171,7 +171,7 @@ compare_samples(const void *a, const void *b)
 static void
 samples_print(const char *name, Samples *samples)
 {
-	size_t		last = samples->count - 1;
+	size_t last = samples->count - 1;
 
 	if (samples->count == 0)
 	{
@@ -180,9 +180,10 @@ samples_print(const char *name, Samples *samples)
 	}
 	qsort(samples->us, samples->count, sizeof(uint32_t), compare_samples);
 	printf(",\"%s\":{\"count\":%zu,\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,"
-		   "\"max\":%.3f}", name, samples->count,
-		   samples->us[last / 2] / 1e3, samples->us[last * 9 / 10] / 1e3,
-		   samples->us[last * 99 / 100] / 1e3, samples->us[last] / 1e3);
+		   "\"max\":%.3f}",
+		   name, samples->count, samples->us[last / 2] / 1e3,
+		   samples->us[last * 9 / 10] / 1e3, samples->us[last * 99 / 100] / 1e3,
+		   samples->us[last] / 1e3);
 }
 
 /* ------------------------------------------------------------ messages */
@@ -192,8 +193,8 @@ static void
 stamp_iso(char *out, size_t size)
 {
 	struct timespec ts;
-	struct tm	tm;
-	size_t		len;
+	struct tm tm;
+	size_t len;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
@@ -221,11 +222,11 @@ render_entry(char *out, size_t size, int user, int change, const char *stamp)
 static void
 send_change(User *user)
 {
-	char		stamp[64];
-	char		entry[1024];
-	char		message[1280];
-	bool		is_new;
-	int			len;
+	char stamp[64];
+	char entry[1024];
+	char message[1280];
+	bool is_new;
+	int len;
 
 	user->change++;
 	is_new = records == 0 || user->change <= records;
@@ -234,8 +235,8 @@ send_change(User *user)
 				 stamp);
 	len = snprintf(message, sizeof(message),
 				   "{\"type\":\"%s\",\"timestamp\":\"%s\","
-				   "\"entry\":%s}", is_new ? "ENTRY_CREATED" : "ENTRY_UPDATED",
-				   stamp, entry);
+				   "\"entry\":%s}",
+				   is_new ? "ENTRY_CREATED" : "ENTRY_UPDATED", stamp, entry);
 	user->sent_us[user->change % IN_FLIGHT] = now_us();
 	sent++;
 	ws_send(&user->devices[0], epfd, message, (size_t) len);
@@ -244,14 +245,15 @@ send_change(User *user)
 static void
 send_sync_request(WsConn *conn)
 {
-	char		stamp[64];
-	char		message[160];
-	int			len;
+	char stamp[64];
+	char message[160];
+	int len;
 
 	stamp_iso(stamp, sizeof(stamp));
 	len = snprintf(message, sizeof(message),
 				   "{\"type\":\"SYNC_REQUEST\",\"timestamp\":\"%s\","
-				   "\"lastSeq\":0}", stamp);
+				   "\"lastSeq\":0}",
+				   stamp);
 	ws_send(conn, epfd, message, (size_t) len);
 }
 
@@ -273,7 +275,7 @@ change_of(const char *text, size_t len)
 static void
 on_ack(User *user)
 {
-	int64_t		us = now_us() - user->sent_us[user->change % IN_FLIGHT];
+	int64_t us = now_us() - user->sent_us[user->change % IN_FLIGHT];
 
 	acked++;
 	if (phase == PHASE_WINDOW)
@@ -289,7 +291,7 @@ static void
 on_delivery(User *user, int change)
 {
 	if (change <= user->change - IN_FLIGHT || change > user->change)
-		return;					/* of an earlier run, or the set-up */
+		return; /* of an earlier run, or the set-up */
 	if (strcmp(mode, "sql") == 0)
 	{
 		if (update_user != user - users || change != user->change)
@@ -297,8 +299,8 @@ on_delivery(User *user, int change)
 		update_user = -1;
 	}
 	delivered++;
-	if (phase == PHASE_WINDOW || (phase == PHASE_DRAIN &&
-								  strcmp(mode, "closed") != 0))
+	if (phase == PHASE_WINDOW ||
+		(phase == PHASE_DRAIN && strcmp(mode, "closed") != 0))
 		samples_add(&delivery_samples,
 					now_us() - user->sent_us[change % IN_FLIGHT]);
 }
@@ -306,7 +308,7 @@ on_delivery(User *user, int change)
 static void
 on_message(WsConn *conn, const char *text, size_t len)
 {
-	User	   *user = &users[conn->user];
+	User *user = &users[conn->user];
 
 	if (has(text, len, "\"SYNC_RESPONSE\""))
 	{
@@ -322,8 +324,7 @@ on_message(WsConn *conn, const char *text, size_t len)
 		send_sync_request(conn);
 	else if (has(text, len, "\"ERROR\""))
 		die("the server refused: %.*s", (int) len, text);
-	else if (!conn->is_writer && conn->is_ready &&
-			 has(text, len, "\"ENTRY_"))
+	else if (!conn->is_writer && conn->is_ready && has(text, len, "\"ENTRY_"))
 		on_delivery(user, change_of(text, len));
 }
 
@@ -362,7 +363,7 @@ sql_open(void)
 static void
 sql_update(User *user)
 {
-	char		notes[64];
+	char notes[64];
 	const char *values[2] = {user->id, notes};
 
 	user->change++;
@@ -378,22 +379,23 @@ sql_update(User *user)
 static void
 sql_on_readable(void)
 {
-	PGresult   *result;
+	PGresult *result;
 
 	if (!PQconsumeInput(pg))
 		die("SQL: %s", PQerrorMessage(pg));
 	while (!PQisBusy(pg) && (result = PQgetResult(pg)) != NULL)
 	{
 		if (strcmp(PQcmdTuples(result), "1") != 0)
-			die("the UPDATE did not change one row: %s%s",
-				PQcmdTuples(result), PQerrorMessage(pg));
+			die("the UPDATE did not change one row: %s%s", PQcmdTuples(result),
+				PQerrorMessage(pg));
 		require(result);
 		update_busy = false;
 		acked++;
 		if (phase == PHASE_WINDOW)
-			samples_add(&ack_samples, now_us() -
-						users[next_user].sent_us[users[next_user].change %
-												 IN_FLIGHT]);
+			samples_add(&ack_samples,
+						now_us() -
+							users[next_user]
+								.sent_us[users[next_user].change % IN_FLIGHT]);
 	}
 }
 
@@ -416,7 +418,7 @@ begin_load(int64_t now)
 {
 	if (strcmp(mode, "idle") == 0)
 	{
-		char		c;
+		char c;
 
 		printf("ready\n");
 		fflush(stdout);
@@ -441,8 +443,8 @@ ramp(int64_t now)
 {
 	while (opened < 2 * user_count && opened - ready < RAMP_WIDTH)
 	{
-		User	   *user = &users[opened / 2];
-		WsConn	   *conn = &user->devices[opened % 2];
+		User *user = &users[opened / 2];
+		WsConn *conn = &user->devices[opened % 2];
 
 		conn->fd = -1;
 		conn->user = opened / 2;
@@ -459,10 +461,10 @@ ramp(int64_t now)
 static void
 write_by_rate(int64_t now)
 {
-	double		step = 1e6 / rate;
+	double step = 1e6 / rate;
 
-	if (strcmp(mode, "closed") == 0 || now < next_write_us ||
-		update_busy || update_user >= 0)
+	if (strcmp(mode, "closed") == 0 || now < next_write_us || update_busy ||
+		update_user >= 0)
 		return;
 	next_user = (next_user + 1) % user_count;
 	if (strcmp(mode, "sql") == 0)
@@ -511,16 +513,16 @@ static void
 run(void)
 {
 	struct epoll_event events[256];
-	int64_t		last_event_us = now_us();
+	int64_t last_event_us = now_us();
 
 	while (phase != PHASE_DONE)
 	{
-		int			count = epoll_wait(epfd, events, 256, 1);
-		int64_t		now;
+		int count = epoll_wait(epfd, events, 256, 1);
+		int64_t now;
 
 		for (int i = 0; i < count; i++)
 		{
-			WsConn	   *conn = events[i].data.ptr;
+			WsConn *conn = events[i].data.ptr;
 
 			if (conn == NULL)
 			{
@@ -537,8 +539,8 @@ run(void)
 			last_event_us = now;
 		else if (now - last_event_us > PATIENCE_US)
 			die("no answer for %d s: %d of %d sessions ready, %ld sent, "
-				"%ld answered", PATIENCE_US / 1000000, ready, 2 * user_count,
-				sent, acked);
+				"%ld answered",
+				PATIENCE_US / 1000000, ready, 2 * user_count, sent, acked);
 		tick(now);
 	}
 }
@@ -549,10 +551,10 @@ run(void)
 static void
 read_users(void)
 {
-	FILE	   *file = fopen(users_file, "r");
-	char		token[768];
-	int			size = 0;
-	User		user;
+	FILE *file = fopen(users_file, "r");
+	char token[768];
+	int size = 0;
+	User user;
 
 	if (file == NULL)
 		die("%s: %s", users_file, strerror(errno));
@@ -566,8 +568,8 @@ read_users(void)
 			if (users == NULL)
 				die("out of memory");
 		}
-		snprintf(user.path, sizeof(user.path),
-				 "/sync/ws?userId=%s&token=%s", user.id, token);
+		snprintf(user.path, sizeof(user.path), "/sync/ws?userId=%s&token=%s",
+				 user.id, token);
 		users[user_count++] = user;
 	}
 	fclose(file);
@@ -579,7 +581,7 @@ static void
 raise_open_files(void)
 {
 	struct rlimit limit;
-	rlim_t		needed = 2 * user_count + 32;
+	rlim_t needed = 2 * user_count + 32;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur >= needed)
@@ -587,14 +589,14 @@ raise_open_files(void)
 	limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < needed)
-		die("%d sessions need %ld open files, the limit is %ld",
-			2 * user_count, (long) needed, (long) limit.rlim_cur);
+		die("%d sessions need %ld open files, the limit is %ld", 2 * user_count,
+			(long) needed, (long) limit.rlim_cur);
 }
 
 static void
 read_option(char *option)
 {
-	char	   *value = strchr(option, '=');
+	char *value = strchr(option, '=');
 
 	if (value == NULL)
 		die("OPTION=VALUE expected: %s", option);
@@ -622,12 +624,12 @@ read_option(char *option)
 static void
 print_result(void)
 {
-	double		window = (window_end_us - window_start_us) / 1e6;
+	double window = (window_end_us - window_start_us) / 1e6;
 
 	printf("{\"mode\":\"%s\",\"users\":%d,\"seconds\":%.3f,\"sent\":%ld,"
 		   "\"acked\":%ld,\"delivered\":%ld,\"lost\":%ld,"
-		   "\"acks_per_second\":%.1f,\"driver_cpu_seconds\":%.3f", mode, user_count, window, sent, acked,
-		   delivered, sent - delivered,
+		   "\"acks_per_second\":%.1f,\"driver_cpu_seconds\":%.3f",
+		   mode, user_count, window, sent, acked, delivered, sent - delivered,
 		   window > 0 ? window_acks / window : 0.0, driver_cpu);
 	samples_print("ack_ms", &ack_samples);
 	samples_print("delivery_ms", &delivery_samples);
@@ -637,7 +639,7 @@ print_result(void)
 int
 main(int argc, char **argv)
 {
-	char		entry[1024];
+	char entry[1024];
 
 	if (argc < 2)
 		die("usage: load entry | latency | closed | sql | idle OPTION=VALUE ...");

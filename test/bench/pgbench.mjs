@@ -7,6 +7,7 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sleep } from '../../tools/stack.mjs'
 import { cpuOfPostgres, run } from './process.mjs'
 
 const LOG = 'transaction'
@@ -47,6 +48,7 @@ async function pgbench(stack, work, { database, script, clients, seconds, rate }
 		...rate ? ['--rate', rate] : [], database]
 	const lines = await run(join(stack.bindir, 'pgbench'), args.map(String),
 		{ cwd: work, env: { ...process.env, ...stack.pgEnv } })
+	await sleep(200)	/* its backends are still ending */
 	const cpu = cpuOfPostgres(stack.postgres.pid) - before
 	const tps = Number(/^tps = ([\d.]+)/m.exec(lines.join('\n'))[1])
 	return { clients, rate: tps, perCpuSecond: tps * seconds / cpu, ms: takeLatency(work) }

@@ -75,11 +75,22 @@ export function cpuOf(pid) {
 	return stat ? (stat[11] + stat[12]) / TICKS_PER_SECOND : 0
 }
 
-/* cpuOfPostgres adds up the postmaster, its children, and those that ended. */
+const endedChildren = (pid) => {
+	const [user, system] = statOf(pid).slice(13, 15)
+	return (user + system) / TICKS_PER_SECOND
+}
+
+/*
+ * cpuOfPostgres adds up the postmaster, its children, and those that ended.
+ * One that ends just while we look would be missed: then we look again.
+ */
 export function cpuOfPostgres(postmaster) {
-	const ended = statOf(postmaster).slice(13, 15)
-	return (ended[0] + ended[1]) / TICKS_PER_SECOND
-		+ [postmaster, ...childrenOf(postmaster)].reduce((sum, pid) => sum + cpuOf(pid), 0)
+	for (;;) {
+		const ended = endedChildren(postmaster)
+		const sum = [postmaster, ...childrenOf(postmaster)].reduce((s, pid) => s + cpuOf(pid), ended)
+		if (endedChildren(postmaster) === ended)
+			return sum
+	}
 }
 
 /* rssKbOf returns the resident memory of a process in KB. */

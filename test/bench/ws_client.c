@@ -28,11 +28,11 @@
 
 #include "ws_client.h"
 
-#define READ_SIZE	(256 * 1024)
-#define OP_TEXT		0x1
-#define OP_CLOSE	0x8
-#define OP_PING		0x9
-#define OP_PONG		0xA
+#define READ_SIZE (256 * 1024)
+#define OP_TEXT	  0x1
+#define OP_CLOSE  0x8
+#define OP_PING	  0x9
+#define OP_PONG	  0xA
 
 static void
 fail(WsConn *conn, const char *reason)
@@ -58,13 +58,22 @@ ws_close(WsConn *conn)
 	conn->in_len = conn->out_len = 0;
 }
 
+/* grow is realloc() that never returns NULL. */
+static char *
+grow(char *memory, size_t size)
+{
+	memory = realloc(memory, size);
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
 static void
 watch(WsConn *conn, int epfd, bool for_writing)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | (for_writing ? EPOLLOUT : 0),
-		.data.ptr = conn
-	};
+	struct epoll_event event = {.events = EPOLLIN |
+									(for_writing ? EPOLLOUT : 0),
+								.data.ptr = conn};
 
 	epoll_ctl(epfd, EPOLL_CTL_MOD, conn->fd, &event);
 }
@@ -73,13 +82,11 @@ watch(WsConn *conn, int epfd, bool for_writing)
 void
 ws_open(WsConn *conn, int epfd, int port, const char *path)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t) port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)
-	};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+								  .sin_port = htons((uint16_t) port),
+								  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct epoll_event event = {.events = EPOLLOUT, .data.ptr = conn};
-	int			on = 1;
+	int on = 1;
 
 	conn->state = WS_CONNECTING;
 	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -111,7 +118,7 @@ ws_open(WsConn *conn, int epfd, int port, const char *path)
 static void
 send_raw(WsConn *conn, int epfd, const char *data, size_t len)
 {
-	ssize_t		sent = 0;
+	ssize_t sent = 0;
 
 	if (conn->out == NULL)
 	{
@@ -127,7 +134,7 @@ send_raw(WsConn *conn, int epfd, const char *data, size_t len)
 			return;
 		watch(conn, epfd, true);
 	}
-	conn->out = realloc(conn->out, conn->out_len + len - sent);
+	conn->out = grow(conn->out, conn->out_len + len - sent);
 	memcpy(conn->out + conn->out_len, data + sent, len - sent);
 	conn->out_len += len - sent;
 }
@@ -135,8 +142,8 @@ send_raw(WsConn *conn, int epfd, const char *data, size_t len)
 static void
 flush_out(WsConn *conn, int epfd)
 {
-	char	   *data = conn->out;
-	size_t		len = conn->out_len;
+	char *data = conn->out;
+	size_t len = conn->out_len;
 
 	if (data == NULL)
 	{
@@ -154,9 +161,9 @@ static void
 send_frame(WsConn *conn, int epfd, int opcode, const char *text, size_t len)
 {
 	static uint32_t key = 0x9e3779b9;
-	char		frame[4096];
+	char frame[4096];
 	unsigned char mask[4];
-	size_t		at = 2;
+	size_t at = 2;
 
 	if (len > sizeof(frame) - 14)
 	{
@@ -204,16 +211,17 @@ on_frame(WsConn *conn, int epfd, int first_byte, const char *data, size_t len)
 		case 0x80 | OP_PONG:
 			break;
 		case 0x80 | OP_CLOSE:
-			{
-				char		reason[96];
-				int			code = len < 2 ? 1005 :
-					((unsigned char) data[0] << 8 | (unsigned char) data[1]);
+		{
+			char reason[96];
+			int code = len < 2
+				? 1005
+				: ((unsigned char) data[0] << 8 | (unsigned char) data[1]);
 
-				snprintf(reason, sizeof(reason), "closed by the server, %d %.*s",
-						 code, len > 2 ? (int) len - 2 : 0, data + 2);
-				fail(conn, reason);
-				break;
-			}
+			snprintf(reason, sizeof(reason), "closed by the server, %d %.*s",
+					 code, len > 2 ? (int) len - 2 : 0, data + 2);
+			fail(conn, reason);
+			break;
+		}
 		default:
 			fail(conn, "a frame that the driver does not know");
 	}
@@ -224,8 +232,8 @@ static size_t
 next_frame(WsConn *conn, int epfd, const char *data, size_t len)
 {
 	const unsigned char *bytes = (const unsigned char *) data;
-	size_t		head = 2;
-	uint64_t	payload;
+	size_t head = 2;
+	uint64_t payload;
 
 	if (len < 2)
 		return 0;
@@ -258,7 +266,7 @@ on_upgrade(WsConn *conn, const char *data, size_t len)
 		return 0;
 	if (len < 12 || memcmp(data + 8, " 101", 4) != 0)
 	{
-		char		reason[96];
+		char reason[96];
 
 		snprintf(reason, sizeof(reason), "upgrade refused: %.*s",
 				 (int) (memchr(data, '\r', len) - (void *) data), data);
@@ -273,23 +281,23 @@ static void
 read_all(WsConn *conn, int epfd)
 {
 	static char buffer[READ_SIZE];
-	char	   *data = buffer;
-	char	   *joined = NULL;
-	ssize_t		got = recv(conn->fd, buffer, sizeof(buffer), 0);
-	size_t		len;
-	size_t		used = 0;
+	char *data = buffer;
+	char *joined = NULL;
+	ssize_t got = recv(conn->fd, buffer, sizeof(buffer), 0);
+	size_t len;
+	size_t used = 0;
 
 	if (got <= 0)
 	{
 		if (got == 0 || errno != EAGAIN)
-			fail(conn, got == 0 ? "closed without a close frame"
-				 : strerror(errno));
+			fail(conn,
+				 got == 0 ? "closed without a close frame" : strerror(errno));
 		return;
 	}
 	len = (size_t) got;
 	if (conn->in != NULL)
 	{
-		joined = realloc(conn->in, conn->in_len + len);
+		joined = grow(conn->in, conn->in_len + len);
 		memcpy(joined + conn->in_len, buffer, len);
 		len += conn->in_len;
 		data = joined;
@@ -298,7 +306,7 @@ read_all(WsConn *conn, int epfd)
 	}
 	while (used < len && conn->state != WS_CLOSED)
 	{
-		size_t		step = conn->state == WS_UPGRADING
+		size_t step = conn->state == WS_UPGRADING
 			? on_upgrade(conn, data + used, len - used)
 			: next_frame(conn, epfd, data + used, len - used);
 
@@ -308,7 +316,7 @@ read_all(WsConn *conn, int epfd)
 	}
 	if (used < len && conn->state != WS_CLOSED)
 	{
-		conn->in = malloc(len - used);
+		conn->in = grow(NULL, len - used);
 		conn->in_len = len - used;
 		memcpy(conn->in, data + used, len - used);
 	}
@@ -321,9 +329,9 @@ ws_on_event(WsConn *conn, int epfd, uint32_t events)
 {
 	if (conn->state == WS_CONNECTING)
 	{
-		int			error = 0;
-		socklen_t	size = sizeof(error);
-		char	   *request = conn->request;
+		int error = 0;
+		socklen_t size = sizeof(error);
+		char *request = conn->request;
 
 		getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
 		if (error != 0)

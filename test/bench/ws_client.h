@@ -13,33 +13,33 @@
 
 typedef enum WsState
 {
-	WS_UNUSED,					/* not opened yet */
-	WS_CONNECTING,				/* connect() under way */
-	WS_UPGRADING,				/* request sent, no answer yet */
-	WS_OPEN,					/* messages may pass */
-	WS_CLOSED					/* see close_reason */
+	WS_UNUSED,	   /* not opened yet */
+	WS_CONNECTING, /* connect() under way */
+	WS_UPGRADING,  /* request sent, no answer yet */
+	WS_OPEN,	   /* messages may pass */
+	WS_CLOSED	   /* see close_reason */
 } WsState;
 
 typedef struct WsConn WsConn;
 
-typedef void (*WsMessageFn) (WsConn *conn, const char *text, size_t len);
+typedef void (*WsMessageFn)(WsConn *conn, const char *text, size_t len);
 
 struct WsConn
 {
-	int			fd;
-	WsState		state;
-	char	   *in;				/* start of an incomplete frame, or NULL */
-	size_t		in_len;
-	char	   *out;			/* what the socket did not take, or NULL */
-	size_t		out_len;
-	char	   *request;		/* the upgrade request, until it is sent */
-	char		close_reason[96];
+	int fd;
+	WsState state;
+	char *in; /* start of an incomplete frame, or NULL */
+	size_t in_len;
+	char *out; /* what the socket did not take, or NULL */
+	size_t out_len;
+	char *request; /* the upgrade request, until it is sent */
+	char close_reason[96];
 	WsMessageFn on_message;
 
 	/* The driver's own */
-	int			user;			/* index into the list of users */
-	bool		is_writer;
-	bool		is_ready;		/* its SYNC_REQUEST was answered */
+	int user; /* index into the list of users */
+	bool is_writer;
+	bool is_ready; /* its SYNC_REQUEST was answered */
 };
 
 extern void ws_open(WsConn *conn, int epfd, int port, const char *path);
@@ -47,4 +47,4 @@ extern void ws_on_event(WsConn *conn, int epfd, uint32_t events);
 extern void ws_send(WsConn *conn, int epfd, const char *text, size_t len);
 extern void ws_close(WsConn *conn);
 
-#endif							/* WS_CLIENT_H */
+#endif /* WS_CLIENT_H */

@@ -15,17 +15,17 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { chromium } from 'playwright-core';
-import { created, Device, entry, freePort, waitUntil } from './harness.mjs';
+import { created, Device, entry, waitUntil } from './harness.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SECRET = 'a secret of the demo test, long enough';
 
 /* startDemo runs `make -s demo` and gives {line, fields, stop()} when it is ready. */
-async function startDemo(env = {}) {
-  const clean = { ...process.env, ...env };
+async function startDemo(port = 0) {
+  const clean = { ...process.env };
   for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MIRUSYNC_STAGE'])
     delete clean[name];
-  const child = spawn('make', ['-s', 'demo', 'PORT=0', `JWT_SECRET=${SECRET}`],
+  const child = spawn('make', ['-s', 'demo', `PORT=${port}`, `JWT_SECRET=${SECRET}`],
     { cwd: ROOT, env: clean, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   const demo = { child, stdout: '', stderr: '' };
   child.stdout.on('data', (data) => { demo.stdout += data; });
@@ -193,6 +193,10 @@ describe('the demo', () => {
     assert.deepEqual(problems, []);
   });
 
+  test('a port that is taken is said to be', async () => {
+    await assert.rejects(startDemo(new URL(demo.fields.url).port), /port \d+ is in use/);
+  });
+
   test('SIGTERM ends it and removes what it made, and it starts again', async () => {
     await browser.close();
     const { log, pid } = demo.fields;
@@ -200,8 +204,6 @@ describe('the demo', () => {
     assert.ok(!existsSync(`/proc/${pid}`), 'the relay is gone');
     assert.ok(!existsSync(dirname(log)), 'the directory is gone');
     assert.equal(demo.stdout.trimEnd().split('\n').length, 1);
-    const port = await freePort();
-    assert.ok(port);
     demo = await startDemo();
     assert.notEqual(demo.fields.pid, pid);
   });

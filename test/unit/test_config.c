@@ -141,7 +141,7 @@ defaults_are_as_documented(void **state UNUSED)
 	assert_int_equal(config.heads_poll_interval_ms, 5000);
 	assert_int_equal(config.writers, 2);
 	assert_int_equal(config.readers, 1);
-	assert_int_equal(config.slow_lanes, 1);
+	assert_int_equal(config.slow_lanes, 4);
 	assert_int_equal(config.push_wait_max_ms, 30000);
 	assert_int_equal(config.session_queue_max_bytes, 1024 * 1024);
 	assert_int_equal(config.fast_lock_timeout_ms, 20);
