@@ -4,11 +4,14 @@
  *
  * Owns the listening socket and one spare descriptor.
  *
- * Why not the library's: it sets no SO_REUSEPORT (several relays share a
- * port), knows no limit of connections, succeeds when it could not bind, and
- * spins when descriptors run out.  At EMFILE the spare descriptor is given up
- * for a moment to take the connection off the queue and close it: the client
- * learns it at once, and the loop does not turn on a socket that stays ready.
+ * Several relays may share a port (SO_REUSEPORT), but only when told so: two
+ * that serve different databases would share it as silently.
+ *
+ * Why not the library's own: it sets no SO_REUSEPORT, knows no limit of
+ * connections, succeeds when it could not bind, and spins when descriptors run
+ * out.  At EMFILE the spare descriptor is given up for a moment to take the
+ * connection off the queue and close it: the client learns it at once, and the
+ * loop does not turn on a socket that stays ready.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -109,7 +112,7 @@ on_ready(uv_poll_t *handle, int status, int events)
 }
 
 static int
-bind_socket(const struct addrinfo *address)
+bind_socket(const struct addrinfo *address, bool shared)
 {
 	int on = 1;
 	int fd = socket(address->ai_family,
@@ -118,7 +121,8 @@ bind_socket(const struct addrinfo *address)
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (shared)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, address->ai_addr, address->ai_addrlen) == 0 &&
 		listen(fd, BACKLOG) == 0)
 		return fd;
@@ -160,7 +164,7 @@ acceptor_open(const Config *config)
 				  config->listen_address, gai_strerror(rc));
 		return STATUS_FAILED;
 	}
-	listen_fd = bind_socket(address);
+	listen_fd = bind_socket(address, config->listen_shared);
 	freeaddrinfo(address);
 	if (listen_fd < 0 || uv_poll_init(loop_uv(), &poll_handle, listen_fd) != 0)
 	{

@@ -35,6 +35,7 @@ typedef struct Config
 	char *jwt_secret_file;			/* the file it came from, or "" */
 	char *listen_address;
 	int listen_port;				/* 0 = any free port */
+	int listen_shared;				/* 1: other relays listen there too */
 	char *log_level;				/* a name that log_set_level takes */
 	size_t message_max_bytes;		/* largest message of a client */
 	int push_queue_max;				/* pushes waiting in this process */

@@ -5,8 +5,9 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import {
-  assertPromises, created, cursorOf, deleted, entry, iso, newUser, replica, updated, useStack,
+  assertPromises, created, cursorOf, deleted, entry, freePort, iso, newUser, replica, updated, useStack,
   waitUntil,
 } from './harness.mjs';
 
@@ -179,4 +180,27 @@ s.test('a stranger who rings every bell does no harm', async () => {
   await device.push(created(e));
   await device.push(deleted(e.id));
   await device.quiet();
+});
+
+s.test('relays share a port only when all of them are told so', async () => {
+  const listen_port = await freePort();
+  const first = await s.stack.addRelay({ listen_port, listen_shared: 1 });
+  const second = await s.stack.addRelay({ listen_port, listen_shared: 1 });
+  await assert.rejects(s.stack.addRelay({ listen_port }), 'the port is taken');
+
+  /* The kernel spreads connections over both; devices see no difference. */
+  const user = newUser();
+  const devices = [];
+  for (let i = 0; i < 10; i++)
+    devices.push(await s.live(user, { relay: first }));
+  const e = entry();
+  await devices[0].push(created(e));
+  for (const device of devices.slice(1))
+    assert.equal((await device.event('ENTRY_CREATED')).entry.id, e.id);
+  for (let i = 0; i < 30; i++)
+    await s.live(newUser(), { relay: second });
+  for (const relay of [first, second])
+    assert.match(await readFile(relay.logPath, 'utf8'), /session opened/);
+  await first.stop();
+  await second.stop();
 });

@@ -134,6 +134,7 @@ defaults_are_as_documented(void **state UNUSED)
 	assert_loads(BASE, NULL);
 	assert_string_equal(config.listen_address, "127.0.0.1");
 	assert_int_equal(config.listen_port, 8787);
+	assert_int_equal(config.listen_shared, 0);
 	assert_int_equal(config.connections_per_user, 10);
 	assert_int_equal(config.connections_max, 10000);
 	assert_int_equal(config.message_max_bytes, 65536);
