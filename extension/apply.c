@@ -289,9 +289,38 @@ read_stored(Merge *merge)
 	before->image = record->image;
 }
 
+static void
+read_pending(Merge *merge, MiruOrigin *pending)
+{
+	Before *before = &merge->before;
+
+	before->known = true;
+	before->deleted = pending->deleted;
+	before->pending = pending->index;
+	before->stamps = pending->stamps;
+	before->newest = newest_stamp(pending->stamps, 0);
+	before->image = pending->image;
+}
+
+/*
+ * is_new_document tells whether a document most likely is not there yet, so
+ * that it can be inserted without looking for a row to lock first.  If that
+ * finds a row all the same, nothing has happened, and the second attempt locks
+ * it.  Not for other tables: their BEFORE INSERT triggers would have run.
+ */
+static bool
+is_new_document(Merge *merge)
+{
+	if (merge->target.rel->data_attnum == 0 ||
+		merge->change->kind == MIRU_DELETE)
+		return false;
+	read_stored(merge);
+	return !merge->before.known;
+}
+
 /* read_before finds out what is stored, or pushed in this transaction. */
 static void
-read_before(Merge *merge)
+read_before(Merge *merge, bool first_attempt)
 {
 	Before *before = &merge->before;
 	MiruOrigin *pending = miru_origin_pending(merge->change->feed,
@@ -300,18 +329,15 @@ read_before(Merge *merge)
 
 	memset(before, 0, sizeof(Before));
 	before->pending = -1;
-	before->has_row = miru_target_lock(&merge->target);
-	if (pending == NULL)
-	{
-		read_stored(merge);
+	if (first_attempt && pending == NULL && is_new_document(merge))
 		return;
-	}
-	before->known = true;
-	before->deleted = pending->deleted;
-	before->pending = pending->index;
-	before->stamps = pending->stamps;
-	before->newest = newest_stamp(pending->stamps, 0);
-	before->image = pending->image;
+	memset(before, 0, sizeof(Before));
+	before->pending = -1;
+	before->has_row = miru_target_lock(&merge->target);
+	if (pending != NULL)
+		read_pending(merge, pending);
+	else
+		read_stored(merge);
 }
 
 /* ----- decisions ----- */
@@ -633,7 +659,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 	for (int attempt = 0;; attempt++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_before(&merge);
+		read_before(&merge, attempt == 0);
 		/* Stamped on arrival: later than anything the record has seen. */
 		if (change->clock == 0)
 			merge.incoming.clock = hlc_tick(merge.before.newest.clock,
@@ -655,98 +681,4 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 		break;
 	}
 	miru_origin_set(-1);
-}
-
-/* ----- outcome ----- */
-
-/* How what is stored relates to what was sent. */
-typedef enum Standing
-{
-	AS_SENT,
-	WITH_MORE, /* as sent, and the server added to it */
-	OTHERWISE
-} Standing;
-
-/* has_other tells whether "object" has a field that is otherwise in "than". */
-static bool
-has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue item;
-	char *name = NULL;
-
-	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		JsonbValue other;
-
-		if (token == WJB_KEY)
-			name = pnstrdup(item.val.string.val, item.val.string.len);
-		if (token != WJB_VALUE)
-			continue;
-		if (!miru_object_get(than, name, &other))
-		{
-			if (missing_counts)
-				return true;
-		}
-		else if (!miru_values_equal(&item, &other))
-			return true;
-	}
-	return false;
-}
-
-static Standing
-standing_of(const MiruChange *change, const MiruDelivery *delivery)
-{
-	if (change->kind == MIRU_DELETE)
-		return delivery->deleted ? AS_SENT : OTHERWISE;
-	if (delivery->deleted || has_other(change->object, delivery->object, false))
-		return OTHERWISE;
-	/* Generated columns, defaults, and what triggers did. */
-	if (delivery->changed != NULL &&
-		has_other(delivery->changed, change->object, true))
-		return WITH_MORE;
-	return AS_SENT;
-}
-
-static bool
-is_same_device(const MiruOrigin *a, const MiruOrigin *b)
-{
-	if (strcmp(a->device, b->device) != 0)
-		return false;
-	return (a->session == NULL && b->session == NULL) ||
-		(a->session != NULL && b->session != NULL &&
-		 strcmp(a->session, b->session) == 0);
-}
-
-void
-miru_apply_outcome(MiruChange *change)
-{
-	MiruOrigin *first;
-	MiruOrigin *last;
-	Standing standing;
-
-	if (change->verdict == MIRU_REJECTED || change->origin < 0)
-		return;
-	/* A later push of the same transaction may have changed it again. */
-	first = last = miru_origin_get(change->origin);
-	while (last->next >= 0)
-		last = miru_origin_get(last->next);
-	change->seq = last->seq;
-	if (last->delivery == NULL)
-		return;
-	if (change->verdict == MIRU_STALE)
-	{
-		change->winner = last->delivery;
-		return;
-	}
-	/* The verdict of its own later change tells the device what stands. */
-	if (last != first && is_same_device(first, last))
-		return;
-	standing = standing_of(change, last->delivery);
-	if (standing == OTHERWISE)
-		change->verdict = MIRU_MERGED;
-	if (standing != AS_SENT)
-		change->winner = last->delivery;
 }

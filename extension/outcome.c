@@ -1,0 +1,112 @@
+/*
+ * outcome.c
+ *     What became of a pushed change, once it is numbered.
+ *
+ * Live delivery skips the session that made a change, so whatever the server
+ * has and the device does not must go back with the verdict: fields that lost,
+ * and what defaults, generated columns and triggers made of the others.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "apply.h"
+#include "capture.h"
+#include "object.h"
+
+/* How what is stored relates to what was sent. */
+typedef enum Standing
+{
+	AS_SENT,
+	WITH_MORE, /* as sent, and the server added to it */
+	OTHERWISE
+} Standing;
+
+/* has_other tells whether "object" has a field that is otherwise in "than". */
+static bool
+has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue item;
+	char *name = NULL;
+
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		JsonbValue other;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(item.val.string.val, item.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		if (!miru_object_get(than, name, &other))
+		{
+			if (missing_counts)
+				return true;
+		}
+		else if (!miru_values_equal(&item, &other))
+			return true;
+	}
+	return false;
+}
+
+static Standing
+standing_of(const MiruChange *change, const MiruDelivery *delivery)
+{
+	if (change->kind == MIRU_DELETE)
+		return delivery->deleted ? AS_SENT : OTHERWISE;
+	if (delivery->deleted)
+		return OTHERWISE;
+	if (VARSIZE(change->object) == VARSIZE(delivery->object) &&
+		memcmp(change->object, delivery->object, VARSIZE(change->object)) == 0)
+		return AS_SENT;
+	if (has_other(change->object, delivery->object, false))
+		return OTHERWISE;
+	/* Generated columns, defaults, and what triggers did. */
+	if (delivery->changed != NULL &&
+		has_other(delivery->changed, change->object, true))
+		return WITH_MORE;
+	return AS_SENT;
+}
+
+static bool
+is_same_device(const MiruOrigin *a, const MiruOrigin *b)
+{
+	if (strcmp(a->device, b->device) != 0)
+		return false;
+	return (a->session == NULL && b->session == NULL) ||
+		(a->session != NULL && b->session != NULL &&
+		 strcmp(a->session, b->session) == 0);
+}
+
+void
+miru_apply_outcome(MiruChange *change)
+{
+	MiruOrigin *first;
+	MiruOrigin *last;
+	Standing standing;
+
+	if (change->verdict == MIRU_REJECTED || change->origin < 0)
+		return;
+	/* A later push of the same transaction may have changed it again. */
+	first = last = miru_origin_get(change->origin);
+	while (last->next >= 0)
+		last = miru_origin_get(last->next);
+	change->seq = last->seq;
+	if (last->delivery == NULL)
+		return;
+	if (change->verdict == MIRU_STALE)
+	{
+		change->winner = last->delivery;
+		return;
+	}
+	/* The verdict of its own later change tells the device what stands. */
+	if (last != first && is_same_device(first, last))
+		return;
+	standing = standing_of(change, last->delivery);
+	if (standing == OTHERWISE)
+		change->verdict = MIRU_MERGED;
+	if (standing != AS_SENT)
+		change->winner = last->delivery;
+}
