@@ -44,8 +44,9 @@ typedef struct Before
 	bool known; /* it exists or has a tombstone */
 	bool deleted;
 	bool has_row;
-	int64 seq;	 /* 0 if changed in this transaction */
-	int pending; /* that change, -1: none */
+	int64 seq;		  /* 0 if changed in this transaction */
+	int64 stored_seq; /* of the stored state, whatever is pending */
+	int pending;	  /* that change, -1: none */
 	MiruStamp newest;
 	MiruStamps *stamps;
 	Jsonb *image;
@@ -283,7 +284,7 @@ read_stored(Merge *merge)
 		return;
 	}
 	before->deleted = record->deleted;
-	before->seq = record->seq;
+	before->seq = before->stored_seq = record->seq;
 	before->stamps = record->stamps;
 	before->newest = newest_stamp(record->stamps, record->clock);
 	before->image = record->image;
@@ -297,6 +298,7 @@ read_pending(Merge *merge, MiruOrigin *pending)
 	before->known = true;
 	before->deleted = pending->deleted;
 	before->pending = pending->index;
+	before->stored_seq = pending->merged_with;
 	before->stamps = pending->stamps;
 	before->newest = newest_stamp(pending->stamps, 0);
 	before->image = pending->image;
@@ -412,6 +414,7 @@ win(Merge *merge, MiruStamps *stamps)
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
 	origin->base = change->base;
+	origin->merged_with = merge->before.stored_seq;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
 	origin->id = pstrdup(change->id);

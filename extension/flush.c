@@ -421,14 +421,36 @@ store(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *before,
 	miru_record_store(&flush->record_table, record);
 }
 
+/*
+ * find_before finds the record's state, and sees to it that a push was merged
+ * with that very state.  Where it had a row to lock it was.  Where there was
+ * none, somebody may have created or deleted the record meanwhile: the push is
+ * to be done again, and then knows of it.
+ */
+static MiruRecord *
+find_before(Flush *flush, Row *row, MiruFeed *feed)
+{
+	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
+										  row->collection, row->id,
+										  SnapshotSelf);
+
+	if (row->direct != NULL && strcmp(row->direct->feed, feed->name) == 0 &&
+		row->direct->merged_with != (before ? before->seq : 0))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg(
+				 "record \"%s\" of collection \"%s\" was changed while being pushed",
+				 row->id, row->collection)));
+	return before;
+}
+
 /* number_present numbers a row that is there: a put or a patch. */
 static void
 number_present(Flush *flush, Row *row)
 {
 	MiruFeed *feed = find_feed(flush, row->new_feed);
-	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
-										  row->collection, row->id,
-										  SnapshotSelf);
+	MiruRecord *before = find_before(flush, row, feed);
 	bool created = before == NULL || before->deleted;
 	HeapTuple old = row->old;
 	MiruRecord record = {0};
@@ -466,9 +488,7 @@ static void
 number_gone(Flush *flush, Row *row, const char *feed_name)
 {
 	MiruFeed *feed = find_feed(flush, feed_name);
-	MiruRecord *before = miru_record_find(&flush->record_table, feed->name,
-										  row->collection, row->id,
-										  SnapshotSelf);
+	MiruRecord *before = find_before(flush, row, feed);
 	bool pushed = row->direct != NULL && row->direct->deleted;
 	MiruRecord record = {0};
 	Jsonb *from = NULL;
