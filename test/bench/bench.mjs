@@ -15,7 +15,7 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sleep, Stack, stopAll, stopOnSignals } from '../../tools/stack.mjs'
 import { userToken } from '../../tools/token.mjs'
@@ -277,7 +277,7 @@ async function main() {
 		results,
 	}
 	console.log(renderTable(result))
-	console.log(`written to ${writeResult(result).slice(join(HERE, '../..').length)}`)
+	console.log(`written to ${relative(process.cwd(), writeResult(result))}`)
 }
 
 stopOnSignals()
