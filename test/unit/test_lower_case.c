@@ -50,7 +50,7 @@ static const Case cases[] = {
 static size_t
 lower(const char *text, size_t length, char *out, size_t out_size)
 {
-	size_t		written;
+	size_t written;
 
 	assert_true(LOWER_CASE_SIZE(length) <= out_size);
 	written = miru_lower_case(text, length, out);
@@ -61,7 +61,7 @@ lower(const char *text, size_t length, char *out, size_t out_size)
 static void
 test_cases(void **state)
 {
-	char		out[200];
+	char out[200];
 
 	(void) state;
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -82,13 +82,12 @@ test_every_code_point(void **state)
 	(void) state;
 	for (uint32_t code = 0; code < 0x110000; code++)
 	{
-		char		text[4];
-		char		once[6];
-		char		twice[9];
-		size_t		length = encode(code, text);
-		size_t		once_length = lower(text, length, once, sizeof(once));
-		size_t		twice_length = lower(once, once_length, twice,
-										 sizeof(twice));
+		char text[4];
+		char once[6];
+		char twice[9];
+		size_t length = encode(code, text);
+		size_t once_length = lower(text, length, once, sizeof(once));
+		size_t twice_length = lower(once, once_length, twice, sizeof(twice));
 
 		assert_int_equal(once_length, twice_length);
 		assert_memory_equal(once, twice, once_length);
@@ -100,15 +99,22 @@ static void
 test_malformed(void **state)
 {
 	static const char *const texts[] = {
-		"\xff", "\x80", "\xc3", "\xe2\x82", "\xf0\x9f\x8e", "\xc1\x81",
-		"\xf8\x88\x80\x80\x80", "\xc3\xc3", "\xe0\x81\x81",
+		"\xff",
+		"\x80",
+		"\xc3",
+		"\xe2\x82",
+		"\xf0\x9f\x8e",
+		"\xc1\x81",
+		"\xf8\x88\x80\x80\x80",
+		"\xc3\xc3",
+		"\xe0\x81\x81",
 	};
 
 	(void) state;
 	for (size_t i = 0; i < LENGTH(texts); i++)
 	{
-		char		out[16];
-		size_t		length = strlen(texts[i]);
+		char out[16];
+		size_t length = strlen(texts[i]);
 
 		assert_int_equal(lower(texts[i], length, out, sizeof(out)), length);
 		assert_memory_equal(out, texts[i], length);
