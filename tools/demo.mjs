@@ -35,7 +35,7 @@ const SEED = `
   FROM (VALUES
     ('welcome-1', 2, 45, 'piano', 'Invention 8, hands separately', 'satisfied'),
     ('welcome-2', 26, 20, 'violin', 'Scales in thirds', 'neutral'),
-    ('welcome-3', 50, 60, 'piano', 'Sight-reading with Mia', 'excited')
+    ('welcome-3', 50, 60, 'piano', 'Sight-reading duets', 'excited')
   ) AS v (id, hours, minutes, instrument, notes, mood)`;
 
 const quote = (text) => (/^[\w./:@+-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`);
