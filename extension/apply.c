@@ -112,6 +112,11 @@ find_target(Merge *merge)
 		elog(ERROR, "unknown rule of collection \"%s\": %s", change->collection,
 			 target->collection->rule);
 	target->feed = change->feed;
+	if (!miru_feed_is_canonical(target->rel, change->feed))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
+				 errmsg("feed \"%s\" is not in the form of column \"%s\"",
+						change->feed, target->rel->feed_name)));
 	miru_key_parse(target->rel, change->feed, change->collection, change->id,
 				   target->key);
 	/* "007" and "7" are one integer, so one record. */
@@ -148,9 +153,7 @@ check_key_field(Merge *merge, MiruField *field, JsonbValue *value)
 	for (int i = 0; i < rel->key_count; i++)
 	{
 		if (rel->keys[i].attnum == field->attnum && text != NULL &&
-			strcmp(text,
-				   OutputFunctionCall(&rel->keys[i].output,
-									  merge->target.key[i])) == 0)
+			miru_key_is(rel, i, merge->target.key[i], text))
 			return;
 	}
 	ereport(ERROR,
@@ -626,7 +629,10 @@ apply_lww_field(Merge *merge)
 static void
 merge_row(Merge *merge)
 {
-	if (merge->rule == MIRU_RULE_LWW)
+	if (merge->target.rel->data_attnum == 0 &&
+		JB_ROOT_COUNT(merge->object) == 0)
+		lose(merge); /* it is there, and there is nothing to write */
+	else if (merge->rule == MIRU_RULE_LWW)
 		apply_lww(merge);
 	else
 		apply_lww_field(merge);
@@ -635,7 +641,8 @@ merge_row(Merge *merge)
 static void
 check_object(Merge *merge)
 {
-	if (merge->change->kind == MIRU_DELETE)
+	/* A put of a row that is all key can still create it. */
+	if (merge->change->kind != MIRU_PATCH)
 		return;
 	if (merge->target.rel->data_attnum == 0 &&
 		JB_ROOT_COUNT(merge->object) == 0)

@@ -220,8 +220,8 @@ miru_batch_parse(Jsonb *batch, int64 *digested)
 
 /*
  * is_news tells whether a stored field is to be told to the device: one that
- * it sent and that stands otherwise, one that changed together with what it
- * sent, and after a put or delete that lost all that it does not have.
+ * it sent and that stands otherwise; after a patch one that changed together
+ * with what it sent; after a put or a delete every one that it did not send.
  */
 static bool
 is_news(const MiruChange *change, const char *name, JsonbValue *stored)
@@ -233,9 +233,10 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		return true;
 	if (miru_object_get(change->object, name, &other))
 		return !miru_values_equal(&other, stored);
-	if (winner->changed != NULL)
-		return miru_object_get(winner->changed, name, &other);
-	return change->kind == MIRU_PUT;
+	if (change->kind == MIRU_PUT)
+		return true;
+	return winner->changed != NULL &&
+		miru_object_get(winner->changed, name, &other);
 }
 
 /* push_winner adds the stored values that the device does not have. */

@@ -15,6 +15,7 @@
 #include "event.h"
 #include "event_clock.h"
 #include "mb/pg_wchar.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -134,23 +135,49 @@ as_object(JsonbValue *value)
 	return JsonbValueToJsonb(value);
 }
 
+/*
+ * may_be_number tells whether the collection is a table, whose records may
+ * have numbers for ids.  Those of documents are texts.
+ */
+static bool
+may_be_number(const MiruEventPart *part)
+{
+	MiruCollection *collection = miru_collection_get(part->collection->name);
+	MiruRelation *rel = NULL;
+
+	if (collection != NULL)
+		rel = miru_relation_get(collection->relid);
+	return rel != NULL && rel->data_attnum == 0;
+}
+
 /* id_of_value returns the id, NULL for an empty text. */
 static char *
-id_of_value(const JsonbValue *value, const char *key)
+id_of_value(const MiruEventPart *part, const JsonbValue *value, const char *key)
 {
-	if (value->type != jbvString)
+	char *id;
+
+	if (value->type == jbvNumeric && may_be_number(part))
+		id = DatumGetCString(
+			DirectFunctionCall1(numeric_out,
+								NumericGetDatum(value->val.numeric)));
+	else if (value->type == jbvString)
+		id = pnstrdup(value->val.string.val, value->val.string.len);
+	else
+	{
 		INVALID("\"%s\" is not a string", key);
-	if (value->val.string.len == 0)
 		return NULL;
-	if (value->val.string.len > ID_LENGTH_MAX)
+	}
+	if (strlen(id) > ID_LENGTH_MAX)
 		INVALID("\"%s\" is longer than %d bytes", key, ID_LENGTH_MAX);
-	return pnstrdup(value->val.string.val, value->val.string.len);
+	return id[0] ? id : NULL;
 }
 
 /* required_id returns the record id that an object or message carries. */
 static char *
-required_id(const Jsonb *object, const MiruEventKeys *keys)
+required_id(const MiruEventPart *part, const Jsonb *object)
 {
+	const MiruEventKeys *keys = &part->id_keys;
+
 	for (int i = 0; i < keys->count; i++)
 	{
 		JsonbValue value;
@@ -158,7 +185,7 @@ required_id(const Jsonb *object, const MiruEventKeys *keys)
 
 		if (!get(object, keys->keys[i].name, &value))
 			continue;
-		id = id_of_value(&value, keys->keys[i].name);
+		id = id_of_value(part, &value, keys->keys[i].name);
 		if (id != NULL)
 			return id;
 	}
@@ -220,7 +247,7 @@ parse_put(Message *message, const MiruEventPart *part, Jsonb *sent)
 	}
 
 	change = add_change(message, part, ms);
-	change->id = required_id(object, &part->id_keys);
+	change->id = required_id(part, object);
 	change->object = object;
 	if (is_delete)
 		change->kind = MIRU_DELETE;
@@ -279,7 +306,7 @@ parse_delete(Message *message, const MiruEventPart *part)
 
 	change = add_change(message, part, ms);
 	change->kind = MIRU_DELETE;
-	change->id = required_id(message->root, &part->id_keys);
+	change->id = required_id(part, message->root);
 	change->object = image;
 }
 

@@ -3,8 +3,8 @@
  *     Turns the rows that a transaction changed into numbered changes.
  *
  * Runs at the end of a push, whose verdicts need the numbers, and otherwise
- * before the transaction commits or is prepared, when no user code can run any
- * more.  Steps:
+ * before the transaction commits or is prepared, after the last statement and
+ * deferred trigger.  Steps:
  *
  *  1. Fold the notes to one entry a row (fold.c).  Notes of aborted
  *     subtransactions are gone already.
@@ -36,6 +36,7 @@
 #include "access/xact.h"
 #include "capture.h"
 #include "change_log.h"
+#include "convert.h"
 #include "doorbell.h"
 #include "feed.h"
 #include "flush.h"
@@ -529,6 +530,7 @@ static void
 number_rows(Flush *flush)
 {
 	MemoryContext old_context;
+	int settings = miru_settings_fix();
 
 	flush->record_table = miru_table_open("record", true);
 	flush->log_table = miru_table_open("change_log", true);
@@ -551,6 +553,7 @@ number_rows(Flush *flush)
 		table_close(flush->opened, NoLock);
 	}
 	PopActiveSnapshot();
+	miru_settings_restore(settings);
 	miru_table_close(&flush->log_table);
 	miru_table_close(&flush->record_table);
 }

@@ -11,9 +11,11 @@
 #include "access/stratnum.h"
 #include "access/tableam.h"
 #include "compat.h"
+#include "convert.h"
 #include "key.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 MinimalTuple
@@ -89,8 +91,8 @@ append_id_part(StringInfo id, const char *text)
 	}
 }
 
-char *
-miru_key_id(MiruRelation *rel, const Datum *values)
+static char *
+make_id(MiruRelation *rel, const Datum *values)
 {
 	bool single = id_part_count(rel) == 1;
 	bool first = true;
@@ -113,6 +115,18 @@ miru_key_id(MiruRelation *rel, const Datum *values)
 		first = false;
 	}
 	return id.data;
+}
+
+char *
+miru_key_id(MiruRelation *rel, const Datum *values)
+{
+	MiruConversion saved;
+	char *id;
+
+	miru_convert_begin(rel, &saved);
+	id = make_id(rel, values);
+	miru_convert_end(&saved);
+	return id;
 }
 
 /* next_id_part cuts the next part off an id; NULL when there is none left. */
@@ -142,9 +156,9 @@ key_input(MiruKeyColumn *key, const char *text)
 							 key->input_param, key->typmod);
 }
 
-void
-miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
-			   const char *id, Datum *values)
+static void
+parse_id(MiruRelation *rel, const char *feed, const char *collection,
+		 const char *id, Datum *values)
 {
 	int parts = id_part_count(rel);
 	const char *rest = parts > 0 ? id : NULL;
@@ -178,6 +192,61 @@ miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
 		 errdetail(
 			 "The primary key of table %s without its feed column has %d columns.",
 			 rel->qualified_name, parts)));
+}
+
+void
+miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
+			   const char *id, Datum *values)
+{
+	MiruConversion saved;
+
+	miru_convert_begin(rel, &saved);
+	parse_id(rel, feed, collection, id, values);
+	miru_convert_end(&saved);
+}
+
+char *
+miru_key_text(MiruRelation *rel, int column, Datum value)
+{
+	MiruConversion saved;
+	char *text;
+
+	miru_convert_begin(rel, &saved);
+	text = OutputFunctionCall(&rel->keys[column].output, value);
+	miru_convert_end(&saved);
+	return text;
+}
+
+bool
+miru_key_is(MiruRelation *rel, int column, Datum value, const char *text)
+{
+	MiruConversion saved;
+	char *canonical;
+
+	miru_convert_begin(rel, &saved);
+	canonical = OutputFunctionCall(&rel->keys[column].output,
+								   key_input(&rel->keys[column], text));
+	miru_convert_end(&saved);
+	return strcmp(canonical, miru_key_text(rel, column, value)) == 0;
+}
+
+bool
+miru_feed_is_canonical(MiruRelation *rel, const char *feed)
+{
+	MiruConversion saved;
+	Oid function;
+	Oid param;
+	char *canonical;
+
+	miru_convert_begin(rel, &saved);
+	getTypeInputInfo(rel->feed_type, &function, &param);
+	canonical =
+		OutputFunctionCall(&rel->feed_output,
+						   OidInputFunctionCall(function,
+												unconstify(char *, feed), param,
+												-1));
+	miru_convert_end(&saved);
+	return strcmp(canonical, feed) == 0;
 }
 
 char *

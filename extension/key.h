@@ -40,6 +40,22 @@ extern void
 miru_key_parse(MiruRelation *rel, const char *feed, const char *collection,
 			   const char *id, Datum *values);
 
+/* miru_key_text returns the text form of a key column's value. */
+extern char *miru_key_text(MiruRelation *rel, int column, Datum value);
+
+/*
+ * miru_key_is tells whether a text, in whatever form its type takes, is the
+ * value of a key column.
+ */
+extern bool
+miru_key_is(MiruRelation *rel, int column, Datum value, const char *text);
+
+/*
+ * miru_feed_is_canonical tells whether a feed id is the very text of the feed
+ * column's value: user "007" is not the owner of feed 7.
+ */
+extern bool miru_feed_is_canonical(MiruRelation *rel, const char *feed);
+
 /* miru_row_feed returns the row's feed as text, NULL if it has none. */
 extern char *miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 

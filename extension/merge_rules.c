@@ -3,7 +3,7 @@
  *     Which of two values of a field or record stands.
  *
  * Pure: no table, no clock of its own, no memory; the unit tests link it
- * alone.  merge.c applies the answer.
+ * alone.  apply.c applies the answer.
  *
  * SPDX-License-Identifier: PostgreSQL
  */

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "convert.h"
 #include "jsonb_build.h"
 #include "nodes/value.h"
 #include "object.h"
@@ -39,13 +40,10 @@ document_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 	return isnull ? NULL : DatumGetJsonbP(datum);
 }
 
-Jsonb *
-miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+static Jsonb *
+columns_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
 	JsonbParseState *state;
-
-	if (rel->data_attnum != 0)
-		return document_of_row(rel, row, desc);
 
 	miru_build_begin(&state);
 	for (int i = 0; i < rel->field_count; i++)
@@ -59,6 +57,20 @@ miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 					   value_of_column(field, datum, isnull));
 	}
 	return miru_build_end(&state);
+}
+
+Jsonb *
+miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	MiruConversion saved;
+	Jsonb *object;
+
+	if (rel->data_attnum != 0)
+		return document_of_row(rel, row, desc);
+	miru_convert_begin(rel, &saved);
+	object = columns_of_row(rel, row, desc);
+	miru_convert_end(&saved);
+	return object;
 }
 
 bool
@@ -204,10 +216,16 @@ List *
 miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
 				 TupleDesc desc)
 {
+	MiruConversion saved;
+	List *changes;
+
 	if (rel->data_attnum != 0)
 		return diff_documents(from ? document_of_row(rel, from, desc) : NULL,
 							  to ? document_of_row(rel, to, desc) : NULL);
-	return diff_columns(rel, from, to, desc);
+	miru_convert_begin(rel, &saved);
+	changes = diff_columns(rel, from, to, desc);
+	miru_convert_end(&saved);
+	return changes;
 }
 
 Jsonb *

@@ -54,18 +54,23 @@ has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
 static Standing
 standing_of(const MiruChange *change, const MiruDelivery *delivery)
 {
+	const Jsonb *sent = change->object;
+	const Jsonb *stored = delivery->object;
+
 	if (change->kind == MIRU_DELETE)
 		return delivery->deleted ? AS_SENT : OTHERWISE;
 	if (delivery->deleted)
 		return OTHERWISE;
-	if (VARSIZE(change->object) == VARSIZE(delivery->object) &&
-		memcmp(change->object, delivery->object, VARSIZE(change->object)) == 0)
+	if (VARSIZE(sent) == VARSIZE(stored) &&
+		memcmp(sent, stored, VARSIZE(sent)) == 0)
 		return AS_SENT;
-	if (has_other(change->object, delivery->object, false))
+	if (has_other(sent, stored, false))
 		return OTHERWISE;
-	/* Generated columns, defaults, and what triggers did. */
-	if (delivery->changed != NULL &&
-		has_other(delivery->changed, change->object, true))
+	/* After a put the device believes that it has the whole record. */
+	if (change->kind == MIRU_PUT)
+		return has_other(stored, sent, true) ? WITH_MORE : AS_SENT;
+	/* Generated columns, and what triggers did. */
+	if (delivery->changed != NULL && has_other(delivery->changed, sent, true))
 		return WITH_MORE;
 	return AS_SENT;
 }

@@ -22,6 +22,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "change_log.h"
+#include "convert.h"
 #include "delivery.h"
 #include "errors.h"
 #include "feed.h"
@@ -192,6 +193,7 @@ miru_page_read(const char *feed, int64 after, int max, bool origins)
 {
 	Snapshot snapshot = GetActiveSnapshot();
 	MiruPage *page = palloc0(sizeof(MiruPage));
+	int settings;
 
 	if (after < 0 || max < 1)
 		ereport(ERROR,
@@ -201,7 +203,9 @@ miru_page_read(const char *feed, int64 after, int max, bool origins)
 		page->head = 0;
 	page->start_over = after > page->head;
 	page->after = page->start_over ? 0 : after;
+	settings = miru_settings_fix();
 	page->complete = !read_records(page, feed, max, snapshot);
+	miru_settings_restore(settings);
 	if (page->complete)
 		page->upto = page->head;
 	if (origins)

@@ -8,7 +8,8 @@
  * is done again change by change, so that one failing change stops no other.
  * The deferrable constraints of a batch are deferred while it is applied and
  * made immediate at its end, inside the subtransaction: what a verdict says
- * must not be undone at commit.
+ * must not be undone at commit.  They stay immediate for what the caller of
+ * push() does afterwards in the same transaction.
  *
  * Errors that are nobody's fault (a lock not had in time, a deadlock, a full
  * disk) are never a verdict.  push_many reports "retry" for that message;
@@ -36,6 +37,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "push.h"
+#include "target.h"
 #include "utils/builtins.h"
 #include "utils/resowner.h"
 #include "verdict.h"
@@ -142,10 +144,60 @@ typedef struct Part
 	bool check; /* check constraints at its end */
 } Part;
 
+/* role_of returns the role that a change is applied as, if there is one. */
+static Oid
+role_of(const MiruChange *change)
+{
+	MiruCollection *collection = NULL;
+	MiruRelation *rel = NULL;
+
+	if (change->collection != NULL)
+		collection = miru_collection_get(change->collection);
+	if (collection != NULL)
+		rel = miru_relation_get(collection->relid);
+	return rel ? miru_target_role(collection, rel) : InvalidOid;
+}
+
+/* check_constraints fires what was deferred, as the role that caused it. */
+static void
+check_constraints(Oid role)
+{
+	Oid saved_role;
+	int saved_context;
+
+	if (!OidIsValid(role))
+		return;
+	GetUserIdAndSecContext(&saved_role, &saved_context);
+	SetUserIdAndSecContext(role, saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	set_constraints(false);
+	SetUserIdAndSecContext(saved_role, saved_context);
+}
+
+/*
+ * check_before checks the constraints before a change that runs as another
+ * role: a deferred trigger runs as the current user, who must not be somebody
+ * else's owner.
+ */
+static Oid
+check_before(const MiruChange *change, Oid role)
+{
+	Oid next = role_of(change);
+
+	if (!OidIsValid(next))
+		return role;
+	if (next != role && OidIsValid(role))
+	{
+		check_constraints(role);
+		set_constraints(true);
+	}
+	return next;
+}
+
 static void
 apply_part(void *arg)
 {
 	Part *part = arg;
+	Oid role = InvalidOid;
 	ListCell *cell;
 
 	if (part->check)
@@ -154,11 +206,12 @@ apply_part(void *arg)
 	{
 		MiruChange *change = lfirst(cell);
 
+		if (part->check)
+			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
 		miru_apply(&part->push->pusher, change);
 	}
-	if (part->check)
-		set_constraints(false);
+	check_constraints(role);
 }
 
 /* throw_unless_verdict passes an error on that is nobody's fault. */
@@ -187,12 +240,16 @@ static void
 apply_singly(void *arg)
 {
 	Part *part = arg;
+	Oid role = InvalidOid;
 	ListCell *cell;
 
 	set_constraints(true);
 	foreach(cell, part->changes)
+	{
+		role = check_before(lfirst(cell), role);
 		apply_one(part->push, lfirst(cell), false);
-	set_constraints(false);
+	}
+	check_constraints(role);
 }
 
 /*
@@ -238,11 +295,10 @@ apply_event(MiruPush *push)
 	apply_part(&part);
 }
 
-static bool
-find_digested(MiruPush *push, int64 digested)
+static void
+reject_digested(MiruPush *push, int64 digested)
 {
 	ListCell *cell;
-	bool any = false;
 
 	foreach(cell, push->changes)
 	{
@@ -256,9 +312,7 @@ find_digested(MiruPush *push, int64 digested)
 			psprintf("number " INT64_FORMAT
 					 " is among those whose verdicts the device has digested",
 					 change->number);
-		any = true;
 	}
-	return any;
 }
 
 /* apply_batch: each change has a verdict of its own. */
@@ -282,7 +336,7 @@ apply_batch(MiruPush *push)
 		numbers[count++] = ((MiruChange *) lfirst(cell))->number;
 	push->kept = miru_verdict_find(push->pusher.user, push->pusher.device,
 								   numbers, count);
-	find_digested(push, digested);
+	reject_digested(push, digested);
 	foreach(cell, push->changes)
 	{
 		if (!is_settled(push, lfirst(cell)))
@@ -378,6 +432,7 @@ mirusync_push(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	/* What this transaction did before by SQL is no push's doing. */
+	check_constraints(GetOuterUserId());
 	miru_flush(false, true);
 	miru_verdict_lock(
 		miru_verdict_lock_key(push.pusher.user, push.pusher.device));

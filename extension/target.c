@@ -166,20 +166,24 @@ prepare(MiruRelation *rel, Statement *statement)
 	return plan;
 }
 
+Oid
+miru_target_role(const MiruCollection *collection, const MiruRelation *rel)
+{
+	return OidIsValid(collection->role) ? collection->role : rel->owner;
+}
+
 /* execute runs the statement as the collection's role, returns its count. */
 static uint64
 execute(MiruTarget *target, Statement *statement)
 {
-	Oid role = target->collection->role;
 	Oid saved_role;
 	int saved_context;
 	int result;
 
-	if (!OidIsValid(role))
-		role = target->rel->owner;
 	/* An error restores both, when its subtransaction is rolled back. */
 	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(role, saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(miru_target_role(target->collection, target->rel),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	result = SPI_execute_plan(prepare(target->rel, statement),
 							  statement->values, NULL, false, 0);
 	SetUserIdAndSecContext(saved_role, saved_context);
@@ -279,8 +283,7 @@ identity_object(MiruTarget *target)
 	{
 		if (!rel->keys[i].is_feed)
 			miru_build_text(&state, rel->keys[i].name,
-							OutputFunctionCall(&rel->keys[i].output,
-											   target->key[i]));
+							miru_key_text(rel, i, target->key[i]));
 	}
 	return miru_build_end(&state);
 }

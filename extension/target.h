@@ -21,6 +21,10 @@ typedef struct MiruTarget
 	Datum key[INDEX_MAX_KEYS];
 } MiruTarget;
 
+/* miru_target_role returns the role that pushes to a collection run as. */
+extern Oid
+miru_target_role(const MiruCollection *collection, const MiruRelation *rel);
+
 /*
  * All of these need a connected SPI and run as the collection's role, so its
  * grants and row security decide.

@@ -1,0 +1,90 @@
+/*
+ * convert.c
+ *     Converting values of the application's types: always alike, and with no
+ *     more rights than the application has.
+ *
+ * Always alike: the text of a timestamp, an interval, a float or a bytea
+ * depends on settings that every session may have otherwise.  A record id must
+ * not, or one row would become two records, and what devices get must not
+ * either.  So conversions run under the settings that pg_dump uses, in UTC.
+ *
+ * No more rights: the owner of a type may have given it a cast to json, and
+ * the owner of a domain a CHECK that calls functions.  They would run as
+ * whoever commits, or as our own owner in push and pull.  So conversions run
+ * as the owner of the table, restricted like a function in an index.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "convert.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
+#include "utils/guc.h"
+
+/* No setting had to be changed. */
+#define UNCHANGED 0
+
+static void
+set(int *level, const char *name, const char *value)
+{
+	if (*level == UNCHANGED)
+		*level = NewGUCNestLevel();
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static bool
+is_utc(void)
+{
+	const char *name = pg_get_timezone_name(session_timezone);
+
+	return name != NULL &&
+		(strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0);
+}
+
+int
+miru_settings_fix(void)
+{
+	int level = UNCHANGED;
+
+	if (DateStyle != USE_ISO_DATES)
+		set(&level, "datestyle", "ISO");
+	if (IntervalStyle != INTSTYLE_POSTGRES)
+		set(&level, "intervalstyle", "postgres");
+	if (extra_float_digits < 1)
+		set(&level, "extra_float_digits", "3");
+	if (bytea_output != BYTEA_OUTPUT_HEX)
+		set(&level, "bytea_output", "hex");
+	if (!is_utc())
+		set(&level, "timezone", "UTC");
+	return level;
+}
+
+void
+miru_settings_restore(int settings)
+{
+	if (settings != UNCHANGED)
+		AtEOXact_GUC(true, settings);
+}
+
+void
+miru_convert_begin(MiruRelation *rel, MiruConversion *saved)
+{
+	GetUserIdAndSecContext(&saved->role, &saved->security_context);
+	SetUserIdAndSecContext(rel->owner,
+						   saved->security_context |
+							   SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+	/* Documents have keys of type text, which no setting changes. */
+	saved->settings = rel->data_attnum != 0 ? UNCHANGED : miru_settings_fix();
+}
+
+void
+miru_convert_end(const MiruConversion *saved)
+{
+	miru_settings_restore(saved->settings);
+	SetUserIdAndSecContext(saved->role, saved->security_context);
+}
