@@ -23,7 +23,7 @@
 typedef struct Claims
 {
 	char sub[256]; /* user id; UTF-8, no NUL, never empty */
-	int64_t exp;   /* seconds since 1970; the session ends then */
+	int64_t exp;   /* seconds since 1970 */
 	int64_t iat;   /* seconds since 1970, 0 if not stated */
 } Claims;
 
