@@ -258,3 +258,19 @@ DELETE FROM mirusync.document WHERE collection IN ('note', 'notebook', 'elsewher
 DELETE FROM mirusync.event_collection WHERE collection IN ('note', 'notebook');
 SELECT count(*) FROM mirusync.event_type;
 DELETE FROM mirusync.collection WHERE name IN ('note', 'notebook', 'elsewhere');
+
+-- A table with an integer key: its ids are numbers in events.
+CREATE TABLE public.numbered_note (id int PRIMARY KEY, owner text, body text, "updatedAt" timestamptz);
+SELECT mirusync.attach('public.numbered_note', feed => 'owner');
+INSERT INTO mirusync.event_collection
+	(collection, payload, id_key, created_type, updated_type, deleted_type, deleted_key)
+VALUES ('numbered_note', 'note', 'id', 'NN_CREATED', 'NN_UPDATED', 'NN_DELETED', 'noteId');
+INSERT INTO mirusync.event_type (type, part, collection, kind, payload, id_keys)
+VALUES ('NN_CREATED', 1, 'numbered_note', 'put', 'note', '{id}'),
+	('NN_DELETED', 1, 'numbered_note', 'delete', NULL, '{noteId}');
+SELECT * FROM pg_temp.push('{"type":"NN_CREATED","timestamp":"2020-01-01T00:00:00Z","note":{"id":7,"body":"x","updatedAt":"2020-01-01T00:00:00.000Z"}}');
+SELECT * FROM pg_temp.push('{"type":"NN_DELETED","timestamp":"2020-01-01T00:00:01Z","noteId":7}');
+SELECT * FROM pg_temp.push('{"type":"NN_DELETED","timestamp":"2020-01-01T00:00:02Z","noteId":"7"}');
+DELETE FROM mirusync.event_collection WHERE collection = 'numbered_note';
+SELECT mirusync.detach('public.numbered_note');
+DROP TABLE public.numbered_note;
