@@ -323,6 +323,34 @@ is_new_document(Merge *merge)
 	return !merge->before.known;
 }
 
+/*
+ * check_locked sees that the row that was locked is the record's own: a key
+ * may be equal and still be another id (1.0 and 1.00), and row security may
+ * hide from the role what is there.
+ */
+static void
+check_locked(Merge *merge)
+{
+	Before *before = &merge->before;
+	bool is_there = miru_target_exists(&merge->target, false);
+
+	if (before->has_row && !is_there)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_OBJECT),
+			 errmsg(
+				 "record id \"%s\" of collection \"%s\" is not the id of the row with an equal key",
+				 merge->change->id, merge->change->collection)));
+	if (!before->has_row && is_there && before->known && !before->deleted &&
+		before->pending < 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg(
+				 "row security policy hides record \"%s\" of collection \"%s\"",
+				 merge->change->id, merge->change->collection)));
+}
+
 /* read_before finds out what is stored, or pushed in this transaction. */
 static void
 read_before(Merge *merge, bool first_attempt)
@@ -343,6 +371,8 @@ read_before(Merge *merge, bool first_attempt)
 		read_pending(merge, pending);
 	else
 		read_stored(merge);
+	if (merge->target.rel->data_attnum == 0)
+		check_locked(merge);
 }
 
 /* ----- decisions ----- */
@@ -651,6 +681,40 @@ check_object(Merge *merge)
 				 errmsg("change has no field that can be written")));
 }
 
+/*
+ * take_later_clock keeps a device whose clock runs ahead from losing against
+ * itself: all its clocks are bounded to the same one, in the order in which it
+ * sends.
+ */
+static void
+take_later_clock(Merge *merge)
+{
+	Before *before = &merge->before;
+
+	if (merge->skew_ms > 0 && before->known &&
+		strcmp(before->newest.device, merge->incoming.device) == 0 &&
+		merge->incoming.clock <= before->newest.clock)
+		merge->incoming.clock = hlc_next(before->newest.clock);
+}
+
+/* refuse_insert: the row cannot be inserted, and is none of this feed's. */
+static void
+refuse_insert(Merge *merge)
+{
+	MiruChange *change = merge->change;
+
+	if (!miru_target_exists(&merge->target, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_WRITE_SUPPRESSED),
+				 errmsg("table %s did not take the change",
+						merge->target.rel->qualified_name),
+				 errdetail("A trigger or a rule suppressed it.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("record id \"%s\" of collection \"%s\" is taken",
+					change->id, change->collection)));
+}
+
 void
 miru_apply(const MiruPusher *pusher, MiruChange *change)
 {
@@ -670,6 +734,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 	{
 		CHECK_FOR_INTERRUPTS();
 		read_before(&merge, attempt == 0);
+		take_later_clock(&merge);
 		/* Stamped on arrival: later than anything the record has seen. */
 		if (change->clock == 0)
 			merge.incoming.clock = hlc_tick(merge.before.newest.clock,
@@ -682,11 +747,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 		{
 			if (attempt < ATTEMPTS)
 				continue;
-			/* The row is there, but in another feed. */
-			ereport(ERROR,
-					(errcode(ERRCODE_UNIQUE_VIOLATION),
-					 errmsg("record id \"%s\" of collection \"%s\" is taken",
-							change->id, change->collection)));
+			refuse_insert(&merge);
 		}
 		break;
 	}

@@ -60,6 +60,7 @@ typedef struct Mark
 	int origin_count;
 	int flushed_origins;
 	CommandId flushed_command;
+	int current_origin;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
@@ -157,6 +158,8 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 
 	note->relid = rel->relid;
 	note->shape = rel->shape;
+	note->key_shape = rel->key_shape;
+	note->file = rel->file;
 	note->origin = transaction.current_origin - 1;
 	note->direct = note->origin >= 0 &&
 		is_pushed_record(transaction.origins[note->origin], rel->relid, key);
@@ -182,6 +185,15 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 
 /* ----- pushes ----- */
 
+/* hash_id makes searching many pushes for a record cheap. */
+static uint32
+hash_id(const char *collection, const char *id)
+{
+	return hash_combine(hash_bytes((const unsigned char *) collection,
+								   strlen(collection)),
+						hash_bytes((const unsigned char *) id, strlen(id)));
+}
+
 int
 miru_origin_add(MiruOrigin *origin)
 {
@@ -199,6 +211,7 @@ miru_origin_add(MiruOrigin *origin)
 		transaction.origin_allocated = wanted;
 	}
 	origin->next = -1;
+	origin->hash = hash_id(origin->collection, origin->id);
 	origin->index = transaction.origin_count;
 	transaction.origins[transaction.origin_count] = origin;
 	return transaction.origin_count++;
@@ -226,11 +239,15 @@ miru_origin_remove(int origin)
 MiruOrigin *
 miru_origin_pending(const char *feed, const char *collection, const char *id)
 {
+	uint32 hash = hash_id(collection, id);
+
 	for (int i = transaction.origin_count - 1; i >= transaction.flushed_origins;
 		 i--)
 	{
 		MiruOrigin *origin = transaction.origins[i];
 
+		if (origin->hash != hash)
+			continue;
 		if (strcmp(origin->id, id) == 0 &&
 			strcmp(origin->collection, collection) == 0 &&
 			strcmp(origin->feed, feed) == 0)
@@ -497,6 +514,7 @@ push_mark(SubTransactionId id)
 	mark->origin_count = transaction.origin_count;
 	mark->flushed_origins = transaction.flushed_origins;
 	mark->flushed_command = transaction.flushed_command;
+	mark->current_origin = transaction.current_origin;
 }
 
 /* pop_mark removes the mark of a subtransaction; zeroes if it has none. */
@@ -534,7 +552,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			transaction.origin_count = mark.origin_count;
 			transaction.flushed_origins = mark.flushed_origins;
 			transaction.flushed_command = mark.flushed_command;
-			transaction.current_origin = 0;
+			transaction.current_origin = mark.current_origin;
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;

@@ -30,6 +30,7 @@ typedef struct MiruOrigin
 	const char *feed;
 	const char *collection;
 	const char *id;
+	uint32 hash; /* of collection and id */
 	Oid relid;
 	MinimalTuple key;
 	bool deleted;		/* the change deletes the record */
@@ -49,7 +50,9 @@ typedef struct MiruNote
 {
 	uint32 length; /* of the whole note */
 	Oid relid;
-	uint32 shape;	/* of the row type when noted */
+	uint32 shape; /* of the row type when noted */
+	uint32 key_shape;
+	Oid file;		/* the table's file when noted */
 	int origin;		/* push that caused it, -1: none */
 	bool direct;	/* it is the very record that was pushed */
 	bool original;	/* the former row is from before this transaction, or from

@@ -44,4 +44,10 @@
 	ExecCheckIndexConstraints(info, slot, estate, tid, NIL)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define miru_relation_file(heap) ((heap)->rd_locator.relNumber)
+#else
+#define miru_relation_file(heap) ((heap)->rd_node.relNode)
+#endif
+
 #endif /* MIRUSYNC_COMPAT_H */

@@ -141,7 +141,8 @@ old_row(MiruNote *note, MiruRelation *rel)
 
 	/*
 	 * A row noted before the table's columns changed cannot be read with
-	 * today's descriptor.  Without it every field counts as changed.
+	 * today's descriptor, and values stored out of line have gone with the
+	 * table's file.  Without it every field counts as changed.
 	 */
 	if (note->old_offset == 0 || note->shape != rel->shape)
 		return NULL;
@@ -149,7 +150,23 @@ old_row(MiruNote *note, MiruRelation *rel)
 	row->t_len = note->old_length;
 	row->t_data = (HeapTupleHeader) ((char *) note + note->old_offset);
 	row->t_tableOid = rel->relid;
+	if (note->file != rel->file && HeapTupleHasExternal(row))
+		return NULL;
 	return row;
+}
+
+/* check_key_shape sees that a noted key can still be read. */
+static void
+check_key_shape(MiruNote *note, MiruRelation *rel)
+{
+	if (note->key_shape != rel->key_shape)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg(
+				 "primary key of table %s was changed in a transaction that changed its rows",
+				 rel->qualified_name),
+			 errhint("Change the key in a transaction of its own.")));
 }
 
 /*
@@ -200,6 +217,7 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	row->rel = miru_relation_get(last->relid);
 	if (row->rel == NULL)
 		return false; /* detached in this transaction */
+	check_key_shape(last, row->rel);
 	open_heap(flush, row->rel);
 	row->desc = RelationGetDescr(flush->opened);
 	miru_key_values(row->rel, miru_note_key(last), values);
@@ -371,7 +389,11 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
 	MiruDelivery *delivery;
 	Jsonb *object = record->image;
 
-	if (row->direct != NULL)
+	bool is_pushed = row->direct != NULL &&
+		strcmp(row->direct->feed, record->feed) == 0;
+
+	/* A trigger may have moved what was pushed to another feed. */
+	if (is_pushed)
 		row->direct->seq = record->seq;
 	if (!flush->collect)
 		return;
@@ -392,7 +414,7 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
 	delivery->clock = record->clock;
 	delivery->object = copy_jsonb(object);
 	delivery->changed = copy_jsonb(changed);
-	if (row->direct != NULL)
+	if (is_pushed)
 	{
 		delivery->type = copy_text(row->direct->type);
 		if (!row->mixed)

@@ -33,6 +33,14 @@ int miru_max_clock_skew = 60000;
  */
 int miru_note_memory = 4096;
 
+/*
+ * The search_path under which pushes run, and so the triggers of the
+ * application that they fire.  Not the session's: a relay may choose that, and
+ * triggers run as the collection's role.  Temporary schemas come last, so that
+ * nobody shadows a table.
+ */
+char *miru_push_search_path;
+
 static const struct config_enum_entry doorbell_options[] =
 	{{"auto", MIRU_DOORBELL_AUTO, false},
 	 {"off", MIRU_DOORBELL_OFF, false},
@@ -56,5 +64,10 @@ miru_guc_init(void)
 		"Sets the memory for the list of changed rows of a transaction.",
 		"What is more is written to a temporary file.", &miru_note_memory, 4096,
 		64, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mirusync.push_search_path",
+		"Sets the search_path under which pushes and their triggers run.", NULL,
+		&miru_push_search_path, "\"$user\", public, pg_temp", PGC_SUSET,
+		GUC_LIST_INPUT, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mirusync");
 }

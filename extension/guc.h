@@ -16,7 +16,8 @@ typedef enum MiruDoorbell
 
 extern int miru_doorbell;		/* MiruDoorbell */
 extern int miru_max_clock_skew; /* ms */
-extern int miru_note_memory;	/* kB */
+extern char *miru_push_search_path;
+extern int miru_note_memory; /* kB */
 
 extern void miru_guc_init(void);
 

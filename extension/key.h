@@ -71,4 +71,13 @@ extern HeapTuple
 miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 			   const Datum *values, Snapshot snapshot);
 
+/*
+ * miru_row_fetch_of reads the row of a record: with that very key, to the
+ * digit, and in that feed.  NULL if there is none; what belongs to somebody
+ * else never leaves.
+ */
+extern HeapTuple
+miru_row_fetch_of(MiruRelation *rel, Relation heap, Relation index,
+				  const Datum *values, const char *feed, Snapshot snapshot);
+
 #endif /* MIRUSYNC_KEY_H */

@@ -269,29 +269,17 @@ miru_object_names(const Jsonb *object)
 
 /* push_fields adds an object's fields to one that is being built. */
 static void
-push_fields(JsonbParseState **state, const Jsonb *object, List *names)
+push_fields(JsonbParseState **state, const Jsonb *object)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue item;
-	JsonbValue key;
 
 	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
-		if (token == WJB_KEY)
-			key = item;
-		if (token != WJB_VALUE)
-			continue;
-		if (names != NIL)
-		{
-			char *name = pnstrdup(key.val.string.val, key.val.string.len);
-
-			if (!list_member(names, makeString(name)))
-				continue;
-		}
-		pushJsonbValue(state, WJB_KEY, &key);
-		pushJsonbValue(state, WJB_VALUE, &item);
+		if (token == WJB_KEY || token == WJB_VALUE)
+			pushJsonbValue(state, token, &item);
 	}
 }
 
@@ -302,8 +290,8 @@ miru_object_overlay(const Jsonb *base, const Jsonb *over)
 
 	/* Of a key pushed twice the later one stands. */
 	miru_build_begin(&state);
-	push_fields(&state, base, NIL);
-	push_fields(&state, over, NIL);
+	push_fields(&state, base);
+	push_fields(&state, over);
 	return miru_build_end(&state);
 }
 
@@ -311,9 +299,17 @@ Jsonb *
 miru_object_pick(const Jsonb *object, List *names)
 {
 	JsonbParseState *state;
+	ListCell *cell;
 
 	miru_build_begin(&state);
-	if (names != NIL)
-		push_fields(&state, object, names);
+	foreach(cell, names)
+	{
+		JsonbValue value;
+
+		if (!miru_object_get(object, strVal(lfirst(cell)), &value))
+			continue;
+		miru_build_key(&state, strVal(lfirst(cell)));
+		pushJsonbValue(&state, WJB_VALUE, &value);
+	}
 	return miru_build_end(&state);
 }

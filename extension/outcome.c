@@ -85,6 +85,21 @@ is_same_device(const MiruOrigin *a, const MiruOrigin *b)
 		 strcmp(a->session, b->session) == 0);
 }
 
+/* tell_gone: a trigger has deleted what was pushed, or taken it elsewhere. */
+static void
+tell_gone(MiruChange *change)
+{
+	MiruDelivery *winner = palloc0(sizeof(MiruDelivery));
+
+	winner->feed = change->feed;
+	winner->collection = change->collection;
+	winner->id = change->id;
+	winner->deleted = true;
+	winner->clock = change->clock;
+	change->verdict = MIRU_MERGED;
+	change->winner = winner;
+}
+
 void
 miru_apply_outcome(MiruChange *change)
 {
@@ -99,6 +114,11 @@ miru_apply_outcome(MiruChange *change)
 	while (last->next >= 0)
 		last = miru_origin_get(last->next);
 	change->seq = last->seq;
+	if (last->seq == 0 && change->kind != MIRU_DELETE)
+	{
+		tell_gone(change);
+		return;
+	}
 	if (last->delivery == NULL)
 		return;
 	if (change->verdict == MIRU_STALE)

@@ -98,8 +98,8 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 		return NULL;
 	miru_key_parse(opened->rel, record->feed, record->collection, record->id,
 				   key);
-	row = miru_row_fetch(opened->rel, opened->heap, opened->index, key,
-						 snapshot);
+	row = miru_row_fetch_of(opened->rel, opened->heap, opened->index, key,
+							record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
 	return miru_object_of_row(opened->rel, row, RelationGetDescr(opened->heap));

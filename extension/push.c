@@ -18,8 +18,9 @@
  * Locks: first the device of a numbered batch, then rows, and at the end
  * flush locks the feeds.
  *
- * search_path is the session's, on purpose: the application's triggers run
- * under it as for any other client.  No statement of ours depends on it.
+ * search_path is that of mirusync.push_search_path: the application's triggers
+ * run under it, and the caller must not choose which names they find, since
+ * they run as somebody else.  No statement of ours depends on it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -28,21 +29,27 @@
 #include "access/xact.h"
 #include "batch.h"
 #include "capture.h"
+#include "convert.h"
 #include "commands/trigger.h"
 #include "errors.h"
 #include "event.h"
 #include "executor/spi.h"
 #include "flush.h"
+#include "guc.h"
 #include "jsonb_build.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "push.h"
 #include "target.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/resowner.h"
 #include "verdict.h"
 
 PG_FUNCTION_INFO_V1(mirusync_push);
+
+/* How often changes that failed alone are tried again after the others. */
+#define RETRY_PASSES 3
 
 /* ----- subtransactions ----- */
 
@@ -252,6 +259,25 @@ apply_singly(void *arg)
 	check_constraints(role);
 }
 
+/* retry_rejected tries again what failed; whether anything went through. */
+static bool
+retry_rejected(MiruPush *push, List *changes)
+{
+	bool any = false;
+	ListCell *cell;
+
+	foreach(cell, changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->verdict != MIRU_REJECTED)
+			continue;
+		apply_one(push, change, true);
+		any |= change->verdict != MIRU_REJECTED;
+	}
+	return any;
+}
+
 /*
  * apply_changes applies a batch: all at once, or if that fails change by
  * change, or if their constraints then fail together (a child before its
@@ -278,6 +304,9 @@ apply_changes(MiruPush *push, List *changes)
 	throw_unless_verdict(error);
 	foreach(cell, changes)
 		apply_one(push, lfirst(cell), true);
+	/* What failed for want of a later change of the batch may do so now. */
+	for (int pass = 0; pass < RETRY_PASSES && retry_rejected(push, changes);)
+		pass++;
 }
 
 /* ----- the two dialects ----- */
@@ -403,6 +432,16 @@ miru_push_finish_batch(MiruPush *push)
 	return miru_build_end(&state);
 }
 
+int
+miru_push_fix_search_path(void)
+{
+	int settings = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", miru_push_search_path, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return settings;
+}
+
 /* ----- push() ----- */
 
 void
@@ -422,6 +461,7 @@ mirusync_push(PG_FUNCTION_ARGS)
 	MiruPush push = {0};
 	Jsonb *verdicts;
 	Jsonb *result;
+	int settings;
 
 	push.pusher.user = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	push.pusher.device = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -433,6 +473,7 @@ mirusync_push(PG_FUNCTION_ARGS)
 	SPI_connect();
 	/* What this transaction did before by SQL is no push's doing. */
 	check_constraints(GetOuterUserId());
+	settings = miru_push_fix_search_path();
 	miru_flush(false, true);
 	miru_verdict_lock(
 		miru_verdict_lock_key(push.pusher.user, push.pusher.device));
@@ -441,6 +482,7 @@ mirusync_push(PG_FUNCTION_ARGS)
 	verdicts = miru_push_finish_batch(&push);
 	result = (Jsonb *) MemoryContextAlloc(context, VARSIZE(verdicts));
 	memcpy(result, verdicts, VARSIZE(verdicts));
+	miru_settings_restore(settings);
 	SPI_finish();
 	PG_RETURN_JSONB_P(result);
 }

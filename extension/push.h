@@ -42,4 +42,10 @@ extern Jsonb *miru_push_finish_batch(MiruPush *push);
 /* miru_push_check_name checks a user or device id; "what" names it. */
 extern void miru_push_check_name(const char *what, const char *name);
 
+/*
+ * miru_push_fix_search_path makes search_path that of pushes, until
+ * miru_settings_restore is called with its result.
+ */
+extern int miru_push_fix_search_path(void);
+
 #endif /* MIRUSYNC_PUSH_H */

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "convert.h"
 #include "catalog/pg_type.h"
 #include "event.h"
 #include "executor/spi.h"
@@ -391,6 +392,7 @@ mirusync_push_many(PG_FUNCTION_ARGS)
 	Member *members;
 	List *deliveries;
 	int count;
+	int settings;
 
 	InitMaterializedSRF(fcinfo, 0);
 	output.info = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -399,12 +401,14 @@ mirusync_push_many(PG_FUNCTION_ARGS)
 	SPI_connect();
 	/* What this transaction did before by SQL is no push's doing. */
 	miru_flush(false, true);
+	settings = miru_push_fix_search_path();
 	apply_group(members, count);
 	/* The relay rings after the commit. */
 	deliveries = miru_flush(true, false);
 	for (int i = 0; i < count; i++)
 		output_verdict(&members[i].push, &output);
 	output_events(deliveries, &output);
+	miru_settings_restore(settings);
 	SPI_finish();
 	return (Datum) 0;
 }

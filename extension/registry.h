@@ -68,9 +68,11 @@ typedef struct MiruRelation
 	MiruField *fields; /* by attnum; empty if data_attnum */
 	Oid feed_type;
 	FmgrInfo feed_output;
-	uint32 shape; /* hash of the row type: old rows of another
+	Oid file;		  /* the table's file; TRUNCATE and rewriting change it */
+	uint32 key_shape; /* hash of the key's columns and types */
+	uint32 shape;	  /* hash of the row type: old rows of another
 								 * shape cannot be read any more */
-	List *plans;  /* target.c's saved plans */
+	List *plans;	  /* target.c's saved plans */
 } MiruRelation;
 
 /* A collection, by name. */

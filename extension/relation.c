@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "compat.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -275,6 +276,20 @@ column_by_name(Relation heap, const char *name)
 	return attnum;
 }
 
+/* key_shape_of hashes what tells whether a key of old can still be read. */
+static uint32
+key_shape_of(const MiruRelation *rel)
+{
+	uint32 shape = hash_bytes_uint32(rel->key_count);
+
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		shape = hash_combine(shape, hash_bytes_uint32(rel->keys[i].attnum));
+		shape = hash_combine(shape, hash_bytes_uint32(rel->keys[i].type));
+	}
+	return shape;
+}
+
 /* shape_of hashes what tells whether a row of old can still be read. */
 static uint32
 shape_of(TupleDesc desc)
@@ -324,6 +339,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 									   RelationGetNamespace(heap)),
 								   RelationGetRelationName(heap));
 	rel->shape = shape_of(desc);
+	rel->file = miru_relation_file(heap);
 
 	if (rel->data_name != NULL)
 	{
@@ -347,6 +363,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 	rel->feed_type = TupleDescAttr(desc, rel->feed_attnum - 1)->atttypid;
 	getTypeOutputInfo(rel->feed_type, &function, &is_varlena);
 	set_function(rel, function, &rel->feed_output);
+	rel->key_shape = key_shape_of(rel);
 }
 
 MiruRelation *

@@ -42,6 +42,8 @@ miru_stamps_init(MiruStamps *stamps, MiruStamp stamp)
 	stamps->count = 0;
 	stamps->allocated = 0;
 	stamps->fields = NULL;
+	stamps->slots = NULL;
+	stamps->slot_count = stamps->indexed = 0;
 }
 
 MiruStamps *
@@ -52,6 +54,8 @@ miru_stamps_copy(const MiruStamps *stamps)
 	*copy = *stamps;
 	copy->base.device = pstrdup(stamps->base.device);
 	copy->allocated = stamps->count;
+	copy->slots = NULL;
+	copy->slot_count = copy->indexed = 0;
 	copy->fields = palloc(Max(stamps->count, 1) * sizeof(MiruFieldStamp));
 	for (int i = 0; i < stamps->count; i++)
 	{
@@ -62,15 +66,75 @@ miru_stamps_copy(const MiruStamps *stamps)
 	return copy;
 }
 
+/* ----- index: documents may have tens of thousands of fields ----- */
+
+#define INDEX_FROM 32
+
+static uint32
+hash_key(const char *key)
+{
+	uint32 hash = 2166136261u; /* FNV-1a */
+
+	for (; *key; key++)
+		hash = (hash ^ (unsigned char) *key) * 16777619u;
+	return hash;
+}
+
+/* find_slot returns the slot of a key, or the empty one where it belongs. */
+static int *
+find_slot(const MiruStamps *stamps, const char *key)
+{
+	uint32 mask = (uint32) stamps->slot_count - 1;
+
+	for (uint32 i = hash_key(key) & mask;; i = (i + 1) & mask)
+	{
+		int *slot = &stamps->slots[i];
+
+		if (*slot < 0 || strcmp(stamps->fields[*slot].key, key) == 0)
+			return slot;
+	}
+}
+
+/* index_fields brings the index up to date, at most half full. */
+static void
+index_fields(MiruStamps *stamps)
+{
+	if (stamps->count * 2 > stamps->slot_count)
+	{
+		stamps->slot_count = 4 * INDEX_FROM;
+		while (stamps->slot_count < stamps->count * 4)
+			stamps->slot_count *= 2;
+		stamps->slots = palloc((size_t) stamps->slot_count * sizeof(int));
+		memset(stamps->slots, -1, (size_t) stamps->slot_count * sizeof(int));
+		stamps->indexed = 0;
+	}
+	for (; stamps->indexed < stamps->count; stamps->indexed++)
+	{
+		int *slot = find_slot(stamps, stamps->fields[stamps->indexed].key);
+
+		/* Stored stamps that name a key twice: the first one counts. */
+		if (*slot < 0)
+			*slot = stamps->indexed;
+	}
+}
+
 static MiruFieldStamp *
 find_field(const MiruStamps *stamps, const char *key)
 {
-	for (int i = 0; i < stamps->count; i++)
+	int *slot;
+
+	if (stamps->count < INDEX_FROM)
 	{
-		if (strcmp(stamps->fields[i].key, key) == 0)
-			return &stamps->fields[i];
+		for (int i = 0; i < stamps->count; i++)
+		{
+			if (strcmp(stamps->fields[i].key, key) == 0)
+				return &stamps->fields[i];
+		}
+		return NULL;
 	}
-	return NULL;
+	index_fields(unconstify(MiruStamps *, stamps));
+	slot = find_slot(stamps, key);
+	return *slot < 0 ? NULL : &stamps->fields[*slot];
 }
 
 const MiruStamp *

@@ -33,6 +33,9 @@ typedef struct MiruStamps
 	int count;
 	int allocated;
 	MiruFieldStamp *fields; /* palloc'd, no order */
+	int *slots;		/* index of the fields by hash, once there are many */
+	int slot_count; /* a power of 2; 0: no index */
+	int indexed;	/* so many fields are in it */
 } MiruStamps;
 
 /* miru_stamps_init sets every field to "stamp". */

@@ -208,20 +208,43 @@ miru_target_lock(MiruTarget *target)
 	return execute(target, &statement) > 0;
 }
 
+/* fetch reads the row, of any feed or of the target's own. */
+static HeapTuple
+fetch(MiruTarget *target, Relation heap, bool any_feed)
+{
+	Relation index = index_open(target->rel->key_index, AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	HeapTuple row;
+
+	if (any_feed)
+		row = miru_row_fetch(target->rel, heap, index, target->key, snapshot);
+	else
+		row = miru_row_fetch_of(target->rel, heap, index, target->key,
+								target->feed, snapshot);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	return row;
+}
+
+bool
+miru_target_exists(MiruTarget *target, bool any_feed)
+{
+	Relation heap = table_open(target->rel->relid, AccessShareLock);
+	HeapTuple row = fetch(target, heap, any_feed);
+
+	table_close(heap, NoLock);
+	return row != NULL;
+}
+
 Jsonb *
 miru_target_read(MiruTarget *target)
 {
 	Relation heap = table_open(target->rel->relid, AccessShareLock);
-	Relation index = index_open(target->rel->key_index, AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	HeapTuple row = fetch(target, heap, false);
 	Jsonb *object = NULL;
-	HeapTuple row = miru_row_fetch(target->rel, heap, index, target->key,
-								   snapshot);
 
 	if (row != NULL)
 		object = miru_object_of_row(target->rel, row, RelationGetDescr(heap));
-	UnregisterSnapshot(snapshot);
-	index_close(index, AccessShareLock);
 	table_close(heap, NoLock);
 	return object;
 }

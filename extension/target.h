@@ -30,13 +30,16 @@ miru_target_role(const MiruCollection *collection, const MiruRelation *rel);
  * grants and row security decide.
  *
  * miru_target_lock locks the row; false if this feed has no such row.
- * miru_target_read reads it as an object, as it stands.
+ * miru_target_read reads it as an object, as it stands; miru_target_exists
+ * only tells whether it is there, whatever the role may see: the record's own
+ * row, or with "any_feed" any row whose key is equal.
  * miru_target_insert is false if a row with that key came in between.
  * update writes the fields given (a document: all of it); update and delete
  * throw ERRCODE_MIRU_WRITE_SUPPRESSED if the table did not do it.
  */
 extern bool miru_target_lock(MiruTarget *target);
 extern Jsonb *miru_target_read(MiruTarget *target);
+extern bool miru_target_exists(MiruTarget *target, bool any_feed);
 extern bool miru_target_insert(MiruTarget *target, Jsonb *object);
 extern void miru_target_update(MiruTarget *target, Jsonb *object);
 extern void miru_target_delete(MiruTarget *target);
