@@ -74,6 +74,9 @@ static struct
 	int flushed_origins;
 	CommandId flushed_command; /* commands before it have become changes */
 	int current_origin;		   /* 1 + index; 0: nobody's */
+	int *buckets;			   /* the last origin of each hash, or -1 */
+	int bucket_count;		   /* a power of 2 */
+	SubTransactionId unmarked; /* one that could not be marked */
 	Mark *marks;
 	int mark_count;
 	int mark_allocated;
@@ -194,27 +197,63 @@ hash_id(const char *collection, const char *id)
 						hash_bytes((const unsigned char *) id, strlen(id)));
 }
 
+/* index_origin puts an origin before the others of its bucket. */
+static void
+index_origin(int index)
+{
+	MiruOrigin *origin = transaction.origins[index];
+	int *bucket =
+		&transaction.buckets[origin->hash & (transaction.bucket_count - 1)];
+
+	origin->previous = *bucket;
+	*bucket = index;
+}
+
+/* truncate_origins takes back the last ones, as they came. */
+static void
+truncate_origins(int count)
+{
+	while (transaction.origin_count > count)
+	{
+		MiruOrigin *origin = transaction.origins[--transaction.origin_count];
+
+		transaction.buckets[origin->hash & (transaction.bucket_count - 1)] =
+			origin->previous;
+	}
+}
+
+/* grow_origins makes room for more, and for their index. */
+static void
+grow_origins(void)
+{
+	int wanted = Max(16, transaction.origin_allocated * 2);
+
+	if (transaction.origins == NULL)
+		transaction.origins = MemoryContextAlloc(TopTransactionContext,
+												 wanted * sizeof(MiruOrigin *));
+	else
+		transaction.origins = repalloc_huge(transaction.origins,
+											wanted * sizeof(MiruOrigin *));
+	transaction.origin_allocated = wanted;
+	transaction.buckets = MemoryContextAllocHuge(TopTransactionContext,
+												 2 * wanted * sizeof(int));
+	transaction.bucket_count = 2 * wanted;
+	memset(transaction.buckets, -1, 2 * wanted * sizeof(int));
+	for (int i = 0; i < transaction.origin_count; i++)
+		index_origin(i);
+}
+
 int
 miru_origin_add(MiruOrigin *origin)
 {
 	if (transaction.origin_count == transaction.origin_allocated)
-	{
-		int wanted = Max(16, transaction.origin_allocated * 2);
-
-		if (transaction.origins == NULL)
-			transaction.origins = MemoryContextAlloc(TopTransactionContext,
-													 wanted *
-														 sizeof(MiruOrigin *));
-		else
-			transaction.origins = repalloc_huge(transaction.origins,
-												wanted * sizeof(MiruOrigin *));
-		transaction.origin_allocated = wanted;
-	}
+		grow_origins();
 	origin->next = -1;
 	origin->hash = hash_id(origin->collection, origin->id);
 	origin->index = transaction.origin_count;
-	transaction.origins[transaction.origin_count] = origin;
-	return transaction.origin_count++;
+	transaction.origins[transaction.origin_count++] = origin;
+	index_origin(origin->index);
+	return origin->index;
 }
 
 void
@@ -233,7 +272,7 @@ void
 miru_origin_remove(int origin)
 {
 	Assert(origin == transaction.origin_count - 1);
-	transaction.origin_count = origin;
+	truncate_origins(origin);
 }
 
 MiruOrigin *
@@ -241,14 +280,14 @@ miru_origin_pending(const char *feed, const char *collection, const char *id)
 {
 	uint32 hash = hash_id(collection, id);
 
-	for (int i = transaction.origin_count - 1; i >= transaction.flushed_origins;
-		 i--)
+	if (transaction.origin_count == 0)
+		return NULL;
+	for (int i = transaction.buckets[hash & (transaction.bucket_count - 1)];
+		 i >= transaction.flushed_origins; i = transaction.origins[i]->previous)
 	{
 		MiruOrigin *origin = transaction.origins[i];
 
-		if (origin->hash != hash)
-			continue;
-		if (strcmp(origin->id, id) == 0 &&
+		if (origin->hash == hash && strcmp(origin->id, id) == 0 &&
 			strcmp(origin->collection, collection) == 0 &&
 			strcmp(origin->feed, feed) == 0)
 			return origin;
@@ -495,6 +534,8 @@ push_mark(SubTransactionId id)
 {
 	Mark *mark;
 
+	/* Should this throw, its abort has nothing to take back. */
+	transaction.unmarked = id;
 	if (transaction.mark_count == transaction.mark_allocated)
 	{
 		int wanted = Max(8, transaction.mark_allocated * 2);
@@ -515,6 +556,7 @@ push_mark(SubTransactionId id)
 	mark->flushed_origins = transaction.flushed_origins;
 	mark->flushed_command = transaction.flushed_command;
 	mark->current_origin = transaction.current_origin;
+	transaction.unmarked = InvalidSubTransactionId;
 }
 
 /* pop_mark removes the mark of a subtransaction; zeroes if it has none. */
@@ -545,11 +587,13 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			pop_mark(id);
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
+			if (transaction.unmarked == id)
+				break;
 			mark = pop_mark(id);
 			if (transaction.notes != NULL)
 				miru_note_log_truncate(transaction.notes, mark.length);
 			transaction.flushed = mark.flushed;
-			transaction.origin_count = mark.origin_count;
+			truncate_origins(mark.origin_count);
 			transaction.flushed_origins = mark.flushed_origins;
 			transaction.flushed_command = mark.flushed_command;
 			transaction.current_origin = mark.current_origin;

@@ -30,7 +30,8 @@ typedef struct MiruOrigin
 	const char *feed;
 	const char *collection;
 	const char *id;
-	uint32 hash; /* of collection and id */
+	uint32 hash;  /* of collection and id */
+	int previous; /* one before it with such a hash, -1 */
 	Oid relid;
 	MinimalTuple key;
 	bool deleted;		/* the change deletes the record */

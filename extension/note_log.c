@@ -52,13 +52,16 @@ miru_note_log_length(const MiruNoteLog *log)
 static void
 reserve(MiruNoteLog *log, Size length)
 {
+	Size allocated = log->allocated;
 	Size wanted = log->memory_length + length;
 
 	if (wanted <= log->allocated)
 		return;
-	while (log->allocated < wanted)
-		log->allocated *= 2;
-	log->memory = repalloc_huge(log->memory, log->allocated);
+	while (allocated < wanted)
+		allocated *= 2;
+	/* If this throws, the log is still what it says it is. */
+	log->memory = repalloc_huge(log->memory, allocated);
+	log->allocated = allocated;
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "change_log.h"
 #include "convert.h"
 #include "delivery.h"
@@ -34,6 +35,7 @@
 #include "record.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -86,6 +88,49 @@ open_collection(Opened *opened, const char *name)
 	return true;
 }
 
+/*
+ * parse_key finds the key of a record; false if its id is of another form
+ * than the key has now: the table was given another one.  Such a record is as
+ * good as gone, and must not keep the rest of the feed from being read.
+ */
+static bool
+parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *volatile error = NULL;
+
+	/* Documents have keys of type text, which takes anything. */
+	if (rel->data_attnum != 0)
+	{
+		miru_key_parse(rel, record->feed, record->collection, record->id, key);
+		return true;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		miru_key_parse(rel, record->feed, record->collection, record->id, key);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+			ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		ReThrowError(error);
+	return error == NULL;
+}
+
 static Jsonb *
 read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 {
@@ -96,8 +141,8 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 		return record->image;
 	if (!open_collection(opened, record->collection))
 		return NULL;
-	miru_key_parse(opened->rel, record->feed, record->collection, record->id,
-				   key);
+	if (!parse_key(opened->rel, record, key))
+		return NULL;
 	row = miru_row_fetch_of(opened->rel, opened->heap, opened->index, key,
 							record->feed, snapshot);
 	if (row == NULL)

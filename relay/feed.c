@@ -197,8 +197,12 @@ remember(Feed *feed, const FeedEvent *event, Message *message)
 static void
 deliver(Feed *feed, const FeedEvent *event)
 {
-	Message *message = message_new(event->body, event->len);
+	Message *message = NULL;
 	Session *session;
+
+	/* A change that events do not speak of only moves the number. */
+	if (event->body != NULL)
+		message = message_new(event->body, event->len);
 
 	remember(feed, event, message);
 	feed->cursor = event->seq;
@@ -271,11 +275,10 @@ apply_page(Feed *feed, const PGresult *result, const PageHead *page)
 	{
 		FeedEvent event = {.after = page_int(result, row, PAGE_AFTER),
 						   .seq = page_int(result, row, PAGE_SEQ),
-						   .body = PQgetvalue(result, row, PAGE_BODY),
+						   .body = page_text(result, row, PAGE_BODY),
 						   .len = (size_t) PQgetlength(result, row, PAGE_BODY)};
 
-		if (!PQgetisnull(result, row, PAGE_SESSION))
-			event.origin = PQgetvalue(result, row, PAGE_SESSION);
+		event.origin = page_text(result, row, PAGE_SESSION);
 		apply(feed, &event);
 	}
 	skip_to(feed, page->seq);
@@ -291,6 +294,15 @@ on_page(void *arg, const PGresult *result)
 	/* After a lasting error the next poll of the heads tries again. */
 	if (result == NULL || !page_head(result, &page) || feed->live_count == 0)
 		return;
+	/*
+	 * The sessions that it was for have gone, and one that joined since stands
+	 * further back: what lies in between is not in this page.
+	 */
+	if (feed->cursor < feed->pull_after)
+	{
+		pull(feed);
+		return;
+	}
 	if (page.after < feed->pull_after)
 	{
 		start_over(feed);

@@ -92,6 +92,7 @@ take_key(const char *hex)
 static void
 on_hello(void *arg, const PgReply *reply)
 {
+	static LogLimit complaint;
 	const PGresult *result = reply->result;
 	char reason[LOG_VALUE_MAX];
 	int shards;
@@ -101,24 +102,27 @@ on_hello(void *arg, const PgReply *reply)
 		return;
 	if (result == NULL || PQntuples(result) != 1)
 	{
-		log_error("the extension did not answer the greeting sqlstate=%s "
-				  "reason=%s",
-				  reply->sqlstate,
-				  log_value(reason, sizeof(reason), reply->reason));
+		log_limited(&complaint, LOG_LEVEL_ERROR,
+					"the extension did not answer the greeting sqlstate=%s "
+					"reason=%s",
+					reply->sqlstate,
+					log_value(reason, sizeof(reason), reply->reason));
 		pgconn_break(pg, "greeting failed");
 		return;
 	}
 	if (PQgetvalue(result, 0, 1)[0] != 't')
 	{
-		log_error("extension and relay do not fit: major and minor version "
-				  "must agree extension=%s relay=%s",
-				  PQgetvalue(result, 0, 0), MIRUSYNC_VERSION);
+		log_limited(&complaint, LOG_LEVEL_ERROR,
+					"extension and relay do not fit: major and minor version "
+					"must agree extension=%s relay=%s",
+					PQgetvalue(result, 0, 0), MIRUSYNC_VERSION);
 		pgconn_break(pg, "incompatible extension");
 		if (!ever_greeted)
 			on_refused();
 		return;
 	}
 	ever_greeted = true;
+	pgconn_greeted(pg);
 	take_key(PQgetvalue(result, 0, 2));
 	shards = atoi(PQgetvalue(result, 0, 3));
 	if (shards < 1 || shards > DOORBELL_SHARDS_MAX)
@@ -162,6 +166,7 @@ listener_init(void (*greeted)(void), void (*refused)(void))
 {
 	PgSpec spec = {.name = "listener",
 				   .statements = statements,
+				   .greets = true,
 				   .on_ready = on_ready,
 				   .on_lost = on_lost,
 				   .on_notify = on_notify};

@@ -351,11 +351,18 @@ connect_start(PgConn *pg)
 		pgconn_break(pg, "could not connect");
 }
 
+void
+pgconn_greeted(PgConn *pg)
+{
+	backoff_reset(&pg->backoff);
+}
+
 static void
 become_ready(PgConn *pg)
 {
 	pg->state = PG_READY;
-	backoff_reset(&pg->backoff);
+	if (!pg->spec.greets)
+		backoff_reset(&pg->backoff);
 	log_info("database connected connection=%s backend=%d", pg->spec.name,
 			 PQbackendPID(pg->conn));
 	if (pg->spec.on_ready != NULL)

@@ -66,6 +66,7 @@ typedef struct PgSpec
 	const char *name;		 /* for the log and application_name; static */
 	int64_t lock_timeout_ms; /* 0 = the server's */
 	const PgStatement *const *statements; /* NULL-terminated, or NULL */
+	bool greets; /* it has succeeded only when pgconn_greeted is called */
 	void (*on_ready)(void *arg);
 	void (*on_lost)(void *arg); /* after the callbacks; was ready */
 	void (*on_notify)(void *arg, int pid, const char *payload);
@@ -78,6 +79,12 @@ extern void pgconn_setup(const char *conninfo, int64_t reconnect_wait_max_ms,
 
 /* pgconn_new makes a connection that is at rest until pgconn_start. */
 extern PgConn *pgconn_new(const PgSpec *spec);
+
+/*
+ * pgconn_greeted says that the server on the other side is the right one, so
+ * that the next reconnect need not wait.
+ */
+extern void pgconn_greeted(PgConn *pg);
 
 /*
  * pgconn_free closes without any further callback; requests in flight are

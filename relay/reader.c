@@ -28,6 +28,7 @@
 #include "outbox.h"
 
 #define IN_FLIGHT_PER_READER 4
+#define TRIES_MAX			 20					 /* then it is given up */
 #define RETRY_MS			 500				 /* after a transient error */
 #define OUTBOX_BUDGET		 (128 * 1024 * 1024) /* bytes of all sessions */
 #define VALUES_MAX			 3
@@ -43,6 +44,7 @@ struct ReadRequest
 	ReadCallback callback;	  /* NULL once cancelled */
 	void *arg;
 	int64_t not_before_ms;
+	int tries; /* that failed through nobody's fault */
 	bool in_flight;
 };
 
@@ -157,16 +159,23 @@ reader_cancel(ReadRequest *request)
 
 /* ---- sending ---- */
 
-static void
+/*
+ * put_back queues a read again, behind the others: one that fails for ever
+ * must not stand before those that would not.  False when it had its chances.
+ */
+static bool
 put_back(ReadRequest *request, int64_t wait_ms)
 {
 	if (request->callback == NULL)
 	{
 		request_free(request);
-		return;
+		return true;
 	}
-	request->not_before_ms = loop_now_ms() + wait_ms;
-	DL_PREPEND(queues[request->class], request);
+	if (++request->tries >= TRIES_MAX)
+		return false;
+	request->not_before_ms = loop_now_ms() + wait_ms * request->tries;
+	DL_APPEND(queues[request->class], request);
+	return true;
 }
 
 static void
@@ -180,21 +189,16 @@ on_reply(void *arg, const PgReply *reply)
 	if (request->class == READ_CATCH_UP)
 		catch_ups_in_flight--;
 	loop_at_turn_end(&task);
-	if (reply->lost)
-	{
-		put_back(request, 0);
+	if (reply->lost && put_back(request, 0))
 		return;
-	}
-	if (reply->result == NULL)
+	if (reply->result == NULL && !reply->lost)
 		log_limited(&complaint, LOG_LEVEL_WARN,
 					"read failed statement=%s sqlstate=%s reason=%s",
 					request->statement->name, reply->sqlstate,
 					log_value(reason, sizeof(reason), reply->reason));
-	if (reply->result == NULL && pg_is_transient(reply->sqlstate))
-	{
-		put_back(request, RETRY_MS);
+	if (reply->result == NULL && !reply->lost &&
+		pg_is_transient(reply->sqlstate) && put_back(request, RETRY_MS))
 		return;
-	}
 	if (request->callback != NULL)
 		request->callback(request->arg, reply->result);
 	request_free(request);
@@ -220,6 +224,17 @@ least_busy(void)
 }
 
 static ReadRequest *
+first_due(ReadRequest *queue, int64_t now_ms)
+{
+	ReadRequest *request;
+
+	DL_FOREACH(queue, request)
+		if (request->not_before_ms <= now_ms)
+			return request;
+	return NULL;
+}
+
+static ReadRequest *
 next_request(void)
 {
 	int64_t now_ms = loop_now_ms();
@@ -227,9 +242,9 @@ next_request(void)
 	for (int i = 0; i < READ_CLASSES; i++)
 	{
 		ReadClass class = (ReadClass) ((turn + i) % READ_CLASSES);
-		ReadRequest *request = queues[class];
+		ReadRequest *request = first_due(queues[class], now_ms);
 
-		if (request == NULL || request->not_before_ms > now_ms)
+		if (request == NULL)
 			continue;
 		if (class == READ_CATCH_UP &&
 			(catch_ups_in_flight >= catch_up_parallel ||
@@ -281,6 +296,14 @@ page_int(const PGresult *result, int row, int column)
 	if (PQgetisnull(result, row, column))
 		return 0;
 	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+const char *
+page_text(const PGresult *result, int row, int column)
+{
+	if (PQgetisnull(result, row, column))
+		return NULL;
+	return PQgetvalue(result, row, column);
 }
 
 bool

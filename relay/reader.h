@@ -77,6 +77,8 @@ enum
 };
 
 /* page_head reads the first row; false if there is none of that kind. */
+/* page_text returns NULL for a null. */
+extern const char *page_text(const PGresult *result, int row, int column);
 extern bool page_head(const PGresult *result, PageHead *head);
 
 /* page_int reads a number of a row, 0 for null. */

@@ -115,7 +115,7 @@ verdicts_deliver(const PGresult *result)
 		event.after = int_of(result, row, COL_AFTER);
 		event.seq = int_of(result, row, COL_SEQ);
 		event.origin = text_of(result, row, COL_SESSION);
-		event.body = PQgetvalue(result, row, COL_BODY);
+		event.body = text_of(result, row, COL_BODY);
 		event.len = (size_t) PQgetlength(result, row, COL_BODY);
 		feed_take(PQgetvalue(result, row, COL_FEED), &event);
 		bell_note(PQgetvalue(result, row, COL_FEED));

@@ -249,3 +249,19 @@ s.test('the API functions of the document store count as well', async () => {
   await s.query('SELECT mirusync.put($1, $2, $3, $4)', [user, 'logbook_entry', e.id, e]);
   assert.equal((await device.event('ENTRY_CREATED')).entry.id, e.id);
 });
+
+s.test('a change that events do not speak of moves the number and sends nothing', async () => {
+  const user = newUser();
+  const device = await s.live(user);
+  const other = await s.live(user);
+  await s.query("SELECT mirusync.create_collection('unspoken')");
+  await s.query("SELECT mirusync.put($1, 'unspoken', '1', '{}')", [user]);
+  const e = entry();
+  const answer = await device.push(created(e));
+  assert.equal(answer.lastSeq, 2);
+  const event = await other.event('ENTRY_CREATED');
+  assert.equal(event.seq, 2);
+  /* Every frame was JSON, or Device would have failed on it. */
+  await s.query("SELECT mirusync.delete($1, 'unspoken', '1')", [user]);
+  await other.quiet();
+});
