@@ -1,0 +1,142 @@
+-- What else happens in a transaction: DDL beside changes, rows stored out of
+-- line, triggers that catch errors, undo or move what was pushed.
+SET client_min_messages = warning;
+CREATE SCHEMA ddl_test;
+SET search_path = ddl_test;
+CREATE TABLE item (id int PRIMARY KEY, owner text, body text, n int);
+SELECT mirusync.attach('item', feed => 'owner');
+CREATE FUNCTION verdict(number int, change text, device text DEFAULT 'phone')
+RETURNS jsonb LANGUAGE sql AS $$
+	SELECT mirusync.push('xena', device, format('{"changes": [{"number": %s, %s}]}', number, change)::jsonb)
+		#> '{verdicts,0}'
+$$;
+INSERT INTO item VALUES (1, 'xena', 'a', 1);
+
+-- The key changes under noted rows: refused, since they cannot be read again.
+BEGIN;
+UPDATE item SET n = 2;
+ALTER TABLE item ALTER COLUMN id TYPE text;
+COMMIT;
+BEGIN;
+UPDATE item SET n = 2;
+ALTER TABLE item ALTER COLUMN id TYPE bigint;
+COMMIT;
+-- In a transaction of its own it is fine, and what no longer fits is gone.
+ALTER TABLE item ALTER COLUMN id TYPE text;
+UPDATE item SET n = 3;
+INSERT INTO item VALUES ('x', 'xena', 'b', 1);
+DELETE FROM item WHERE id = 'x';
+INSERT INTO item VALUES ('y', 'xena', 'b', 1);
+ALTER TABLE item ALTER COLUMN id TYPE int USING CASE WHEN id = 'y' THEN 2 ELSE id::int END;
+SELECT jsonb_path_query_array(mirusync.pull('xena', 'xena'), '$.changes[*].id');
+-- Other columns may change.
+BEGIN;
+UPDATE item SET n = 4;
+ALTER TABLE item DROP COLUMN n, ADD COLUMN n int DEFAULT 7;
+COMMIT;
+
+-- Values stored out of line go with the file that they were in.
+ALTER TABLE item ALTER COLUMN body SET STORAGE EXTERNAL;
+UPDATE item SET body = repeat('x', 10000) WHERE id = 1;
+BEGIN;
+DELETE FROM item WHERE id = 1;
+TRUNCATE item;
+COMMIT;
+INSERT INTO item VALUES (3, 'xena', repeat('y', 10000), 1);
+BEGIN;
+UPDATE item SET body = repeat('z', 10000);
+ALTER TABLE item ALTER COLUMN n TYPE int USING n + 1;
+COMMIT;
+SELECT id, kind, length(old ->> 'body') AS old, length(new ->> 'body') AS new
+	FROM mirusync.change_log WHERE feed = 'xena' ORDER BY seq DESC LIMIT 1;
+
+-- A trigger that catches an error in between: the push is still the device's.
+CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	BEGIN
+		PERFORM 1 / 0;
+	EXCEPTION WHEN division_by_zero THEN
+		NULL;
+	END;
+	IF NEW.body = 'nothing' THEN
+		RETURN NULL;
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER act BEFORE INSERT OR UPDATE ON item FOR EACH ROW EXECUTE FUNCTION act();
+SELECT verdict(1, '"kind": "put", "collection": "item", "id": "10", "fields": {"body": "b", "n": 1}');
+SELECT device FROM mirusync.change_log WHERE feed = 'xena' ORDER BY seq DESC LIMIT 1;
+-- One that suppresses the row.
+SELECT verdict(2, '"kind": "put", "collection": "item", "id": "11", "fields": {"body": "nothing"}');
+DROP TRIGGER act ON item;
+
+-- One that undoes or moves what was pushed: not applied, and gone.
+CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.body = 'delete' THEN
+		DELETE FROM ddl_test.item WHERE id = NEW.id;
+	ELSIF NEW.body = 'move' THEN
+		UPDATE ddl_test.item SET owner = 'yuri', body = 'moved' WHERE id = NEW.id;
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER undo AFTER INSERT OR UPDATE ON item FOR EACH ROW EXECUTE FUNCTION undo();
+SELECT verdict(3, '"kind": "put", "collection": "item", "id": "12", "fields": {"body": "delete"}');
+SELECT verdict(4, '"kind": "put", "collection": "item", "id": "13", "fields": {"body": "move"}');
+SELECT feed, deleted FROM mirusync.record WHERE id = '13';
+DROP TRIGGER undo ON item;
+
+-- A device whose clock runs ahead does not lose against itself.
+SELECT verdict(5, '"kind": "put", "collection": "item", "id": "14", "fields": {"n": 1}, "clock": "2999-01-01T00:00:00Z"') ->> 'verdict',
+	verdict(6, '"kind": "patch", "collection": "item", "id": "14", "fields": {"n": 2}, "clock": "2999-01-01T00:00:01Z"') ->> 'verdict',
+	verdict(7, '"kind": "delete", "collection": "item", "id": "14", "clock": "2999-01-01T00:00:02Z"') ->> 'verdict';
+
+-- A key that is equal is not the same id.
+CREATE TABLE price (amount numeric PRIMARY KEY, owner text, body text);
+SELECT mirusync.attach('price', feed => 'owner');
+INSERT INTO price VALUES (1.0, 'xena', 'one');
+SELECT verdict(8, '"kind": "patch", "collection": "price", "id": "1.00", "fields": {"body": "else"}, "clock": "1999-01-01T00:00:00Z"');
+UPDATE price SET amount = 1.00;
+SELECT id, deleted FROM mirusync.record WHERE collection = 'price' ORDER BY seq;
+
+-- What row security hides from the collection's role is not the device's.
+CREATE ROLE regress_mirusync_pusher;
+GRANT ALL ON SCHEMA ddl_test TO regress_mirusync_pusher;
+CREATE TABLE secret (id int PRIMARY KEY, owner text, body text, hidden boolean);
+GRANT ALL ON secret TO regress_mirusync_pusher;
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON secret TO regress_mirusync_pusher USING (NOT hidden);
+SELECT mirusync.attach('secret', feed => 'owner', role => 'regress_mirusync_pusher');
+INSERT INTO secret VALUES (1, 'xena', 'x', true), (2, 'xena', 'x', false);
+SELECT verdict(9, '"kind": "delete", "collection": "secret", "id": "1"');
+SELECT verdict(10, '"kind": "patch", "collection": "secret", "id": "1", "fields": {"body": "y"}');
+SELECT verdict(11, '"kind": "patch", "collection": "secret", "id": "2", "fields": {"body": "y"}');
+SELECT verdict(12, '"kind": "patch", "collection": "secret", "id": "2", "fields": {"hidden": true}');
+
+-- Whoever calls push chooses no names for the application's triggers.
+CREATE TABLE public.ddl_log (what text);
+CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO ddl_log VALUES (current_setting('search_path'));
+	RETURN NULL;
+END $$;
+CREATE TRIGGER log AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION log();
+CREATE TEMP TABLE ddl_log (what text);
+SELECT verdict(13, '"kind": "put", "collection": "item", "id": "20", "fields": {"n": 1}') ->> 'verdict';
+SELECT what FROM public.ddl_log;
+SELECT count(*) FROM pg_temp.ddl_log;
+SHOW search_path;
+
+-- What fails for want of a later change, besides one that fails for good.
+CREATE TABLE child (id int PRIMARY KEY, owner text, item int REFERENCES item DEFERRABLE);
+SELECT mirusync.attach('child', feed => 'owner');
+SELECT jsonb_path_query_array(mirusync.push('xena', 'phone', '{"changes": [
+	{"number": 20, "kind": "put", "collection": "child", "id": "1", "fields": {"item": 30}},
+	{"number": 21, "kind": "put", "collection": "item", "id": "30", "fields": {"n": 1}},
+	{"number": 22, "kind": "put", "collection": "child", "id": "2", "fields": {"item": 99}}]}'),
+	'$.verdicts[*].verdict');
+
+SELECT mirusync.detach('child'), mirusync.detach('secret'), mirusync.detach('price'), mirusync.detach('item');
+DROP TABLE public.ddl_log;
+DROP SCHEMA ddl_test CASCADE;
+DROP ROLE regress_mirusync_pusher;
