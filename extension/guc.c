@@ -22,8 +22,8 @@ int miru_doorbell = MIRU_DOORBELL_AUTO;
 
 /*
  * By how much a device's clock may be ahead of the server's.  What is ahead
- * by more is taken as being ahead by this much, and the rest is recorded as
- * skew in the change log.
+ * by more is taken as being ahead by this much, and by how much it was ahead
+ * is recorded as skew in the change log.
  */
 int miru_max_clock_skew = 60000;
 

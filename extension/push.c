@@ -71,7 +71,7 @@ miru_push_is_verdict(int sqlstate)
 
 /*
  * run_isolated runs "body" in a subtransaction and returns the error that
- * rolled it back, or NULL.  The only place where errors are caught.
+ * rolled it back, or NULL.
  */
 static ErrorData *
 run_isolated(Body body, void *arg)

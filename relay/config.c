@@ -103,7 +103,7 @@ static const Setting settings[] = {
 		"How long a connection may take from the first byte to its upgrade."},
 	{"handshakes_max", SETTING_COUNT, FIELD(handshakes_max),
 		"1000", 1, 1000000, 0,
-		"How many connections may be in their handshake at one time; further ones are closed."},
+		"How many connections may be in their handshake at one time; beyond, the oldest of them is closed."},
 	{"heads_poll_interval", SETTING_DURATION, FIELD(heads_poll_interval_ms),
 		"5s", 100, HOUR, 0,
 		"How often the heads of the feeds that have sessions are read, in case a wake-up was lost."},

@@ -13,8 +13,7 @@
  * Ordering: a lane's queue is first in, first out, and a group keeps that
  * order.  A push that met a lock goes to the slow lane (slowlane.c); the later
  * ones of its session are held until it is settled.  Later ones of the same
- * group are past holding: push_many has done them; their answers still leave
- * in order.
+ * group come back from push_many to be tried again as well.
  *
  * Failure: a group that fails as a whole is sent again one by one; one that
  * fails alone goes to the slow lane.  If the connection breaks nobody knows

@@ -90,7 +90,7 @@ COMMENT ON COLUMN mirusync.change_log.device IS 'device that pushed it';
 COMMENT ON COLUMN mirusync.change_log.session IS 'session it was pushed in; null where several pushed into one change';
 COMMENT ON COLUMN mirusync.change_log.type IS 'type of the original event';
 COMMENT ON COLUMN mirusync.change_log.rule IS 'rule in force; null for a write by SQL';
-COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s clock was ahead beyond what is allowed';
+COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s clock was ahead, where that was more than is allowed';
 COMMENT ON COLUMN mirusync.change_log.base IS 'number of the feed that the device had seen';
 COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that changed';
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
