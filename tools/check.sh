@@ -77,7 +77,7 @@ run_pg_regress() {
 	begin "$suite"
 	rm -f "$diffs"
 	node tools/stack.mjs --postgres-only --pg max_prepared_transactions=10 -- \
-		make -s installcheck "$@" 2>&1 |
+		make -s installcheck PREPARED=1 "$@" 2>&1 |
 		tee "$work/$suite"
 	local status=$?
 	[ ! -s "$diffs" ] || cat "$diffs"
