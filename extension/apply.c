@@ -351,6 +351,13 @@ check_locked(Merge *merge)
 				 merge->change->id, merge->change->collection)));
 }
 
+static void
+before_init(Before *before)
+{
+	memset(before, 0, sizeof(Before));
+	before->pending = -1;
+}
+
 /* read_before finds out what is stored, or pushed in this transaction. */
 static void
 read_before(Merge *merge, bool first_attempt)
@@ -360,12 +367,10 @@ read_before(Merge *merge, bool first_attempt)
 											  merge->change->collection,
 											  merge->change->id);
 
-	memset(before, 0, sizeof(Before));
-	before->pending = -1;
+	before_init(before);
 	if (first_attempt && pending == NULL && is_new_document(merge))
 		return;
-	memset(before, 0, sizeof(Before));
-	before->pending = -1;
+	before_init(before);
 	before->has_row = miru_target_lock(&merge->target);
 	if (pending != NULL)
 		read_pending(merge, pending);

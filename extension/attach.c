@@ -34,7 +34,6 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "capture.h"
-#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -48,6 +47,7 @@
 #include "compat.h"
 #include "field.h"
 #include "fmgr.h"
+#include "merge_rules.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
@@ -285,7 +285,9 @@ check_collection_name(const char *name)
 static void
 check_rule(const char *rule)
 {
-	if (strcmp(rule, "lww") != 0 && strcmp(rule, "lww_field") != 0)
+	MiruRule parsed;
+
+	if (!miru_rule_parse(rule, &parsed))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown rule \"%s\"", rule),

@@ -14,7 +14,6 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "hlc.h"

@@ -9,7 +9,6 @@
 #include "capture.h"
 #include "doorbell.h"
 #include "event_map.h"
-#include "fmgr.h"
 #include "guc.h"
 #include "registry.h"
 

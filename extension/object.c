@@ -11,7 +11,6 @@
 #include "jsonb_build.h"
 #include "nodes/value.h"
 #include "object.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
 
 static JsonbValue *

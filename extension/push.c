@@ -28,7 +28,6 @@
 
 #include "access/xact.h"
 #include "batch.h"
-#include "capture.h"
 #include "convert.h"
 #include "commands/trigger.h"
 #include "errors.h"

@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "capture.h"
 #include "convert.h"
 #include "catalog/pg_type.h"
 #include "event.h"

@@ -127,13 +127,13 @@ set_key_column(MiruRelation *rel, MiruKeyColumn *key, Relation index, int i,
 			   Form_pg_attribute column)
 {
 	Oid opcintype = index->rd_opcintype[i];
-	Oid operator;
+	Oid equality;
 	Oid function;
 	bool is_varlena;
 
-	operator= get_opfamily_member(index->rd_opfamily[i], opcintype, opcintype,
-								  BTEqualStrategyNumber);
-	if (!OidIsValid(operator))
+	equality = get_opfamily_member(index->rd_opfamily[i], opcintype, opcintype,
+								   BTEqualStrategyNumber);
+	if (!OidIsValid(equality))
 		elog(ERROR, "missing operator %d(%u,%u) in opfamily %u",
 			 BTEqualStrategyNumber, opcintype, opcintype,
 			 index->rd_opfamily[i]);
@@ -142,7 +142,7 @@ set_key_column(MiruRelation *rel, MiruKeyColumn *key, Relation index, int i,
 	key->type = column->atttypid;
 	key->typmod = column->atttypmod;
 	key->collation = index->rd_indcollation[i];
-	key->equality = get_opcode(operator);
+	key->equality = get_opcode(equality);
 	key->name = pstrdup(NameStr(column->attname));
 	key->is_feed = column->attnum == rel->feed_attnum;
 	key->is_collection = column->attnum == rel->collection_attnum;

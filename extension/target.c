@@ -80,8 +80,8 @@ add_parameter(Statement *statement, Oid type, Datum value)
 static void
 add_equality(Statement *statement, Oid type)
 {
-	Oid operator= lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Oid equality = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equality));
 	Form_pg_operator form;
 
 	if (!HeapTupleIsValid(tuple))

@@ -105,12 +105,6 @@ feed_get(const char *id)
 	return feed;
 }
 
-unsigned
-feed_count(void)
-{
-	return HASH_COUNT(feeds);
-}
-
 static void
 recent_drop_first(Feed *feed)
 {

@@ -87,7 +87,6 @@ extern void feed_set_key(const unsigned char *key, size_t len);
  */
 extern void feed_check_heads(void);
 
-extern unsigned feed_count(void);
 extern void feed_release_all(void);
 
 #endif
