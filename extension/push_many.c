@@ -160,24 +160,49 @@ is_same_session(const MiruPusher *a, const MiruPusher *b)
 }
 
 /*
- * find_blocker returns why an earlier message of the same session is to be
- * tried again, NULL if none is.  A session's messages keep their order, so the
- * later ones have to wait with it.
+ * is_rival tells whether two batches of one device come from two sessions, a
+ * page and its service worker.  They may well be the same batch, and the
+ * verdicts of the first are kept only at the end of the group.
+ */
+static bool
+is_rival(const MiruPush *a, const MiruPush *b)
+{
+	return !a->is_event && !b->is_event &&
+		strcmp(a->pusher.device, b->pusher.device) == 0 &&
+		!is_same_session(&a->pusher, &b->pusher);
+}
+
+static ErrorData *
+rival_error(void)
+{
+	ErrorData *error = palloc0(sizeof(ErrorData));
+
+	error->sqlerrcode = ERRCODE_T_R_SERIALIZATION_FAILURE;
+	error->message = pstrdup("another session of the device is pushing");
+	return error;
+}
+
+/*
+ * find_blocker returns why a message is not to be applied now, NULL if it is:
+ * an earlier message of the same session is to be tried again, and a session's
+ * messages keep their order; or another session of its device is in the group.
  */
 static ErrorData *
 find_blocker(Member **order, int place)
 {
-	const MiruPusher *pusher = &order[place]->push.pusher;
+	const MiruPush *push = &order[place]->push;
 
 	for (int i = place - 1; i >= 0; i--)
 	{
 		const MiruPush *earlier = &order[i]->push;
 
-		if (strcmp(earlier->pusher.user, pusher->user) != 0)
+		if (strcmp(earlier->pusher.user, push->pusher.user) != 0)
 			break;
+		if (is_rival(earlier, push))
+			return rival_error();
 		if (earlier->error != NULL &&
 			!miru_push_is_verdict(earlier->error->sqlerrcode) &&
-			is_same_session(&earlier->pusher, pusher))
+			is_same_session(&earlier->pusher, &push->pusher))
 			return earlier->error;
 	}
 	return NULL;

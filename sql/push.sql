@@ -205,6 +205,10 @@ SELECT * FROM many('{ida,jan,ida,ida}', '{event,event,event,batch}', ARRAY[
 	'{"changes": [{"number": 1, "kind": "patch", "collection": "book", "id": "90", "fields": {"title": "both"}}]}']);
 SELECT * FROM many('{ida}', '{event}', ARRAY[
 	'{"type": "SCRAP_CREATED", "timestamp": "2026-01-01T00:00:00Z", "scrap": {"id": "1", "updatedAt": "2026-01-01T00:00:00Z"}}']);
+-- A page and its service worker send the same batch: one is told to try again.
+SELECT status, code, body FROM mirusync.push_many('{kim,kim}', '{d,d}', '{page,worker}', '{batch,batch}',
+	array_fill('{"changes": [{"number": 1, "kind": "put", "collection": "scrap", "id": "k", "fields": {"a": 1}}]}'::text, '{2}'))
+	WHERE kind = 'verdict';
 SELECT count(*) FROM many('{}', '{}', '{}');
 SELECT * FROM mirusync.push_many('{a}', '{a}', '{a}', '{morse}', '{x}');
 SELECT * FROM mirusync.push_many('{a}', '{a,b}', '{a}', '{event}', '{x}');
