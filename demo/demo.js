@@ -11,6 +11,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const clone = (name) => $(`#${name}`).content.firstElementChild.cloneNode(true);
 const now = () => new Date().toISOString();
+const idOf = (message) => message.entry?.id ?? message.entryId;
 
 const PING_EVERY = 30000;
 const RETRY_FIRST = 1000;
@@ -20,7 +21,12 @@ class Replica extends EventTarget {
   constructor({ url, user, token }) {
     super();
     this.url = `${url}?userId=${encodeURIComponent(user)}&token=${encodeURIComponent(token)}`;
+    /* What is shown, and what the server last said. */
     this.entries = new Map();
+    this.stored = new Map();
+    /* Numbers of what came for entries that have unanswered changes. */
+    this.news = new Map();
+    this.refused = new Set();
     /* Changes not answered yet, oldest first; the first `sent` are on the wire. */
     this.outbox = [];
     this.sent = 0;
@@ -87,10 +93,11 @@ class Replica extends EventTarget {
     this.tell('state');
   }
 
-  /* change applies an event here at once, and sends it as soon as it can. */
+  /* change shows an event here at once, and sends it as soon as it can. */
   change(message) {
-    this.apply(message);
     this.outbox.push({ message });
+    this.refused.delete(idOf(message));
+    this.show(idOf(message));
     if (this.state === 'connected')
       this.flush();
     this.tell('state');
@@ -110,14 +117,37 @@ class Replica extends EventTarget {
   }
 
   unsent(id) {
-    return this.outbox.some(({ message: m }) => (m.entry?.id ?? m.entryId) === id);
+    return this.outbox.some(({ message }) => idOf(message) === id);
   }
 
+  /* show: the own change that waits comes before what the server said. */
+  show(id) {
+    const mine = this.outbox.filter(({ message }) => idOf(message) === id).pop();
+    const entry = mine ? mine.message.entry : this.stored.get(id);
+    if (entry)
+      this.entries.set(id, entry);
+    else
+      this.entries.delete(id);
+  }
+
+  store(id, entry) {
+    if (entry)
+      this.stored.set(id, entry);
+    else
+      this.stored.delete(id);
+  }
+
+  /* apply takes what came from the server. */
   apply(message) {
-    for (const entry of message.entries ?? (message.entry ? [message.entry] : []))
-      this.entries.set(entry.id, entry);
-    if (message.type === 'ENTRY_DELETED')
-      this.entries.delete(message.entryId);
+    const changes = message.entries?.map((entry) => [entry.id, entry])
+      ?? (idOf(message) ? [[idOf(message), message.entry]] : []);
+    for (const [id, entry] of changes) {
+      this.store(id, entry);
+      this.refused.delete(id);
+      if (this.unsent(id))
+        this.news.set(id, message.seq ?? message.lastSeq ?? 0);
+      this.show(id);
+    }
   }
 
   receive(message) {
@@ -133,8 +163,12 @@ class Replica extends EventTarget {
       case 'PONG':
         return;
       case 'ERROR':
-        this.answered();
-        return;
+        /* To try again is to connect again, which sends what has no answer. */
+        if (message.retryable)
+          this.socket.close(1000);
+        else
+          this.answered(message);
+        break;
       case 'SYNC_RESPONSE':
         if (message.message === 'Mutation applied')
           this.answered(message);
@@ -146,12 +180,30 @@ class Replica extends EventTarget {
     this.tell('change', message);
   }
 
-  /* answered: answers come in the order of what was sent. */
-  answered(message) {
+  /*
+   * answered: answers come in the order of what was sent.  The server sends a
+   * change not to its own device, so whether the change stands is told by the
+   * answer's number: it does if that is above all that came before, or if
+   * nothing came for the entry.  (A number in the middle is the change's own,
+   * overtaken by somebody else's.)
+   */
+  answered({ type, lastSeq }) {
     const done = this.outbox.shift();
     this.sent = Math.max(0, this.sent - 1);
-    if (done && message)
-      this.tell('durable', { seq: message.lastSeq, at: done.at });
+    if (!done)
+      return;
+    const id = idOf(done.message);
+    const news = this.news.get(id);
+    if (type === 'ERROR') {
+      this.refused.add(id);
+    } else {
+      if (news === undefined || lastSeq > this.cursor || (news < lastSeq && lastSeq < this.cursor))
+        this.store(id, done.message.entry);
+      this.tell('durable', { seq: lastSeq, at: done.at });
+    }
+    if (!this.unsent(id))
+      this.news.delete(id);
+    this.show(id);
     this.tell('state');
   }
 }
@@ -175,13 +227,17 @@ class DeviceView {
     $('form', this.root).addEventListener('submit', (event) => {
       event.preventDefault();
       const form = event.target;
+      const minutes = form.minutes.valueAsNumber;
+      const notes = form.notes.value.trim();
+      if (!notes || !Number.isInteger(minutes))
+        return;
       replica.save({
         id: crypto.randomUUID(),
         timestamp: Date.now(),
-        duration: form.minutes.valueAsNumber * 60,
+        duration: minutes * 60,
         type: 'practice',
         instrument: form.instrument.value,
-        notes: form.notes.value,
+        notes,
         createdAt: now(),
       }, true);
       form.notes.value = '';
@@ -227,8 +283,13 @@ class DeviceView {
     const notes = $('.notes', item);
     notes.addEventListener('change', () => {
       const entry = this.replica.entries.get(id);
-      if (entry && entry.notes !== notes.value)
-        this.replica.save({ ...entry, notes: notes.value });
+      const text = notes.value.trim();
+      if (entry && text && entry.notes !== text)
+        this.replica.save({ ...entry, notes: text });
+    });
+    /* What was typed is saved by now; what came meanwhile, or stood before a blank, is shown. */
+    notes.addEventListener('blur', () => {
+      notes.value = this.replica.entries.get(id)?.notes ?? '';
     });
     notes.addEventListener('keydown', (event) => event.key === 'Enter' && notes.blur());
     $('.delete', item).addEventListener('click', () => this.replica.remove(id));
@@ -241,11 +302,13 @@ class DeviceView {
   fillRow(row, entry) {
     const shown = JSON.stringify([entry.notes, entry.instrument, entry.duration]);
     row.item.classList.toggle('unsent', this.replica.unsent(entry.id));
+    row.item.classList.toggle('refused', this.replica.refused.has(entry.id));
     if (row.shown === shown)
       return;
     if (document.activeElement !== row.notes)
       row.notes.value = entry.notes ?? '';
-    $('.badge', row.item).textContent = Math.round(entry.duration / 60);
+    const minutes = Math.round(entry.duration / 60);
+    $('.badge', row.item).textContent = Number.isFinite(minutes) ? minutes : '–';
     $('small', row.item).textContent = [entry.instrument, entry.mood].filter(Boolean).join(' · ');
     /* What the first catch-up brings is no news. */
     row.item.classList.toggle('changed', this.settled);
@@ -266,16 +329,21 @@ class DeviceView {
 
 /*
  * The stop-watch: from sending on one device to durable, and to seen on the
- * other.  An event is recognised by the object's id and stamp.
+ * other, if that was there to see it.  An event is recognised by the object's
+ * id and stamp.
  */
 function stopWatch(views) {
   const started = new Map();
   const key = (m) => (m.entry ? `${m.entry.id} ${m.entry.updatedAt}` : m.entryId);
+  const allConnected = () => views.every(({ replica }) => replica.state === 'connected');
   for (const view of views) {
+    view.replica.addEventListener('state', () => allConnected() || started.clear());
     view.replica.addEventListener('wire', ({ detail: { message, out } }) => {
       if (!/^ENTRY_/.test(message.type))
         return;
       if (out) {
+        if (!allConnected())
+          return;
         started.set(key(message), { view, at: performance.now() });
         if (started.size > 1000)
           started.delete(started.keys().next().value);
@@ -305,11 +373,11 @@ function wireLog(views) {
       element.textContent = text;
       item.append(element, ' ');
     };
-    const what = message.entry?.notes ?? message.message ?? message.entryId
+    const what = message.entry?.notes ?? message.error ?? message.message ?? message.entryId
       ?? (message.entries ? `${message.entries.length} entries` : '');
     const number = message.seq ?? message.lastSeq;
     span('who', out ? `${view.name} → relay` : `${view.name} ← relay`);
-    span('type', message.type);
+    span(message.type === 'ERROR' ? 'type error' : 'type', message.type);
     if (number !== undefined)
       span('seq', `#${number}`);
     span('what', what);
@@ -342,7 +410,9 @@ function showStatements({ user, conninfo }) {
       + `  FROM (SELECT gen_random_uuid()::text AS id) AS one;`],
     ['Delete the short ones', `DELETE FROM mirusync.document\n ${where}\n`
       + `   AND (data->>'duration')::int < 1800;`],
-    ['See who changed what', `SELECT seq, at, type, coalesce(device, 'SQL') AS by, old, new\n`
+    ['See who changed what', `SELECT seq, to_char(at, 'HH24:MI:SS') AS at, kind,\n`
+      + `       coalesce(session, 'SQL') AS by,\n`
+      + `       old->>'notes' AS before, new->>'notes' AS after\n`
       + `  FROM mirusync.change_log\n`
       + ` WHERE feed = '${user}' ORDER BY seq DESC LIMIT 10;`],
   ];

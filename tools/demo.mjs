@@ -12,10 +12,11 @@
  *
  * The page cannot sign tokens, so it reads two from demo-config.json, beside
  * it.  That is JSON and no script, so that no other site's page can load it.
+ * It also holds the superuser's password: only the relay's user may read it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-import { chmod, copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort, ROOT, Stack, stopAll, stopOnSignals } from './stack.mjs';
 import { userToken } from './token.mjs';
@@ -45,45 +46,81 @@ async function main() {
   if (!Number.isInteger(port) || port < 0 || port > 65535)
     throw new Error(`PORT=${process.env.PORT} is no port`);
   if (port)
-    await freePort(port);
+    await freePort(port).catch((error) => {
+      throw new Error(`${error.message}; choose another: make demo PORT=0`);
+    });
 
+  say('starting a private PostgreSQL and a relay');
   const stack = await Stack.start({ relays: 0, secret: process.env.JWT_SECRET || undefined });
   const page = join(stack.dir, 'page');
-  await mkdir(page, { mode: 0o755 });
+  const { uid, gid } = await stat(stack.dataDir);
+  await mkdir(page, { mode: 0o700 });
   for (const name of await readdir(join(ROOT, 'demo'))) {
     await copyFile(join(ROOT, 'demo', name), join(page, name));
     await chmod(join(page, name), 0o644);
   }
-  await writeFile(join(page, 'demo-config.json'), JSON.stringify({
+  const config = join(page, 'demo-config.json');
+  await writeFile(config, JSON.stringify({
     user: USER,
     conninfo: stack.conninfo,
     devices: [
       { name: 'Phone', token: userToken(stack.secret, USER, DAY) },
       { name: 'Laptop', token: userToken(stack.secret, USER, DAY) },
     ],
-  }), { mode: 0o644 });
+  }), { mode: 0o600 });
+  await chown(config, uid, gid);
+  await chown(page, uid, gid);
   await stack.psql(SEED);
   const relay = await stack.addRelay({ listen_port: port, static_dir: page, environment: 'demo' });
 
+  if (endStartUp())
+    return end();
   process.stdout.write(`ready url=${relay.url}/ ws=${relay.ws}/sync/ws conninfo="${stack.conninfo}"`
     + ` secret=${quote(stack.secret)} log=${relay.logPath} pid=${relay.pid}\n`);
   say('Ctrl-C ends it and removes everything');
 
-  const ended = await Promise.race([
+  const gone = await Promise.race([
     relay.child.ended.then((end) => [relay.name, end, relay.logPath]),
     stack.postgres.ended.then((end) => ['postgres', end, stack.pgLogPath]),
   ]);
   /* On our own way out they end because we ended them. */
   if (stack.stopping)
     await new Promise(() => {});
-  throw new Error(`${ended[0]} ended by itself (code ${ended[1].code}, signal ${ended[1].signal})\n`
+  throw new Error(`${gone[0]} ended by itself (code ${gone[1].code}, signal ${gone[1].signal})\n`
     + await stack.logs());
 }
 
-stopOnSignals(() => 0);
-say('starting a private PostgreSQL and a relay');
-main().catch(async (error) => {
-  say(error.message);
+async function end(code = 0) {
   await stopAll();
-  process.exit(1);
+  process.exit(code);
+}
+
+/*
+ * A signal during the start-up waits for its end: `make install` and initdb
+ * must not write into a directory that is being removed.
+ */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const parent = process.ppid;
+let asked = false;
+const note = () => {
+  if (!asked)
+    say('ending, as soon as the start-up is over');
+  asked = true;
+};
+for (const signal of SIGNALS)
+  process.on(signal, note);
+
+/* endStartUp gives whether somebody wants us to end. */
+function endStartUp() {
+  stopOnSignals(() => 0);
+  for (const signal of SIGNALS)
+    process.off(signal, note);
+  return asked || process.ppid !== parent;
+}
+
+main().catch((error) => {
+  /* Ctrl-C ends what we were waiting for, too. */
+  if (!asked)
+    say(error.message);
+  return end(asked ? 0 : 1);
 });

@@ -8,14 +8,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { chromium } from 'playwright-core';
-import { created, Device, entry, waitUntil } from './harness.mjs';
+import { created, Device, entry, sleep, waitUntil } from './harness.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SECRET = 'a secret of the demo test, long enough';
@@ -111,6 +111,9 @@ describe('the demo', () => {
     assert.equal(demo.fields.secret, SECRET);
     assert.ok(existsSync(demo.fields.log));
     assert.ok(existsSync(`/proc/${demo.fields.pid}`));
+    const pageDir = join(dirname(demo.fields.log), 'page');
+    assert.equal((await stat(pageDir)).mode & 0o777, 0o700);
+    assert.equal((await stat(join(pageDir, 'demo-config.json'))).mode & 0o777, 0o600);
     const client = await connect(demo.fields.conninfo);
     const { rows } = await client.query(`SELECT count(*)::int AS n FROM mirusync.document
       WHERE feed = 'demo'`);
@@ -164,6 +167,172 @@ describe('the demo', () => {
       { what: 'nothing left to send' });
   });
 
+  /* notesOf is the field that shows a text; edit types another and leaves it. */
+  const notesOf = async (side, note) =>
+    page.locator(`#${side} .entries .notes`).nth((await texts(side)).indexOf(note));
+  const edit = async (side, from, to) => {
+    const field = await notesOf(side, from);
+    await field.fill(to);
+    await field.press('Enter');
+  };
+  const remove = async (side, note) => page.locator(`#${side} .entries .delete`)
+    .nth((await texts(side)).indexOf(note)).click();
+  const takeOff = async (side) => {
+    await page.click(`#${side} .switch`);
+    await page.locator(`#${side} .offline`).waitFor();
+  };
+  const takeOn = async (side) => {
+    await page.click(`#${side} .switch`);
+    await waitUntil(async () => await page.locator(`#${side} .state`).textContent() === 'connected',
+      { what: `the ${side} to have sent everything`, every: 20 });
+  };
+  const stored = async () => {
+    const client = await connect(demo.fields.conninfo);
+    const { rows } = await client.query(`SELECT data->>'notes' AS note FROM mirusync.document
+      WHERE feed = 'demo'`);
+    await client.end();
+    return rows.map(({ note }) => note);
+  };
+  /* same waits until both devices and the database have the same. */
+  const same = () => waitUntil(async () => {
+    const sets = [(await texts('left')).sort(), (await texts('right')).sort(), (await stored()).sort()]
+      .map((set) => JSON.stringify(set));
+    return new Set(sets).size === 1;
+  }, { what: 'both devices and the database to have the same', every: 50 });
+
+  for (const [what, meanwhile] of [
+    ['edit', () => edit('right', 'contested by edit', 'the laptop was earlier')],
+    ['delete', () => remove('right', 'contested by delete')],
+  ])
+    test(`the later edit was made offline, after the other's ${what}`, async () => {
+      const note = `contested by ${what}`;
+      const won = `the phone was later than the ${what}`;
+      await add('left', note);
+      await shows('right', note);
+      await takeOff('left');
+      await meanwhile();
+      await lacks('right', note);
+      await edit('left', note, won);
+      /* Everything the phone ever shows for the entry, to see that nothing flickers. */
+      const field = await (await notesOf('left', won)).elementHandle();
+      await field.evaluate((input) => {
+        const seen = new Set();
+        const look = () => {
+          seen.add(input.isConnected ? input.value : 'gone');
+          input.looking = requestAnimationFrame(look);
+        };
+        input.seen = seen;
+        look();
+      });
+      await takeOn('left');
+      await shows('right', won);
+      await same();
+      assert.ok((await texts('left')).includes(won));
+      assert.ok(!(await texts('left')).includes('the laptop was earlier'));
+      assert.deepEqual(await field.evaluate((input) => {
+        cancelAnimationFrame(input.looking);
+        return [...input.seen];
+      }), [won]);
+      await remove('left', won);
+      await lacks('right', won);
+    });
+
+  test('the earlier edit was made offline: the later one stands', async () => {
+    await add('left', 'contested early');
+    await shows('right', 'contested early');
+    await takeOff('left');
+    await edit('left', 'contested early', 'the phone was earlier');
+    await edit('right', 'contested early', 'the laptop was later');
+    await takeOn('left');
+    await shows('left', 'the laptop was later');
+    await same();
+    assert.ok(!(await texts('left')).includes('the phone was earlier'));
+    await remove('left', 'the laptop was later');
+    await lacks('right', 'the laptop was later');
+  });
+
+  test('what comes while a field has the focus is shown when it is left', async () => {
+    await add('left', 'focused');
+    await shows('right', 'focused');
+    const field = await (await notesOf('left', 'focused')).elementHandle();
+    await field.focus();
+    await edit('right', 'focused', 'changed under the cursor');
+    await page.locator('#messages li', { hasText: 'Phone ← relay' })
+      .filter({ hasText: 'changed under the cursor' }).waitFor();
+    /* The edit on the right took the focus away. */
+    await shows('left', 'changed under the cursor');
+
+    await field.focus();
+    const client = await connect(demo.fields.conninfo);
+    const write = (note) => client.query(`UPDATE mirusync.document
+      SET data = data || jsonb_build_object('notes', $1::text)
+      WHERE feed = 'demo' AND data->>'timestamp' =
+        (SELECT max(data->>'timestamp') FROM mirusync.document WHERE feed = 'demo')`, [note]);
+    await write('by SQL, under the cursor');
+    await shows('right', 'by SQL, under the cursor');
+    assert.equal(await field.inputValue(), 'changed under the cursor');
+    await field.evaluate((input) => input.blur());
+    assert.equal(await field.inputValue(), 'by SQL, under the cursor');
+
+    /* What was typed counts. */
+    await field.focus();
+    await page.keyboard.type(', and typed');
+    await write('by SQL again');
+    await shows('right', 'by SQL again');
+    const typed = await field.inputValue();
+    await page.keyboard.press('Enter');
+    await shows('right', typed);
+    await client.end();
+    await same();
+    await remove('left', typed);
+    await lacks('right', typed);
+  });
+
+  test('blank notes and missing minutes are refused', async () => {
+    const before = await texts('left');
+    await add('left', '   ');
+    await page.fill('#left [name=minutes]', '');
+    await add('left', 'no minutes');
+    await page.fill('#left [name=minutes]', '30');
+    await page.fill('#left [name=notes]', '');
+    await edit('left', before[0], '  ');
+    assert.deepEqual(await texts('left'), before);
+    assert.deepEqual((await stored()).sort(), before.sort());
+    assert.ok(!(await page.locator('.badge').allTextContents()).includes('NaN'));
+  });
+
+  test('what the database refuses is taken back, with its reason', async () => {
+    await add('left', 'acceptable');
+    await shows('right', 'acceptable');
+    const client = await connect(demo.fields.conninfo);
+    await client.query(`ALTER TABLE mirusync.document ADD CONSTRAINT demo_test
+      CHECK (data->>'notes' IS DISTINCT FROM 'unacceptable')`);
+    await edit('left', 'acceptable', 'unacceptable');
+    await lacks('left', 'unacceptable');
+    await shows('left', 'acceptable');
+    assert.equal(await page.locator('#left .refused').count(), 1);
+    await page.locator('#messages li', { hasText: 'ERROR' })
+      .filter({ hasText: 'demo_test' }).waitFor();
+    await client.query('ALTER TABLE mirusync.document DROP CONSTRAINT demo_test');
+    await client.end();
+    await same();
+    await remove('left', 'acceptable');
+    await lacks('right', 'acceptable');
+  });
+
+  test('only what the other device could see at once counts as latency', async () => {
+    const latency = () => page.locator('#left .reached').textContent();
+    const before = await latency();
+    await takeOff('right');
+    await add('left', 'nobody there');
+    await waitUntil(async () => (await stored()).includes('nobody there'), { what: 'the entry' });
+    await remove('left', 'nobody there');
+    await waitUntil(async () => !(await stored()).includes('nobody there'), { what: 'its end' });
+    await takeOn('right');
+    await same();
+    assert.equal(await latency(), before);
+  });
+
   test('SQL reaches both, by the statements that the page shows', async () => {
     const client = await connect(demo.fields.conninfo);
     const statements = await page.locator('#statements pre').allTextContents();
@@ -194,7 +363,34 @@ describe('the demo', () => {
   });
 
   test('a port that is taken is said to be', async () => {
-    await assert.rejects(startDemo(new URL(demo.fields.url).port), /port \d+ is in use/);
+    await assert.rejects(startDemo(new URL(demo.fields.url).port), (error) => {
+      assert.match(error.message, /port \d+ is in use; choose another: make demo PORT=0/);
+      assert.doesNotMatch(error.message, /starting/);
+      return true;
+    });
+  });
+
+  test('SIGTERM during the start-up leaves nothing behind', async () => {
+    const temp = await mkdtemp(join(tmpdir(), 'mirusync-t-'));
+    await chmod(temp, 0o755);
+    const env = { ...process.env, TMPDIR: temp, PORT: '0' };
+    delete env.MIRUSYNC_STAGE;
+    try {
+      for (const ms of [0, 100, 400, 1200]) {
+        const child = spawn('node', ['tools/demo.mjs'],
+          { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+        let stderr = '';
+        child.stderr.on('data', (data) => { stderr += data; });
+        const ended = new Promise((resolve) => child.once('close', resolve));
+        await waitUntil(async () => (await readdir(temp)).length, { what: 'its directory' });
+        await sleep(ms);
+        child.kill('SIGTERM');
+        assert.equal(await ended, 0, stderr);
+        assert.deepEqual(await readdir(temp), []);
+      }
+    } finally {
+      await rm(temp, { recursive: true, force: true });
+    }
   });
 
   test('SIGTERM ends it and removes what it made, and it starts again', async () => {
