@@ -1,0 +1,302 @@
+/*
+ * test_feed.c
+ *     Unit tests of a feed's cursor: what its sessions get, and never miss.
+ *     The reader and the sessions are stand-ins.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../relay/feed.c"
+
+#define DELIVERED_MAX 64
+
+struct ReadRequest
+{
+	int unused;
+};
+
+/* The one read that is under way. */
+static ReadRequest the_request;
+static ReadCallback callback;
+static void *callback_arg;
+static int64_t asked_after;
+
+const PgStatement pull_live_statement;
+const PgStatement heads_statement;
+
+/* What sessions got: the number of each event with a body. */
+static int64_t delivered[DELIVERED_MAX];
+static int delivered_count;
+
+ReadRequest *
+reader_submit(ReadClass class, const PgStatement *statement,
+			  const char *const *values, ReadCallback done, void *arg)
+{
+	(void) class;
+	(void) statement;
+	callback = done;
+	callback_arg = arg;
+	asked_after = strtoll(values[1], NULL, 10);
+	return &the_request;
+}
+
+ReadRequest *
+reader_submit_array(ReadClass class, const PgStatement *statement,
+					PgArray *array, ReadCallback done, void *arg)
+{
+	(void) class;
+	(void) statement;
+	(void) array;
+	(void) done;
+	(void) arg;
+	return &the_request;
+}
+
+void
+reader_cancel(ReadRequest *request)
+{
+	if (request != NULL)
+		callback = NULL;
+}
+
+void
+pgarray_init(PgArray *array)
+{
+	memset(array, 0, sizeof(*array));
+}
+
+void
+pgarray_add(PgArray *array, const char *text, size_t len)
+{
+	(void) array;
+	(void) text;
+	(void) len;
+}
+
+int64_t
+page_int(const PGresult *result, int row, int column)
+{
+	return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+const char *
+page_text(const PGresult *result, int row, int column)
+{
+	return PQgetisnull(result, row, column) ? NULL
+											: PQgetvalue(result, row, column);
+}
+
+bool
+page_head(const PGresult *result, PageHead *head)
+{
+	head->after = page_int(result, 0, PAGE_AFTER);
+	head->seq = page_int(result, 0, PAGE_SEQ);
+	head->head = page_int(result, 0, PAGE_HEAD);
+	head->complete = true;
+	return true;
+}
+
+void
+session_deliver(Session *session, int64_t seq, const char *origin,
+				Message *message)
+{
+	(void) origin;
+	if (session->state != SESSION_LIVE || session->cursor >= seq)
+		return;
+	if (message != NULL)
+		delivered[delivered_count++] = seq;
+	session->cursor = seq;
+}
+
+void
+session_replay(Session *session, int64_t seq, const char *origin,
+			   Message *message)
+{
+	session_deliver(session, seq, origin, message);
+}
+
+void
+session_start_over(Session *session)
+{
+	session->cursor = 0;
+}
+
+/* answer answers the read with the events in (after, seq]. */
+static void
+answer(int64_t after, int64_t seq)
+{
+	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
+	PGresAttDesc columns[PAGE_BODY + 1];
+	ReadCallback done = callback;
+	char name[] = "column";
+	char body[] = "{}";
+	char text[24];
+
+	memset(columns, 0, sizeof(columns));
+	for (int i = 0; i <= PAGE_BODY; i++)
+		columns[i].name = name;
+	assert_true(PQsetResultAttrs(result, PAGE_BODY + 1, columns));
+	for (int row = 0; row <= seq - after; row++)
+	{
+		int64_t values[] = {row ? after + row - 1 : after,
+							row ? after + row : seq, seq};
+
+		for (int i = 0; i < 3; i++)
+		{
+			snprintf(text, sizeof(text), "%lld", (long long) values[i]);
+			PQsetvalue(result, row, PAGE_AFTER + i, text, (int) strlen(text));
+		}
+		PQsetvalue(result, row, PAGE_SESSION, NULL, -1);
+		PQsetvalue(result, row, PAGE_BODY, body, 2);
+	}
+	assert_non_null(done);
+	callback = NULL;
+	done(callback_arg, result);
+	PQclear(result);
+}
+
+static int
+forget(void **state)
+{
+	(void) state;
+	feed_release_all();
+	delivered_count = 0;
+	callback = NULL;
+	return 0;
+}
+
+static Feed *
+open_feed(Session *sessions, int count)
+{
+	Feed *feed = feed_get("anna");
+
+	feed_set_key((const unsigned char *) "key", 3);
+	for (int i = 0; i < count; i++)
+	{
+		memset(&sessions[i], 0, sizeof(Session));
+		sessions[i].state = SESSION_CATCHING_UP;
+		feed_add_session(feed, &sessions[i]);
+		feed_count_state(feed, 0, 1);
+	}
+	return feed;
+}
+
+static void
+join(Feed *feed, Session *session, int64_t cursor)
+{
+	session->cursor = cursor;
+	assert_true(feed_join(feed, session));
+	session->state = SESSION_LIVE;
+	feed_count_state(feed, 1, -1);
+	feed_joined(feed);
+}
+
+static void
+push(int64_t after)
+{
+	FeedEvent event = {.after = after,
+					   .seq = after + 1,
+					   .body = "{}",
+					   .len = 2};
+
+	feed_take("anna", &event);
+}
+
+/* What a push brings goes out without a read as long as no number is missing. */
+static void
+test_contiguous(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push(5);
+	push(6);
+	assert_null(callback);
+	assert_int_equal(delivered_count, 2);
+	assert_int_equal(session.cursor, 7);
+}
+
+/* A hole is filled by a read from the cursor on, and nothing comes twice. */
+static void
+test_hole(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push(7);
+	assert_int_equal(delivered_count, 0);
+	assert_int_equal(asked_after, 5);
+	answer(5, 8);
+	assert_int_equal(delivered_count, 3);
+	push(7);
+	assert_int_equal(delivered_count, 3);
+}
+
+/* A change that events do not speak of moves the number and sends nothing. */
+static void
+test_no_body(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+	FeedEvent event = {.after = 5, .seq = 6, .body = NULL};
+
+	(void) state;
+	join(feed, &session, 5);
+	feed_take("anna", &event);
+	assert_int_equal(delivered_count, 0);
+	assert_int_equal(session.cursor, 6);
+}
+
+/*
+ * A read for a session that has gone meanwhile is of no use to one that joined
+ * further back: what lies in between is read again.
+ */
+static void
+test_late_page(void **state)
+{
+	Session sessions[2];
+	Feed *feed = open_feed(sessions, 2);
+
+	(void) state;
+	join(feed, &sessions[0], 5);
+	for (int64_t after = 5; after < 10; after++)
+		push(after);
+	feed_ring(feed->hash);
+	assert_int_equal(asked_after, 10);
+
+	sessions[0].state = SESSION_CLOSING;
+	feed_count_state(feed, -1, 0);
+	feed_remove_session(feed, &sessions[0]);
+	delivered_count = 0;
+	join(feed, &sessions[1], 5);
+
+	answer(10, 10);
+	assert_int_equal(sessions[1].cursor, 5);
+	assert_int_equal(asked_after, 5);
+	answer(5, 10);
+	assert_int_equal(sessions[1].cursor, 10);
+	assert_int_equal(delivered_count, 5);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_contiguous, forget),
+		cmocka_unit_test_teardown(test_hole, forget),
+		cmocka_unit_test_teardown(test_no_body, forget),
+		cmocka_unit_test_teardown(test_late_page, forget),
+	};
+
+	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);
+}
