@@ -459,18 +459,6 @@ on_established(WsConn *conn)
 	return 0;
 }
 
-/* In a RECEIVE callback the library does send the close frame. */
-static int
-refuse(WsConn *conn, CloseCode code, const char *reason)
-{
-	log_info("message refused code=%d reason=\"%s\"", (int) code, reason);
-	lws_close_reason(conn->wsi, (enum lws_close_status) code,
-					 (unsigned char *) reason, strlen(reason));
-	tell_closed(conn);
-	enlist(conn, &closings, CLOSING_MS);
-	return -1;
-}
-
 static void
 append(WsConn *conn, const char *piece, size_t len)
 {
@@ -494,6 +482,23 @@ forget_assembly(WsConn *conn)
 	conn->assembly = NULL;
 	conn->have = 0;
 	conn->capacity = 0;
+}
+
+/*
+ * refuse closes for what the peer has sent.  The library could do it in this
+ * callback, but would close the socket at once: with bytes of the peer still
+ * unread the kernel then resets the connection, and the peer may never see the
+ * close frame.  So we read on, into nothing, until the peer has answered or
+ * its time is over.
+ */
+static int
+refuse(WsConn *conn, CloseCode code, const char *reason)
+{
+	log_info("message refused code=%d reason=\"%s\"", (int) code, reason);
+	forget_assembly(conn);
+	ws_close(conn, code, reason);
+	tell_closed(conn);
+	return 0;
 }
 
 static int
