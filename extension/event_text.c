@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "event_clock.h"
 #include "event_text.h"
+#include "isolate.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -143,65 +144,47 @@ append_edited(StringInfo out, Jsonb *object, MiruEventEdit *edits, int count)
 	appendStringInfoChar(out, '}');
 }
 
-/* is_passing tells whether an error is nobody's fault and must go on. */
-static bool
-is_passing(int sqlstate)
+/* An object to be normalised, and what became of it. */
+typedef struct Normalisation
 {
-	switch (ERRCODE_TO_CATEGORY(sqlstate))
-	{
-		case ERRCODE_TRANSACTION_ROLLBACK:
-		case ERRCODE_INSUFFICIENT_RESOURCES:
-		case ERRCODE_OPERATOR_INTERVENTION:
-		case ERRCODE_SYSTEM_ERROR:
-			return true;
-		default:
-			return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
-	}
+	const MiruEventCollection *collection;
+	Jsonb *object;
+	Jsonb *result;
+} Normalisation;
+
+static void
+normalise(void *arg)
+{
+	Normalisation *wanted = arg;
+
+	wanted->result = miru_event_normalise(wanted->collection, wanted->object);
 }
 
 /*
  * normalised_or_stored returns the object in the form that the collection's
- * function gives it, or as it is if the function refuses it.  The function
- * runs in a subtransaction, without which nothing could go on after an error.
+ * function gives it, or as it is if the function refuses it.  An internal
+ * error of the function counts as that too: it would come again each time,
+ * and keep the feed from being read.
  */
 static Jsonb *
 normalised_or_stored(const MiruEventCollection *collection, Jsonb *object)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Jsonb *volatile result = NULL;
+	Normalisation wanted = {collection, object, NULL};
+	ErrorData *error;
 
 	if (!OidIsValid(collection->normalise))
 		return object;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		result = miru_event_normalise(collection, object);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_passing(error->sqlerrcode))
-			ReThrowError(error);
-		ereport(DEBUG1,
-				(errmsg_internal(
-					"object of collection \"%s\" is sent as stored: %s",
-					collection->name, error->message)));
-	}
-	PG_END_TRY();
-	return result != NULL ? result : object;
+	error = miru_run_isolated(normalise, &wanted);
+	if (error == NULL)
+		return wanted.result != NULL ? wanted.result : object;
+	if (miru_is_transient(error->sqlerrcode) &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTERNAL_ERROR)
+		ReThrowError(error);
+	ereport(
+		DEBUG1,
+		(errmsg_internal("object of collection \"%s\" is sent as stored: %s",
+						 collection->name, error->message)));
+	return object;
 }
 
 /* clock_ms returns the first millisecond that is not before the clock. */

@@ -21,13 +21,13 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "change_log.h"
 #include "convert.h"
 #include "delivery.h"
 #include "errors.h"
 #include "feed.h"
 #include "fmgr.h"
+#include "isolate.h"
 #include "jsonb_build.h"
 #include "key.h"
 #include "miscadmin.h"
@@ -35,7 +35,6 @@
 #include "record.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -88,6 +87,24 @@ open_collection(Opened *opened, const char *name)
 	return true;
 }
 
+/* A record whose key is to be found. */
+typedef struct Parse
+{
+	MiruRelation *rel;
+	MiruRecord *record;
+	Datum *key;
+} Parse;
+
+static void
+parse(void *arg)
+{
+	Parse *wanted = arg;
+	MiruRecord *record = wanted->record;
+
+	miru_key_parse(wanted->rel, record->feed, record->collection, record->id,
+				   wanted->key);
+}
+
 /*
  * parse_key finds the key of a record; false if its id is of another form
  * than the key has now: the table was given another one.  Such a record is as
@@ -96,39 +113,24 @@ open_collection(Opened *opened, const char *name)
 static bool
 parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
+	Parse wanted = {rel, record, key};
+	ErrorData *error;
+	int category;
 
 	/* Documents have keys of type text, which takes anything. */
 	if (rel->data_attnum != 0)
 	{
-		miru_key_parse(rel, record->feed, record->collection, record->id, key);
+		parse(&wanted);
 		return true;
 	}
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		miru_key_parse(rel, record->feed, record->collection, record->id, key);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error != NULL &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-			ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+	error = miru_run_isolated(parse, &wanted);
+	if (error == NULL)
+		return true;
+	category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+	if (category != ERRCODE_DATA_EXCEPTION &&
+		category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 		ReThrowError(error);
-	return error == NULL;
+	return false;
 }
 
 static Jsonb *

@@ -35,6 +35,7 @@
 #include "executor/spi.h"
 #include "flush.h"
 #include "guc.h"
+#include "isolate.h"
 #include "jsonb_build.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -49,58 +50,6 @@ PG_FUNCTION_INFO_V1(mirusync_push);
 
 /* How often changes that failed alone are tried again after the others. */
 #define RETRY_PASSES 3
-
-/* ----- subtransactions ----- */
-
-typedef void (*Body)(void *arg);
-
-bool
-miru_push_is_verdict(int sqlstate)
-{
-	int category = ERRCODE_TO_CATEGORY(sqlstate);
-
-	return !(sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
-			 category == MAKE_SQLSTATE('0', '8', '0', '0', '0') ||
-			 category == MAKE_SQLSTATE('4', '0', '0', '0', '0') ||
-			 category == MAKE_SQLSTATE('5', '3', '0', '0', '0') ||
-			 category == MAKE_SQLSTATE('5', '7', '0', '0', '0') ||
-			 category == MAKE_SQLSTATE('5', '8', '0', '0', '0') ||
-			 category == MAKE_SQLSTATE('X', 'X', '0', '0', '0'));
-}
-
-/*
- * run_isolated runs "body" in a subtransaction and returns the error that
- * rolled it back, or NULL.
- */
-static ErrorData *
-run_isolated(Body body, void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		body(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	/* A cancel is meant for the statement, not for one change. */
-	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(error);
-	return error;
-}
 
 /* set_constraints does SET CONSTRAINTS ALL. */
 static void
@@ -224,7 +173,7 @@ apply_part(void *arg)
 static void
 throw_unless_verdict(ErrorData *error)
 {
-	if (!miru_push_is_verdict(error->sqlerrcode))
+	if (miru_is_transient(error->sqlerrcode))
 		ReThrowError(error);
 }
 
@@ -233,7 +182,7 @@ static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
 	Part part = {push, list_make1(change), check};
-	ErrorData *error = run_isolated(apply_part, &part);
+	ErrorData *error = miru_run_isolated(apply_part, &part);
 
 	if (error == NULL)
 		return;
@@ -286,7 +235,7 @@ static void
 apply_changes(MiruPush *push, List *changes)
 {
 	Part part = {push, changes, true};
-	ErrorData *error = run_isolated(apply_part, &part);
+	ErrorData *error = miru_run_isolated(apply_part, &part);
 	ListCell *cell;
 
 	if (error == NULL)
@@ -297,7 +246,7 @@ apply_changes(MiruPush *push, List *changes)
 		reject_change(linitial(changes), error);
 		return;
 	}
-	error = run_isolated(apply_singly, &part);
+	error = miru_run_isolated(apply_singly, &part);
 	if (error == NULL)
 		return;
 	throw_unless_verdict(error);
@@ -388,7 +337,7 @@ apply_push(void *arg)
 void
 miru_push_apply(MiruPush *push)
 {
-	push->error = run_isolated(apply_push, push);
+	push->error = miru_run_isolated(apply_push, push);
 }
 
 Jsonb *

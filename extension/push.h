@@ -28,12 +28,6 @@ typedef struct MiruPush
 extern void miru_push_apply(MiruPush *push);
 
 /*
- * miru_push_is_verdict tells whether an error is the change's own fault.  The
- * others are nobody's, and the push is to be tried again.
- */
-extern bool miru_push_is_verdict(int sqlstate);
-
-/*
  * miru_push_finish_batch keeps the new verdicts of a native batch, after the
  * flush, and returns all of them as JSON.
  */

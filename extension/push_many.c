@@ -21,6 +21,7 @@
 #include "executor/spi.h"
 #include "flush.h"
 #include "funcapi.h"
+#include "isolate.h"
 #include "lib/stringinfo.h"
 #include "push.h"
 #include "utils/array.h"
@@ -201,7 +202,7 @@ find_blocker(Member **order, int place)
 		if (is_rival(earlier, push))
 			return rival_error();
 		if (earlier->error != NULL &&
-			!miru_push_is_verdict(earlier->error->sqlerrcode) &&
+			miru_is_transient(earlier->error->sqlerrcode) &&
 			is_same_session(&earlier->pusher, &push->pusher))
 			return earlier->error;
 	}
@@ -325,7 +326,7 @@ static void
 output_error(const ErrorData *error, Output *output)
 {
 	output_text(output, OUT_STATUS,
-				miru_push_is_verdict(error->sqlerrcode) ? "rejected" : "retry");
+				miru_is_transient(error->sqlerrcode) ? "retry" : "rejected");
 	output_text(output, OUT_CODE, unpack_sql_state(error->sqlerrcode));
 	output_text(output, OUT_BODY, error->message);
 }
