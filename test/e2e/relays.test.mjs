@@ -116,8 +116,12 @@ s.test('two relays racing for one record agree with the database', async () => {
   }
 });
 
+const backends = async () => (await s.query(
+  "SELECT pid FROM pg_stat_activity WHERE usename = 'mirusync_relay'")).map((row) => row.pid);
+
 s.test('a relay that is killed loses nothing that it acknowledged', async () => {
   const user = newUser();
+  const others = await backends();
   const relay = await s.stack.addRelay();
   const watcher = await s.live(user, { relay: s.relays[0] });
   const device = await s.live(user, { relay });
@@ -127,6 +131,9 @@ s.test('a relay that is killed loses nothing that it acknowledged', async () => 
   await device.answers(60);
   await relay.kill();
   await device.ended;
+  /* What it had sent to the database goes on there, and may still commit. */
+  await waitUntil(async () => (await backends()).every((pid) => others.includes(pid)),
+    { what: 'the end of its backends' });
 
   const acked = device.messages.filter((m) => m.message === 'Mutation applied').map((m) => m.lastSeq);
   const stored = new Set((await s.records(user)).map((r) => r.key));
