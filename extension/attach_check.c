@@ -1,0 +1,299 @@
+/*
+ * attach_check.c
+ *     What can be attached, by whom, and how.
+ *
+ * The owner of a table may attach it, so what is checked here is checked for
+ * the calling user, who needs no right on mirusync's own tables.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "attach_check.h"
+#include "attached.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "compat.h"
+#include "merge_rules.h"
+#include "miscadmin.h"
+#include "registry.h"
+#include "registry_table.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+void
+miru_check_not_null(FunctionCallInfo fcinfo, int count,
+					const char *const *names)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (names[i] != NULL && PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" must not be null", names[i])));
+	}
+}
+
+void
+miru_check_collection_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (length == 0 || length > COLLECTION_NAME_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("name of a collection must have 1 to %d bytes",
+						COLLECTION_NAME_MAX)));
+	for (const char *c = name; *c != '\0'; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg(
+					 "name of a collection must not contain control characters")));
+	}
+}
+
+void
+miru_check_rule(const char *rule)
+{
+	MiruRule parsed;
+
+	if (!miru_rule_parse(rule, &parsed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown rule \"%s\"", rule),
+				 errhint("The rules are \"lww\" and \"lww_field\".")));
+}
+
+/* miru_check_collection_free throws when the name is taken. */
+void
+miru_check_collection_free(const char *name)
+{
+	MiruCollection *collection = miru_collection_get(name);
+
+	if (collection == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("collection \"%s\" already exists", name),
+			 errdetail("It is kept in table \"%s\".",
+					   get_rel_name(collection->relid)),
+			 errhint("Give another name as argument \"collection\".")));
+}
+
+/*
+ * miru_check_role throws unless the calling user could act as the role: pushes
+ * will, and attaching a table must not be a way to become somebody else.
+ */
+void
+miru_check_role(Oid role)
+{
+	char *name;
+
+	if (!OidIsValid(role))
+		return;
+	name = GetUserNameFromId(role, true);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", role)));
+	if (!miru_may_act_as(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be able to SET ROLE \"%s\"", name)));
+}
+
+/* check_owner throws unless the calling user owns the relation. */
+static void
+check_owner(Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	if (!miru_is_table_owner(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)), name);
+}
+
+/* miru_open_own_table opens and locks a relation that the calling user owns. */
+Relation
+miru_open_own_table(Oid relid, LOCKMODE lock)
+{
+	Relation rel;
+
+	check_owner(relid);
+	miru_registry_lock();
+	rel = try_relation_open(relid, lock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+
+	/* It may have been given away while its lock was waited for. */
+	check_owner(relid);
+	return rel;
+}
+
+/* miru_check_kind throws unless the relation is an ordinary table. */
+void
+miru_check_kind(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	char kind = rel->rd_rel->relkind;
+
+	if (kind == RELKIND_PARTITIONED_TABLE || rel->rd_rel->relispartition)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach table \"%s\"", name),
+			 errdetail(
+				 "Partitioned tables and partitions cannot be attached yet.")));
+	if (kind != RELKIND_RELATION)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a table", name),
+			 errdetail(
+				 "Only ordinary tables have rows of their own that can be attached.")));
+	if (RelationGetRelid(rel) < FirstNormalObjectId)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach system table \"%s\"", name)));
+	if (RelationGetNamespace(rel) ==
+		get_rel_namespace(miru_table_oid("attached")))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach table \"%s\"", name),
+				 errdetail(
+					 "Tables in schema \"mirusync\" are not for attaching.")));
+	if (has_superclass(RelationGetRelid(rel)) ||
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach table \"%s\"", name),
+			 errdetail(
+				 "Tables that inherit or are inherited from cannot be attached yet.")));
+}
+
+/* miru_check_persistence throws unless the table is there after a crash. */
+void
+miru_check_persistence(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot attach temporary table \"%s\"", name),
+				 errdetail("Its rows are there for one session only.")));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach unlogged table \"%s\"", name),
+			 errdetail(
+				 "Its rows would be lost in a crash, while the devices keep them."),
+			 errhint("Use ALTER TABLE ... SET LOGGED.")));
+}
+
+void
+miru_check_primary_key(Relation rel)
+{
+	Oid constraint;
+	Relation index;
+
+	get_primary_key_attnos(RelationGetRelid(rel), true, &constraint);
+	if (!OidIsValid(constraint))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has no primary key",
+					RelationGetRelationName(rel)),
+			 errdetail(
+				 "The primary key tells the records of a collection apart."),
+			 errhint("Use ALTER TABLE ... ADD PRIMARY KEY.")));
+
+	/* It is not for a primary key WITHOUT OVERLAPS, in later releases. */
+	index = index_open(get_constraint_index(constraint), AccessShareLock);
+	if (index->rd_rel->relam != BTREE_AM_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot attach table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("Its primary key is not a btree index.")));
+	index_close(index, AccessShareLock);
+}
+
+static bool
+is_feed_type(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case UUIDOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+void
+miru_check_feed_column(Relation rel, const char *name)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
+	Form_pg_attribute column;
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table \"%s\" does not exist", name,
+						RelationGetRelationName(rel))));
+	if (attnum < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("system column \"%s\" cannot give the feed", name)));
+
+	column = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	if (column->attgenerated != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("generated column \"%s\" cannot give the feed", name)));
+	if (!is_feed_type(column->atttypid))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of type %s cannot give the feed", name,
+					format_type_be(column->atttypid)),
+			 errhint(
+				 "Its type must be text, varchar, uuid, smallint, integer, bigint, or a domain over one of these.")));
+}
+
+/* miru_warn_of_policies says what row-level security does not do here. */
+void
+miru_warn_of_policies(Relation rel, const char *feed_column)
+{
+	if (!rel->rd_rel->relrowsecurity)
+		return;
+	ereport(
+		WARNING,
+		(errcode(ERRCODE_WARNING),
+		 errmsg(
+			 "row-level security of table \"%s\" does not limit what devices read",
+			 RelationGetRelationName(rel)),
+		 errdetail(
+			 "A user's devices read every row whose column \"%s\" names that user's feed.",
+			 feed_column)));
+}
