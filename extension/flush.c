@@ -552,6 +552,7 @@ static void
 number_rows(Flush *flush)
 {
 	MemoryContext old_context;
+	MiruTouched touched;
 	int settings = miru_settings_fix();
 
 	flush->record_table = miru_table_open("record", true);
@@ -562,10 +563,10 @@ number_rows(Flush *flush)
 										   "mirusync flush row",
 										   ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(flush->per_row);
-	for (int i = 0; i < flush->fold.count; i++)
+	while (miru_fold_next(&flush->fold, &touched))
 	{
 		CHECK_FOR_INTERRUPTS();
-		number_row(flush, &flush->fold.touched[i]);
+		number_row(flush, &touched);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -623,6 +624,7 @@ miru_flush(bool collect, bool ring)
 	/* The time of the numbers is not before that of those before them. */
 	flush.now = GetCurrentTimestamp();
 	number_rows(&flush);
+	miru_fold_end(&flush.fold);
 	store_feeds(&flush, ring);
 	miru_notes_flushed();
 	CommandCounterIncrement();
