@@ -66,7 +66,7 @@ typedef struct Flush
 	Oid opened_relid; /* the application's table read last */
 	Relation opened;
 	Relation opened_index;
-	MemoryContext per_row;
+	MemoryContext per_row; /* or per feed; reset after each */
 } Flush;
 
 /* One row while it is being turned into changes. */
@@ -90,13 +90,20 @@ typedef struct Row
 static void
 lock_feeds(Flush *flush)
 {
+	MemoryContext old_context;
+
 	flush->feed_table = miru_table_open("feed", true);
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
 											  sizeof(MiruFeed));
+	old_context = MemoryContextSwitchTo(flush->per_row);
 	for (int i = 0; i < flush->fold.feed_count; i++)
+	{
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
 					   flush->fold.feeds[i], flush->now);
+		MemoryContextReset(flush->per_row);
+	}
+	MemoryContextSwitchTo(old_context);
 }
 
 static int
@@ -559,9 +566,6 @@ number_rows(Flush *flush)
 	flush->log_table = miru_table_open("change_log", true);
 	/* For functions of types, and values stored out of line. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	flush->per_row = AllocSetContextCreate(CurrentMemoryContext,
-										   "mirusync flush row",
-										   ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(flush->per_row);
 	while (miru_fold_next(&flush->fold, &touched))
 	{
@@ -586,6 +590,8 @@ number_rows(Flush *flush)
 static void
 store_feeds(Flush *flush, bool ring)
 {
+	MemoryContext old_context = MemoryContextSwitchTo(flush->per_row);
+
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		MiruFeed *feed = &flush->feeds[i];
@@ -593,7 +599,9 @@ store_feeds(Flush *flush, bool ring)
 		miru_feed_store(&flush->feed_table, feed);
 		if (ring && feed->head != feed->locked_head)
 			miru_doorbell_note(feed->name);
+		MemoryContextReset(flush->per_row);
 	}
+	MemoryContextSwitchTo(old_context);
 	miru_table_close(&flush->feed_table);
 }
 
@@ -619,6 +627,9 @@ miru_flush(bool collect, bool ring)
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync flush",
 									ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
+	flush.per_row = AllocSetContextCreate(CurrentMemoryContext,
+										  "mirusync flush row",
+										  ALLOCSET_DEFAULT_SIZES);
 	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);
 	/* The time of the numbers is not before that of those before them. */
