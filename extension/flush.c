@@ -207,6 +207,31 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 	return rel->collection;
 }
 
+/*
+ * hidden_original returns the note with the former row where none is marked
+ * as original.  A row version is not from before the transaction although its
+ * content is, if an UPDATE that changed nothing, or ALTER TABLE, wrote the row
+ * anew.  Whether the row is, its feed knows.
+ */
+static MiruNote *
+hidden_original(Flush *flush, MiruTouched *touched, Row *row)
+{
+	int64 next;
+	MiruNote *note;
+	char *feed;
+	MiruRecord *record;
+
+	if (touched->former < 0)
+		return NULL;
+	note = miru_note_read(touched->former, &next);
+	feed = miru_note_text(note, note->old_feed_offset);
+	if (feed == NULL)
+		return NULL;
+	record = miru_record_find(&flush->record_table, feed, row->collection,
+							  row->id, SnapshotSelf);
+	return record != NULL && !record->deleted ? note : NULL;
+}
+
 /* load_row gathers what is known of a touched row; false: nothing to do. */
 static bool
 load_row(Flush *flush, MiruTouched *touched, Row *row)
@@ -230,6 +255,8 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	miru_key_values(row->rel, miru_note_key(last), values);
 	row->collection = collection_of(row->rel, values);
 	row->id = miru_key_id(row->rel, values);
+	if (original == NULL)
+		original = hidden_original(flush, touched, row);
 	if (original != NULL)
 		row->old = old_row(original, row->rel);
 	if (original == NULL && last->tombstone)

@@ -43,6 +43,7 @@ typedef struct Mention
 	int origin;
 	bool direct;
 	bool original;
+	bool has_old;
 } Mention;
 
 static uint64
@@ -72,13 +73,14 @@ mention_of(const MiruNote *note, int64 position)
 	mention.origin = note->origin;
 	mention.direct = note->direct;
 	mention.original = note->original;
+	mention.has_old = note->old_offset != 0;
 	return mention;
 }
 
 static void
 init_touched(MiruTouched *touched)
 {
-	touched->original = touched->last = -1;
+	touched->original = touched->former = touched->last = -1;
 	touched->direct = touched->cause = -1;
 	touched->mixed = false;
 }
@@ -106,6 +108,8 @@ touch(MiruTouched *touched, const Mention *mention)
 		touched->cause = mention->origin;
 	if (mention->original)
 		touched->original = mention->position;
+	if (mention->has_old && touched->former < 0)
+		touched->former = mention->position;
 	touched->last = mention->position;
 }
 

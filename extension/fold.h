@@ -11,6 +11,7 @@
 typedef struct MiruTouched
 {
 	int64 original; /* position of the note with its former content, -1 */
+	int64 former;	/* of the first note with any former row, -1 */
 	int64 last;		/* position of its last note */
 	int direct;		/* last push of this very record, -1: none */
 	int cause;		/* last push that changed it at all, -1 */
