@@ -209,9 +209,10 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 
 /*
  * hidden_original returns the note with the former row where none is marked
- * as original.  A row version is not from before the transaction although its
- * content is, if an UPDATE that changed nothing, or ALTER TABLE, wrote the row
- * anew.  Whether the row is, its feed knows.
+ * as original, and sets the row's former content.  A version of a row is not
+ * from before the transaction although its content is, if an UPDATE that
+ * changed nothing, or ALTER TABLE, wrote the row anew.  Whether there was such
+ * a row its feed knows, if not what it held where another one came first.
  */
 static MiruNote *
 hidden_original(Flush *flush, MiruTouched *touched, Row *row)
@@ -229,7 +230,11 @@ hidden_original(Flush *flush, MiruTouched *touched, Row *row)
 		return NULL;
 	record = miru_record_find(&flush->record_table, feed, row->collection,
 							  row->id, SnapshotSelf);
-	return record != NULL && !record->deleted ? note : NULL;
+	if (record == NULL || record->deleted)
+		return NULL;
+	if (!touched->came)
+		row->old = old_row(note, row->rel);
+	return note;
 }
 
 /* load_row gathers what is known of a touched row; false: nothing to do. */
@@ -255,10 +260,10 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	miru_key_values(row->rel, miru_note_key(last), values);
 	row->collection = collection_of(row->rel, values);
 	row->id = miru_key_id(row->rel, values);
-	if (original == NULL)
-		original = hidden_original(flush, touched, row);
 	if (original != NULL)
 		row->old = old_row(original, row->rel);
+	else
+		original = hidden_original(flush, touched, row);
 	if (original == NULL && last->tombstone)
 		original = last;
 	if (original != NULL)

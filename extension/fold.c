@@ -82,7 +82,7 @@ init_touched(MiruTouched *touched)
 {
 	touched->original = touched->former = touched->last = -1;
 	touched->direct = touched->cause = -1;
-	touched->mixed = false;
+	touched->mixed = touched->came = false;
 }
 
 /* touch adds what one more note says; notes come in order of position. */
@@ -108,6 +108,8 @@ touch(MiruTouched *touched, const Mention *mention)
 		touched->cause = mention->origin;
 	if (mention->original)
 		touched->original = mention->position;
+	if (touched->last < 0)
+		touched->came = !mention->has_old;
 	if (mention->has_old && touched->former < 0)
 		touched->former = mention->position;
 	touched->last = mention->position;

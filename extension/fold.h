@@ -16,6 +16,7 @@ typedef struct MiruTouched
 	int direct;		/* last push of this very record, -1: none */
 	int cause;		/* last push that changed it at all, -1 */
 	bool mixed;		/* not all by one session */
+	bool came;		/* the first note has no former row */
 } MiruTouched;
 
 typedef struct MiruFold
@@ -38,7 +39,7 @@ typedef struct MiruFold
 /*
  * miru_fold folds the notes between two positions.  What it needs lives in
  * the current memory context until miru_fold_end: at most about
- * mirusync.note_memory for the rows, and about 100 bytes a feed.
+ * mirusync.note_memory for the rows, and about 70 bytes a feed.
  */
 extern void miru_fold(MiruFold *fold, int64 from, int64 to);
 
