@@ -77,7 +77,7 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
 REGRESS      = hlc attach documents capture push pull events \
-	practice_log_objects doorbell rights ddl
+	practice_log_objects doorbell rights ddl types keys writes
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \

@@ -168,7 +168,8 @@ fold_note(MiruFold *fold, touched_index_hash *index, MiruNote *note,
 	}
 	if (note->origin >= 0)
 		touched->cause = note->origin;
-	if (note->original)
+	/* Rows that only seem original come later than the one that is. */
+	if (note->original && touched->original < 0)
 		touched->original = position;
 	touched->last = position;
 	add_feed(fold, miru_note_text(note, note->old_feed_offset));
