@@ -259,6 +259,11 @@ UPDATE picky SET j = ('{"deep": ' || repeat('[', 3000) || repeat(']', 3000) || '
 UPDATE picky SET n = 2;
 COMMIT;
 SELECT seq, kind, length(new ->> 'j') AS j, new ->> 'n' AS n FROM mirusync.change_log WHERE feed = 'tara';
+-- ALTER TABLE writes unseen.  Such a row is left out, and keeps nothing else
+-- from being read.
+ALTER TABLE picky ADD COLUMN more json DEFAULT '"\u0000"';
+INSERT INTO picky VALUES (3, 'tara', NULL, NULL, NULL, 3, '"fine"');
+SELECT jsonb_path_query_array(mirusync.pull('tara', 'tara'), '$.changes[*].id') AS ids;
 SELECT mirusync.detach('picky');
 
 -- A cast to json that throws does so at the statement as well.
