@@ -22,13 +22,16 @@
 #include "access/table.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "convert.h"
 #include "errors.h"
 #include "executor/spi.h"
+#include "isolate.h"
 #include "jsonb_build.h"
 #include "key.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "target.h"
@@ -261,27 +264,54 @@ miru_target_read(MiruTarget *target)
 	return object;
 }
 
-/*
- * takes_on_conflict tells whether ON CONFLICT can name the primary key: not
- * where it is deferrable, nor beside rules.
- */
 static bool
-takes_on_conflict(MiruRelation *rel)
+key_is_deferrable(MiruRelation *rel)
 {
 	Relation index = index_open(rel->key_index, AccessShareLock);
+	bool deferrable = !index->rd_index->indimmediate;
+
+	index_close(index, AccessShareLock);
+	return deferrable;
+}
+
+static bool
+has_rules(MiruRelation *rel)
+{
 	Relation heap = table_open(rel->relid, AccessShareLock);
-	bool takes = index->rd_index->indimmediate && heap->rd_rules == NULL;
+	bool has = heap->rd_rules != NULL;
 
 	table_close(heap, NoLock);
-	index_close(index, AccessShareLock);
-	return takes;
+	return has;
+}
+
+/*
+ * set_key_deferred says when a deferrable key is checked from here on.  As the
+ * collection's role: what was deferred under that name, and it may be a
+ * trigger of the application's, fires now.
+ */
+static void
+set_key_deferred(MiruTarget *target, bool deferred)
+{
+	MiruRelation *rel = target->rel;
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+	char *schema = get_namespace_name(get_rel_namespace(rel->relid));
+	/* The index of a constraint has its name. */
+	char *name = get_rel_name(rel->key_index);
+	Oid saved_role;
+	int saved_context;
+
+	statement->constraints = list_make1(makeRangeVar(schema, name, -1));
+	statement->deferred = deferred;
+	GetUserIdAndSecContext(&saved_role, &saved_context);
+	SetUserIdAndSecContext(miru_target_role(target->collection, rel),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	AfterTriggerSetState(statement);
+	SetUserIdAndSecContext(saved_role, saved_context);
 }
 
 static void
 add_on_conflict(Statement *statement, MiruRelation *rel)
 {
-	if (!takes_on_conflict(rel))
-		return;
 	appendStringInfoString(&statement->sql, " ON CONFLICT (");
 	for (int i = 0; i < rel->key_count; i++)
 		appendStringInfo(&statement->sql, "%s%s", i ? ", " : "",
@@ -403,17 +433,61 @@ insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 	add_columns(statement, names);
 }
 
+/* An insertion that may meet the same key. */
+typedef struct Insertion
+{
+	MiruTarget *target;
+	Statement *statement;
+	bool deferrable;
+	bool inserted;
+} Insertion;
+
+static void
+insert(void *arg)
+{
+	Insertion *insertion = arg;
+
+	/* At once, not when the batch ends: then nobody could tell whose it was. */
+	if (insertion->deferrable)
+		set_key_deferred(insertion->target, false);
+	insertion->inserted = execute(insertion->target, insertion->statement) > 0;
+	if (insertion->deferrable)
+		set_key_deferred(insertion->target, true);
+}
+
+/*
+ * insert_isolated inserts where ON CONFLICT cannot tell that somebody else
+ * was faster: then the key is there, and else another constraint was violated.
+ */
+static bool
+insert_isolated(Insertion *insertion)
+{
+	ErrorData *error = miru_run_isolated(insert, insertion);
+
+	if (error == NULL)
+		return insertion->inserted;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION ||
+		!miru_target_exists(insertion->target, true))
+		ReThrowError(error);
+	return false;
+}
+
 bool
 miru_target_insert(MiruTarget *target, Jsonb *object)
 {
+	MiruRelation *rel = target->rel;
 	Statement statement;
+	Insertion insertion = {target, &statement, key_is_deferrable(rel), false};
 
 	statement_init(&statement);
-	if (target->rel->data_attnum != 0)
+	if (rel->data_attnum != 0)
 		insert_document(&statement, target, object);
 	else
 		insert_columns(&statement, target, object);
-	add_on_conflict(&statement, target->rel);
+	/* Postgres takes no ON CONFLICT for deferrable keys, nor beside rules. */
+	if (insertion.deferrable || has_rules(rel))
+		return insert_isolated(&insertion);
+	add_on_conflict(&statement, rel);
 	return execute(target, &statement) > 0;
 }
 

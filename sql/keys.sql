@@ -165,6 +165,32 @@ SELECT c ->> 'id' AS id, mirusync.push('mia', 'phone', '{"changes": [
 	FROM jsonb_array_elements(mirusync.pull('mia', 'mia') -> 'changes') c;
 SELECT mirusync.detach('profile');
 
+-- A deferrable key is checked when a device's row is inserted.  A trigger of
+-- that very name fires then, too, and as the collection's role like any other.
+CREATE ROLE regress_mirusync_twin;
+GRANT ALL ON SCHEMA keys_test TO regress_mirusync_twin;
+CREATE TABLE twin (id int PRIMARY KEY DEFERRABLE, owner text);
+CREATE TABLE brother (id int PRIMARY KEY, owner text, seen_as name);
+GRANT ALL ON twin, brother TO regress_mirusync_twin;
+SELECT mirusync.attach('twin', feed => 'owner', role => 'regress_mirusync_twin'),
+	mirusync.attach('brother', feed => 'owner', role => 'regress_mirusync_twin');
+CREATE FUNCTION seen_as() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE keys_test.brother SET seen_as = current_user WHERE id = NEW.id;
+	RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER twin_pkey AFTER INSERT ON brother DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION seen_as();
+SELECT jsonb_path_query_array(mirusync.push('nell', 'phone', '{"changes": [
+	{"number": 1, "kind": "put", "collection": "brother", "id": "1", "fields": {}},
+	{"number": 2, "kind": "put", "collection": "twin", "id": "1", "fields": {}},
+	{"number": 3, "kind": "put", "collection": "twin", "id": "1", "fields": {}}]}'), '$.verdicts[*].verdict') AS verdicts;
+TABLE brother;
+SELECT mirusync.detach('twin'), mirusync.detach('brother');
+DROP TABLE twin, brother;
+DROP OWNED BY regress_mirusync_twin;
+DROP ROLE regress_mirusync_twin;
+
 -- Ids with too many or too few parts.
 CREATE TABLE parts (owner text, a text, b text, PRIMARY KEY (owner, a, b));
 SELECT mirusync.attach('parts', feed => 'owner');

@@ -206,13 +206,13 @@ SELECT * FROM news();
 -- TRUNCATE of several tables at once, and what comes after it.
 CREATE TABLE leaf (id int PRIMARY KEY, owner text, part int REFERENCES part (id));
 SELECT mirusync.attach('leaf', feed => 'owner');
-INSERT INTO leaf VALUES (1, 'wes', 31), (2, 'will', 31);
+INSERT INTO leaf VALUES (1, 'wes', 31), (2, 'wilma', 31);
 BEGIN;
 TRUNCATE part CASCADE;
 INSERT INTO part VALUES (1, 'wes', 1, 'new'), (31, 'wes', 31, 'again');
 COMMIT;
 SELECT * FROM news();
-SELECT id, kind FROM mirusync.change_log WHERE feed = 'will' AND collection = 'leaf' ORDER BY seq;
+SELECT id, kind FROM mirusync.change_log WHERE feed = 'wilma' AND collection = 'leaf' ORDER BY seq;
 SELECT mirusync.detach('leaf');
 DROP TABLE leaf;
 
