@@ -106,7 +106,8 @@ touch(MiruTouched *touched, const Mention *mention)
 	}
 	if (mention->origin >= 0)
 		touched->cause = mention->origin;
-	if (mention->original)
+	/* Rows that only seem original come later than the one that is. */
+	if (mention->original && touched->original < 0)
 		touched->original = mention->position;
 	if (touched->last < 0)
 		touched->came = !mention->has_old;

@@ -22,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "registry_table.h"
 #include "relation.h"
+#include "type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -215,7 +216,10 @@ set_field(MiruRelation *rel, MiruField *field, Form_pg_attribute column,
 	field->byval = column->attbyval;
 	field->typlen = column->attlen;
 	field->is_key = is_key_column(rel, column->attnum);
-	field->is_generated = column->attgenerated != '\0';
+	field->is_generated = column->attgenerated != '\0' ||
+		column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+	field->may_refuse = (miru_type_traits(field->type) & MIRU_TYPE_REFUSES) !=
+		0;
 
 	argument = makeNullConst(column->atttypid, column->atttypmod,
 							 column->attcollation);
@@ -239,6 +243,51 @@ read_fields(MiruRelation *rel, Relation heap, const int *numbers)
 		if (is_field(rel, column))
 			set_field(rel, &rel->fields[rel->field_count++], column,
 					  numbers[i]);
+	}
+}
+
+/*
+ * set_blank_row makes a row of nulls.  Filling in none at all would check each
+ * column that is not pushed against its domain, which may refuse null.
+ */
+static void
+set_blank_row(MiruRelation *rel, TupleDesc desc)
+{
+	Datum *values = palloc0(sizeof(Datum) * desc->natts);
+	bool *nulls = palloc(sizeof(bool) * desc->natts);
+
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	rel->blank_row =
+		heap_copy_tuple_as_datum(heap_form_tuple(desc, values, nulls), desc);
+}
+
+/* set_populate prepares making a row of JSON; it, too, asks for types. */
+static void
+set_populate(MiruRelation *rel, Relation heap)
+{
+	Const *row = makeNullConst(heap->rd_rel->reltype, -1, InvalidOid);
+	Const *json = makeNullConst(JSONBOID, -1, InvalidOid);
+
+	set_blank_row(rel, RelationGetDescr(heap));
+
+	rel->row_type = heap->rd_rel->reltype;
+	set_function(rel, F_JSONB_POPULATE_RECORD, &rel->populate);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_POPULATE_RECORD,
+											 rel->row_type,
+											 list_make2(row, json), InvalidOid,
+											 InvalidOid, COERCE_EXPLICIT_CALL),
+					   &rel->populate);
+}
+
+static void
+read_traits(MiruRelation *rel)
+{
+	for (int i = 0; i < rel->field_count; i++)
+		rel->type_traits |= miru_type_traits(rel->fields[i].type);
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		rel->type_traits |= miru_type_traits(rel->keys[i].type);
+		rel->ids_may_be_long |= miru_type_text_is_long(rel->keys[i].type);
 	}
 }
 
@@ -358,6 +407,8 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 		rel->collection = read_collection_name(rel->relid);
 		read_keys(rel, heap);
 		read_fields(rel, heap, numbers);
+		read_traits(rel);
+		set_populate(rel, heap);
 	}
 
 	rel->feed_type = TupleDescAttr(desc, rel->feed_attnum - 1)->atttypid;
