@@ -383,8 +383,13 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 	MinimalTuple old_key;
 	MinimalTuple new_key;
 
-	/* A pushed change counts even if it writes what is there: its clock. */
-	if (transaction.current_origin == 0 && rows_identical(old, new))
+	/*
+	 * A pushed change counts even if it writes what is there: its clock.  The
+	 * row as this transaction found it counts as well: a later note of it would
+	 * have a former row of our own, and not know what it was before.
+	 */
+	if (transaction.current_origin == 0 && rows_identical(old, new) &&
+		!is_original(old))
 		return;
 	old_key = miru_key_of_row(rel, old, desc);
 	new_key = miru_key_of_row(rel, new, desc);
