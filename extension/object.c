@@ -11,7 +11,9 @@
 #include "jsonb_build.h"
 #include "nodes/value.h"
 #include "object.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)
@@ -311,4 +313,23 @@ miru_object_pick(const Jsonb *object, List *names)
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return miru_build_end(&state);
+}
+
+Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object)
+{
+	ListCell *cell;
+
+	if (rel == NULL || object == NULL)
+		return object;
+	foreach(cell, rel->hidden)
+	{
+		JsonbValue value;
+
+		if (miru_object_get(object, lfirst(cell), &value))
+			object = DatumGetJsonbP(
+				DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(object),
+									CStringGetTextDatum(lfirst(cell))));
+	}
+	return object;
 }

@@ -64,8 +64,10 @@ typedef struct MiruRelation
 	int key_count;
 	MiruKeyColumn *keys;
 	TupleDesc key_desc; /* tuple descriptor of the key columns */
+	bool sync_added;	/* columns added later are fields */
 	int field_count;
 	MiruField *fields; /* by attnum; empty if data_attnum */
+	List *hidden;	   /* names of columns that are not synced, char * */
 	Oid feed_type;
 	FmgrInfo feed_output;
 	Oid file;		  /* the table's file; TRUNCATE and rewriting change it */
