@@ -185,6 +185,8 @@ ALTER TABLE profile DROP CONSTRAINT profile_pkey;
 SELECT columns FROM collections;
 ALTER TABLE profile ADD PRIMARY KEY (owner, id, boss);
 SELECT columns FROM collections;
+UPDATE profile SET name = 'again' WHERE id = 1;
+SELECT id, new FROM changes WHERE feed = 'bea' ORDER BY seq DESC LIMIT 1;
 SELECT mirusync.detach('profile');
 
 --
