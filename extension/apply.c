@@ -297,7 +297,8 @@ read_stored(Merge *merge)
 	before->seq = before->stored_seq = record->seq;
 	before->stamps = record->stamps;
 	before->newest = newest_stamp(record->stamps, record->clock);
-	before->image = record->image;
+	before->image = miru_object_without_hidden(merge->target.rel,
+											   record->image);
 }
 
 static void
@@ -348,8 +349,7 @@ check_locked(Merge *merge)
 			 errmsg(
 				 "record id \"%s\" of collection \"%s\" is not the id of the row with an equal key",
 				 merge->change->id, merge->change->collection)));
-	if (!before->has_row && is_there && before->known && !before->deleted &&
-		before->pending < 0)
+	if (!before->has_row && is_there && before->known && !before->deleted)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

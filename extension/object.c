@@ -27,6 +27,9 @@
  */
 #define OBJECT_MAX_BYTES  (128 * 1024 * 1024)
 #define MEASURE_MIN_BYTES (4 * 1024 * 1024)
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)
@@ -463,4 +466,23 @@ miru_object_pick(const Jsonb *object, List *names)
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return miru_build_end(&state);
+}
+
+Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object)
+{
+	ListCell *cell;
+
+	if (rel == NULL || object == NULL)
+		return object;
+	foreach(cell, rel->hidden)
+	{
+		JsonbValue value;
+
+		if (miru_object_get(object, lfirst(cell), &value))
+			object = DatumGetJsonbP(
+				DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(object),
+									CStringGetTextDatum(lfirst(cell))));
+	}
+	return object;
 }

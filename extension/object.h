@@ -60,6 +60,14 @@ miru_object_get(const Jsonb *object, const char *name, JsonbValue *value);
 /* miru_object_names returns the keys of an object, as String nodes. */
 extern List *miru_object_names(const Jsonb *object);
 
+/*
+ * miru_object_without_hidden returns an object without the columns of the
+ * table that are not synced: it may be older than that choice.  "rel" may be
+ * NULL.
+ */
+extern Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object);
+
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
 

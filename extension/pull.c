@@ -180,6 +180,21 @@ make_object(Opened *opened, MiruRecord *record, HeapTuple row)
 	return NULL;
 }
 
+/* image_of returns the image of a tombstone, as far as its table is synced. */
+static Jsonb *
+image_of(MiruRecord *record)
+{
+	MiruCollection *collection;
+
+	if (record->image == NULL)
+		return NULL;
+	collection = miru_collection_get(record->collection);
+	if (collection == NULL)
+		return record->image;
+	return miru_object_without_hidden(miru_relation_get(collection->relid),
+									  record->image);
+}
+
 static Jsonb *
 read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 {
@@ -187,7 +202,7 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 	HeapTuple row;
 
 	if (record->deleted)
-		return record->image;
+		return image_of(record);
 	if (!open_collection(opened, record->collection))
 		return NULL;
 	if (!parse_key(opened->rel, record, key))

@@ -66,8 +66,10 @@ typedef struct MiruRelation
 	int key_count;
 	MiruKeyColumn *keys;
 	TupleDesc key_desc; /* tuple descriptor of the key columns */
+	bool sync_added;	/* columns added later are fields */
 	int field_count;
 	MiruField *fields; /* by attnum; empty if data_attnum */
+	List *hidden;	   /* names of columns that are not synced, char * */
 	Oid feed_type;
 	FmgrInfo feed_output;
 	int type_traits;	  /* of all columns, see type.h */
