@@ -140,19 +140,19 @@ SELECT mirusync.detach('equal');
 -- each.  In one statement keys may change places.
 CREATE TABLE moving (owner text, a int, b text, PRIMARY KEY (a, owner) DEFERRABLE);
 SELECT mirusync.attach('moving', feed => 'owner');
-INSERT INTO moving VALUES ('lea', 1, 'one'), ('lea', 2, 'two'), ('leo', 1, 'one of leo');
-UPDATE moving SET a = 3 WHERE owner = 'lea' AND a = 1;
-UPDATE moving SET owner = 'leo' WHERE owner = 'lea' AND a = 2;
-UPDATE moving SET owner = CASE owner WHEN 'leo' THEN 'lea' ELSE 'leo' END, a = a + 10;
-UPDATE moving SET a = 24 - a, b = upper(b) WHERE owner = 'lea' AND a IN (11, 12) OR owner = 'leo';
+INSERT INTO moving VALUES ('leb', 1, 'one'), ('leb', 2, 'two'), ('leo', 1, 'one of leo');
+UPDATE moving SET a = 3 WHERE owner = 'leb' AND a = 1;
+UPDATE moving SET owner = 'leo' WHERE owner = 'leb' AND a = 2;
+UPDATE moving SET owner = CASE owner WHEN 'leo' THEN 'leb' ELSE 'leo' END, a = a + 10;
+UPDATE moving SET a = 24 - a, b = upper(b) WHERE owner = 'leb' AND a IN (11, 12) OR owner = 'leo';
 BEGIN;
-UPDATE moving SET owner = 'lars' WHERE owner = 'lea' AND a = 12;
+UPDATE moving SET owner = 'lars' WHERE owner = 'leb' AND a = 12;
 UPDATE moving SET a = 99 WHERE owner = 'lars';
-UPDATE moving SET owner = 'lea', a = 12 WHERE owner = 'lars';
+UPDATE moving SET owner = 'leb', a = 12 WHERE owner = 'lars';
 COMMIT;
-SELECT feed, seq, id, kind, old, new FROM mirusync.change_log WHERE feed IN ('lea', 'leo', 'lars') ORDER BY feed, seq;
+SELECT feed, seq, id, kind, old, new FROM mirusync.change_log WHERE feed IN ('leb', 'leo', 'lars') ORDER BY feed, seq;
 SELECT r.feed, r.id, r.seq, m.b FROM mirusync.record r FULL JOIN moving m ON m.owner = r.feed AND m.a::text = r.id
-	WHERE r.feed IN ('lea', 'leo', 'lars') AND NOT r.deleted OR r.feed IS NULL ORDER BY r.feed, r.seq;
+	WHERE r.feed IN ('leb', 'leo', 'lars') AND NOT r.deleted OR r.feed IS NULL ORDER BY r.feed, r.seq;
 SELECT mirusync.detach('moving');
 
 -- The id of a key that is nothing but the feed is the empty one.

@@ -217,24 +217,24 @@ SELECT mirusync.detach('setting');
 
 -- Large values: history, pull and push; what another column's UPDATE leaves
 -- where it is, out of line, is no change.
-CREATE TABLE large (id int PRIMARY KEY, owner text, t text, j jsonb, n int);
-SELECT mirusync.attach('large', feed => 'owner');
-ALTER TABLE large ALTER COLUMN t SET STORAGE EXTERNAL;
-INSERT INTO large SELECT 1, 'tom', repeat('0123456789abcdef', 1310720), jsonb_build_array(repeat('x', 20000000), repeat('y', 100)), 1;
-UPDATE large SET n = 2;
-UPDATE large SET n = 3, t = t || '';
+CREATE TABLE giant (id int PRIMARY KEY, owner text, t text, j jsonb, n int);
+SELECT mirusync.attach('giant', feed => 'owner');
+ALTER TABLE giant ALTER COLUMN t SET STORAGE EXTERNAL;
+INSERT INTO giant SELECT 1, 'tom', repeat('0123456789abcdef', 1310720), jsonb_build_array(repeat('x', 20000000), repeat('y', 100)), 1;
+UPDATE giant SET n = 2;
+UPDATE giant SET n = 3, t = t || '';
 SELECT seq, kind, old, left(new::text, 20) AS new, length(new ->> 't') AS t FROM mirusync.change_log WHERE feed = 'tom' ORDER BY seq;
 SELECT mirusync.push('tom', 'phone', jsonb_build_object('changes', jsonb_build_array(jsonb_build_object('number', 1, 'kind', 'put',
-	'collection', 'large', 'id', '2', 'fields', (mirusync.pull('tom', 'tom') #> '{changes,0,fields}') - 'id')))) #> '{verdicts,0,verdict}' AS verdict;
-SELECT a.t = b.t AND a.j = b.j AS same FROM large a, large b WHERE a.id = 1 AND b.id = 2;
+	'collection', 'giant', 'id', '2', 'fields', (mirusync.pull('tom', 'tom') #> '{changes,0,fields}') - 'id')))) #> '{verdicts,0,verdict}' AS verdict;
+SELECT a.t = b.t AND a.j = b.j AS same FROM giant a, giant b WHERE a.id = 1 AND b.id = 2;
 -- Deleted and truncated ones leave their last image in the history.
-DELETE FROM large WHERE id = 2;
-TRUNCATE large;
+DELETE FROM giant WHERE id = 2;
+TRUNCATE giant;
 SELECT id, kind, length(old ->> 't') AS t FROM mirusync.change_log WHERE feed = 'tom' ORDER BY seq DESC LIMIT 2;
 -- A row that JSON could not hold is refused by its own statement.
-INSERT INTO large VALUES (3, 'tom', repeat('x', 135000000), NULL, 1);
+INSERT INTO giant VALUES (3, 'tom', repeat('x', 135000000), NULL, 1);
 SELECT head FROM mirusync.feed WHERE feed = 'tom';
-SELECT mirusync.detach('large');
+SELECT mirusync.detach('giant');
 
 -- json takes what jsonb does not.  The statement that writes it is refused,
 -- not the COMMIT; what is left as it was is not looked at again.
