@@ -45,11 +45,10 @@ is_utc(void)
 		(strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0);
 }
 
-int
-miru_settings_fix(void)
+/* fix_settings begins a level of settings, unless all are as they must be. */
+static int
+fix_settings(int level)
 {
-	int level = UNCHANGED;
-
 	if (DateStyle != USE_ISO_DATES)
 		set(&level, "datestyle", "ISO");
 	if (IntervalStyle != INTSTYLE_POSTGRES)
@@ -63,11 +62,22 @@ miru_settings_fix(void)
 	return level;
 }
 
+int
+miru_settings_fix(void)
+{
+	return fix_settings(NewGUCNestLevel());
+}
+
+/*
+ * miru_settings_restore also undoes what the application's code has SET since,
+ * hence "false": as in a function with a SET clause, a commit would keep that
+ * for the session.
+ */
 void
 miru_settings_restore(int settings)
 {
 	if (settings != UNCHANGED)
-		AtEOXact_GUC(true, settings);
+		AtEOXact_GUC(false, settings);
 }
 
 void
@@ -79,7 +89,8 @@ miru_convert_begin(MiruRelation *rel, MiruConversion *saved)
 							   SECURITY_LOCAL_USERID_CHANGE |
 							   SECURITY_RESTRICTED_OPERATION);
 	/* Documents have keys of type text, which no setting changes. */
-	saved->settings = rel->data_attnum != 0 ? UNCHANGED : miru_settings_fix();
+	saved->settings = rel->data_attnum != 0 ? UNCHANGED
+		: fix_settings(UNCHANGED);
 }
 
 void

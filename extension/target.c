@@ -18,6 +18,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "acting.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
@@ -25,7 +26,6 @@
 #include "jsonb_build.h"
 #include "key.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "target.h"
@@ -176,17 +176,13 @@ miru_target_role(const MiruCollection *collection, const MiruRelation *rel)
 static uint64
 execute(MiruTarget *target, Statement *statement)
 {
-	Oid saved_role;
-	int saved_context;
+	MiruActing saved;
 	int result;
 
-	/* An error restores both, when its subtransaction is rolled back. */
-	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(miru_target_role(target->collection, target->rel),
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	miru_act_as(miru_target_role(target->collection, target->rel), &saved);
 	result = SPI_execute_plan(prepare(target->rel, statement),
 							  statement->values, NULL, false, 0);
-	SetUserIdAndSecContext(saved_role, saved_context);
+	miru_act_end(&saved);
 	if (result < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(result));
