@@ -5,3 +5,57 @@
 
 -- Makes every session look at the version again (extension/version.c).
 UPDATE mirusync.attached SET relation = relation WHERE false;
+
+-- -------------------------------------------------------------------------
+-- 20_tables.sql
+-- -------------------------------------------------------------------------
+
+COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
+COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
+COMMENT ON COLUMN mirusync.verdict.verdict IS 'verdict as push() returned it';
+COMMENT ON COLUMN mirusync.verdict.at IS 'when the change was pushed';
+COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
+COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
+COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
+COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
+
+-- -------------------------------------------------------------------------
+-- 99_grants.sql
+-- -------------------------------------------------------------------------
+
+-- By rule, so that what a later version adds is covered: every table and view
+-- but the one with the secrets, and the functions that can do no more than
+-- their caller could by himself.  Those in C are not among them: they may read
+-- our tables without asking for his rights.
+CREATE FUNCTION mirusync.grant_auditor(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	object text;
+BEGIN
+	FOR object IN
+		SELECT format('TABLE %s', c.oid::regclass)
+		FROM pg_class c
+		WHERE c.relnamespace = 'mirusync'::regnamespace
+			AND c.relkind IN ('r', 'p', 'v', 'm')
+			AND c.oid <> 'mirusync.instance'::regclass
+		UNION ALL
+		SELECT format('FUNCTION %s', p.oid::regprocedure)
+		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+		WHERE p.pronamespace = 'mirusync'::regnamespace
+			AND p.prokind = 'f' AND l.lanname = 'sql'
+			AND p.provolatile <> 'v' AND NOT p.prosecdef
+	LOOP
+		EXECUTE format('GRANT %s ON %s TO %s',
+			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,
+			object, role);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mirusync.grant_auditor(regrole) IS
+'let a role read everything but the secrets of the installation, and change nothing';
+REVOKE ALL ON FUNCTION mirusync.grant_auditor(regrole) FROM PUBLIC;
