@@ -81,7 +81,7 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
 REGRESS      = hlc attach documents capture push pull events \
-	practice_log_objects doorbell rights rights_walk ddl
+	practice_log_objects doorbell rights rights_walk rights_hostile ddl
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \

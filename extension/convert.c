@@ -90,7 +90,7 @@ miru_convert_begin(MiruRelation *rel, MiruConversion *saved)
 							   SECURITY_RESTRICTED_OPERATION);
 	/* Documents have keys of type text, which no setting changes. */
 	saved->settings = rel->data_attnum != 0 ? UNCHANGED
-		: fix_settings(UNCHANGED);
+											: fix_settings(UNCHANGED);
 }
 
 void
