@@ -22,6 +22,21 @@ COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
 COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
 
 -- -------------------------------------------------------------------------
+-- 60_events.sql
+-- -------------------------------------------------------------------------
+
+-- From regprocedure to a name.  One that is gone stays a number, and fails
+-- when it is called, as before.
+ALTER TABLE mirusync.event_collection
+	ALTER COLUMN normalise TYPE text COLLATE "C" USING normalise::oid::text;
+UPDATE mirusync.event_collection c
+SET normalise = pg_catalog.format('%I.%I(jsonb)', n.nspname, p.proname)
+FROM pg_catalog.pg_proc p
+	JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE p.oid::text = c.normalise;
+COMMENT ON COLUMN mirusync.event_collection.normalise IS 'schema.function(jsonb), returning jsonb, that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
+
+-- -------------------------------------------------------------------------
 -- 99_grants.sql
 -- -------------------------------------------------------------------------
 

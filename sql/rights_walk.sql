@@ -94,6 +94,12 @@ SELECT pg_describe_object(d.classid, d.objid, 0) AS no_comment
 	WHERE c.relnamespace = 'mirusync'::regnamespace AND NOT t.tgisinternal
 		AND obj_description(t.oid, 'pg_trigger') IS NULL;
 
+-- No column of a type that pg_upgrade refuses to take along.
+SELECT a.attrelid::regclass, a.attname, a.atttypid::regtype
+	FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+	WHERE c.relnamespace = 'mirusync'::regnamespace AND a.attnum > 0 AND c.relkind IN ('r', 'p', 'm')
+		AND a.atttypid = ANY ('{regcollation,regconfig,regdictionary,regnamespace,regoper,regoperator,regproc,regprocedure}'::regtype[]);
+
 -- The catalogs say so; now do it.  The relay reads no table, the auditor
 -- writes none, and neither gets at the key of the doorbells.
 CREATE FUNCTION try(who name, statement text) RETURNS text LANGUAGE plpgsql AS $$

@@ -6,10 +6,12 @@
 -- SPDX-License-Identifier: PostgreSQL
 
 -- Written by administrators and by create_practice_log(); read by the
--- extension.  How the records of a collection are checked and told of.
+-- extension.  How the records of a collection are checked and told of.  The
+-- function goes by name: pg_upgrade refuses a database with a regprocedure in
+-- any table.
 CREATE TABLE mirusync.event_collection (
 	collection	text COLLATE "C" NOT NULL,
-	normalise	regprocedure,
+	normalise	text COLLATE "C",
 	clock_keys	text[] COLLATE "C" NOT NULL DEFAULT '{updatedAt,updated_at}',
 	payload		text COLLATE "C" NOT NULL,
 	id_key		text COLLATE "C" NOT NULL DEFAULT 'id',
@@ -45,7 +47,7 @@ CREATE TABLE mirusync.event_collection (
 );
 COMMENT ON TABLE mirusync.event_collection IS 'event dialect: collections that events speak of';
 COMMENT ON COLUMN mirusync.event_collection.collection IS 'collection';
-COMMENT ON COLUMN mirusync.event_collection.normalise IS 'function (jsonb) returning jsonb that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
+COMMENT ON COLUMN mirusync.event_collection.normalise IS 'schema.function(jsonb), returning jsonb, that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
 COMMENT ON COLUMN mirusync.event_collection.clock_keys IS 'keys of the time of the object''s last change; the first one present counts';
 COMMENT ON COLUMN mirusync.event_collection.payload IS 'key of the object in events that put one';
 COMMENT ON COLUMN mirusync.event_collection.id_key IS 'key of the id in the object';
