@@ -260,6 +260,16 @@ INSERT INTO mirusync.event_type (type, part, collection, kind, payload) VALUES (
 SELECT mirusync.mapping_changed();
 
 DELETE FROM mirusync.document WHERE collection IN ('note', 'notebook', 'elsewhere');
+-- Types go with their collection; a dump may bring them before it.
+BEGIN;
+UPDATE mirusync.event_collection SET collection = 'renamed' WHERE collection = 'note';
+SELECT collection, count(*) > 0 FROM mirusync.event_type WHERE collection IN ('note', 'renamed') GROUP BY 1;
+DELETE FROM mirusync.event_collection WHERE collection = 'renamed';
+SELECT count(*) FROM mirusync.event_type WHERE collection IN ('note', 'renamed');
+SET LOCAL check_function_bodies = off;
+INSERT INTO mirusync.event_type (type, collection, kind, payload) VALUES ('EARLY', 'early', 'put', 'p');
+SELECT count(*) FROM mirusync.pull_events('ella', 0, 500, false);
+ROLLBACK;
 DELETE FROM mirusync.event_collection WHERE collection IN ('note', 'notebook');
 SELECT count(*) FROM mirusync.event_type;
 DELETE FROM mirusync.collection WHERE name IN ('note', 'notebook', 'elsewhere');

@@ -36,6 +36,59 @@ FROM pg_catalog.pg_proc p
 WHERE p.oid::text = c.normalise;
 COMMENT ON COLUMN mirusync.event_collection.normalise IS 'schema.function(jsonb), returning jsonb, that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
 
+ALTER TABLE mirusync.event_type DROP CONSTRAINT event_type_collection_fkey;
+COMMENT ON INDEX mirusync.event_type_collection IS 'finds the types of a collection';
+
+-- In the place of a foreign key: pg_restore -j fills both tables at once, and
+-- would break one.  check_function_bodies is off while a dump is restored; a
+-- type whose collection is missing after all means nothing.
+CREATE FUNCTION mirusync.check_event_type() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('check_function_bodies')::boolean
+		AND NOT EXISTS (SELECT FROM mirusync.event_collection c
+						WHERE c.collection = NEW.collection) THEN
+		RAISE EXCEPTION USING
+			errcode = 'foreign_key_violation',
+			message = format('event type "%s" is of collection "%s", which is not in event_collection',
+				NEW.type, NEW.collection);
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION mirusync.check_event_type() IS 'trigger function: the collection of an event type must be there';
+
+CREATE FUNCTION mirusync.follow_event_collection() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		DELETE FROM mirusync.event_type t WHERE t.collection = OLD.collection;
+	ELSIF NEW.collection <> OLD.collection THEN
+		UPDATE mirusync.event_type t SET collection = NEW.collection
+		WHERE t.collection = OLD.collection;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mirusync.follow_event_collection() IS 'trigger function: event types go with their collection';
+
+CREATE TRIGGER check_event_type
+	BEFORE INSERT OR UPDATE OF collection ON mirusync.event_type
+	FOR EACH ROW EXECUTE FUNCTION mirusync.check_event_type();
+COMMENT ON TRIGGER check_event_type ON mirusync.event_type IS 'the collection must be there';
+
+CREATE TRIGGER follow_event_collection
+	AFTER UPDATE OR DELETE ON mirusync.event_collection
+	FOR EACH ROW EXECUTE FUNCTION mirusync.follow_event_collection();
+COMMENT ON TRIGGER follow_event_collection ON mirusync.event_collection IS 'event types go with their collection';
+
+REVOKE ALL ON FUNCTION mirusync.check_event_type(),
+	mirusync.follow_event_collection() FROM PUBLIC;
+
 -- -------------------------------------------------------------------------
 -- 99_grants.sql
 -- -------------------------------------------------------------------------

@@ -47,7 +47,7 @@ const WAYS = {
   },
   'directory, in parallel': async (from, to, path) => {
     await d.program('pg_dump', ['-d', from, '-f', path, '-Fd', '-j2']);
-    await d.program('pg_restore', ['-d', to, '--exit-on-error', '-j2', path]);
+    await d.program('pg_restore', ['-d', to, '--exit-on-error', '-j4', path]);
   },
   'section by section': async (from, to, path) => {
     await d.program('pg_dump', ['-d', from, '-f', path, '-Fc']);
@@ -74,6 +74,7 @@ const WAYS = {
           SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::regclass, t.tgname)
           FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
           WHERE p.pronamespace = 'mirusync'::regnamespace AND t.tgparentid = 0
+            AND p.proname IN ('capture', 'registry_changed', 'mapping_changed')
         LOOP
           EXECUTE command;
         END LOOP;
