@@ -115,4 +115,20 @@ test('ALTER EXTENSION UPDATE is one transaction', async () => {
   const before = await d.fingerprint('undone');
   await d.query('undone', 'BEGIN; ALTER EXTENSION mirusync UPDATE; ROLLBACK');
   assert.deepEqual(await d.fingerprint('undone'), before);
+  /* A session that worked with the new version does not go on with the old one. */
+  assert.match(await d.error('undone', `BEGIN; ALTER EXTENSION mirusync UPDATE;
+    SELECT mirusync.pull('a', 'a'); ROLLBACK; SELECT mirusync.pull('b', 'b')`), /is version 0\.1\.0/);
+});
+
+test('a session notices that a newer version came', async () => {
+  /* What the next update script does: the version, and a touch of the registry. */
+  const update = (version) => `UPDATE pg_extension SET extversion = ${version} WHERE extname = 'mirusync';
+    UPDATE mirusync.attached SET relation = relation WHERE false`;
+  assert.match(await d.error('fresh_empty', `SELECT mirusync.pull('a', 'a'); ${update(`'99.0.0'`)};
+      SELECT mirusync.pull('a', 'a')`),
+    /55000: extension "mirusync" is version 99\.0\.0, but its library is/);
+  const patch = (number) => update(`regexp_replace(extversion, '[0-9]+$', '${number}')`);
+  assert.match(await d.query('fresh_empty', `${patch(99)}; SELECT mirusync.pull('a', 'a') -> 'head'`), /^0$/m,
+    'patch versions mix');
+  await d.query('fresh_empty', patch(0));
 });
