@@ -26,6 +26,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "version.h"
 
 PG_FUNCTION_INFO_V1(mirusync_attach);
 PG_FUNCTION_INFO_V1(mirusync_detach);
@@ -78,6 +79,8 @@ mirusync_attach(PG_FUNCTION_ARGS)
 										"rule",		NULL,	"pushable"};
 	MiruAttachment attachment;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	(void) miru_version_check();
 	PreventCommandIfReadOnly("mirusync.attach()");
 	miru_check_not_null(fcinfo, lengthof(names), names);
 	attachment.relid = PG_GETARG_OID(0);

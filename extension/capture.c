@@ -369,6 +369,13 @@ is_restoring(void)
 		 strcmp(namespace_search_path, "\"\"") == 0);
 }
 
+static bool
+is_document_store(Relation heap)
+{
+	return strcmp(RelationGetRelationName(heap), "document") == 0 &&
+		RelationGetNamespace(heap) == get_namespace_oid("mirusync", true);
+}
+
 static void
 check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
@@ -488,6 +495,10 @@ mirusync_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"capture\" was not called as a trigger")));
 	event = trigger->tg_event;
+	/* Before we look at the registry, which may be an older version's. */
+	if (TRIGGER_FIRED_FOR_ROW(event) && is_restoring() &&
+		is_document_store(trigger->tg_relation))
+		return PointerGetDatum(NULL);
 	rel = attached_relation(trigger->tg_relation);
 	desc = RelationGetDescr(trigger->tg_relation);
 
@@ -502,8 +513,6 @@ mirusync_capture(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
-	if (rel->data_attnum != 0 && is_restoring())
-		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_BY_INSERT(event))
 	{
 		check_document(rel, trigger->tg_trigtuple, desc);

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "acting.h"
 #include "capture.h"
 #include "doorbell.h"
 #include "event_map.h"
@@ -22,6 +23,7 @@ _PG_init(void)
 {
 	miru_guc_init();
 	miru_registry_init();
+	miru_acting_init();
 	miru_capture_init();
 	miru_pusher_init();
 	miru_doorbell_init();

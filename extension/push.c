@@ -20,13 +20,15 @@
  *
  * search_path is that of mirusync.push_search_path: the application's triggers
  * run under it, and the caller must not choose which names they find, since
- * they run as somebody else.  No statement of ours depends on it.
+ * they run as somebody else.  No statement of ours depends on it.  Whatever
+ * those triggers set is put back at the end (acting.c has the rest).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "acting.h"
 #include "batch.h"
 #include "convert.h"
 #include "commands/trigger.h"
@@ -113,19 +115,31 @@ role_of(const MiruChange *change)
 	return rel ? miru_target_role(collection, rel) : InvalidOid;
 }
 
-/* check_constraints fires what was deferred, as the role that caused it. */
+/* check_own fires what the caller of push() had deferred before, as himself. */
 static void
-check_constraints(Oid role)
+check_own(void)
 {
 	Oid saved_role;
 	int saved_context;
 
-	if (!OidIsValid(role))
-		return;
 	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(role, saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(GetOuterUserId(),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	set_constraints(false);
 	SetUserIdAndSecContext(saved_role, saved_context);
+}
+
+/* check_constraints fires what was deferred, as the role that caused it. */
+static void
+check_constraints(Oid role)
+{
+	MiruActing saved;
+
+	if (!OidIsValid(role))
+		return;
+	miru_act_as(role, &saved);
+	set_constraints(false);
+	miru_act_end(&saved);
 }
 
 /*
@@ -392,7 +406,7 @@ miru_push_begin(void)
 	 * triggers of the caller's, left until a message's end, would run with
 	 * the rights of the collection's role, and in the name of its user.
 	 */
-	check_constraints(GetOuterUserId());
+	check_own();
 	settings = NewGUCNestLevel();
 	(void) set_config_option("search_path", miru_push_search_path, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

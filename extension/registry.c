@@ -45,6 +45,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "version.h"
 
 #define SCHEMA_NAME "mirusync"
 
@@ -85,14 +86,34 @@ PG_FUNCTION_INFO_V1(mirusync_registry_changed);
  * Our own objects
  * ------------------------------------------------------------------------- */
 
-Oid
-miru_table_oid(const char *name)
+static Oid
+find_table(const char *name)
 {
 	Oid relid = get_relname_relid(name, get_namespace_oid(SCHEMA_NAME, false));
 
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation \"%s.%s\" does not exist", SCHEMA_NAME, name);
 	return relid;
+}
+
+/*
+ * note_registry notes the OIDs of the registry's tables, which are others
+ * after the extension was created again.
+ */
+static void
+note_registry(void)
+{
+	for (int i = 0; i < lengthof(registry_tables); i++)
+		registry_oids[i] = find_table(registry_tables[i]);
+}
+
+Oid
+miru_table_oid(const char *name)
+{
+	/* What changes them makes the version be looked at again. */
+	if (miru_version_check())
+		note_registry();
+	return find_table(name);
 }
 
 Oid
@@ -164,13 +185,15 @@ on_relcache_change(Datum arg, Oid relid)
 {
 	RelationEntry *entry;
 
-	if (relations == NULL)
-		return;
 	for (int i = 0; i < lengthof(registry_oids); i++)
 	{
 		if (relid == registry_oids[i])
 			relid = InvalidOid;
 	}
+	if (!OidIsValid(relid))
+		miru_version_forget();
+	if (relations == NULL)
+		return;
 	if (!OidIsValid(relid))
 	{
 		invalidate_all();
@@ -223,17 +246,14 @@ retire(MemoryContext context)
 		MemoryContextSetParent(context, retired);
 }
 
-/*
- * prepare makes the caches, once, and notes the OIDs of the tables that they
- * are read from, which are others after the extension was created again.
- */
+/* prepare makes the caches, once, and sees to it that they hear of changes. */
 static void
 prepare(void)
 {
 	HASHCTL control = {0};
 
-	for (int i = 0; i < lengthof(registry_tables); i++)
-		registry_oids[i] = miru_table_oid(registry_tables[i]);
+	(void) miru_version_check();
+	note_registry();
 	if (relations != NULL)
 		return;
 

@@ -106,6 +106,11 @@ CREATE TABLE mirusync.verdict (
 	CONSTRAINT verdict_pkey PRIMARY KEY (user_id, device, number)
 );
 COMMENT ON TABLE mirusync.verdict IS 'verdicts of pushed changes that their device has not digested yet';
+COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
+COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
+COMMENT ON COLUMN mirusync.verdict.verdict IS 'verdict as push() returned it';
+COMMENT ON COLUMN mirusync.verdict.at IS 'when the change was pushed';
 
 -- Written by verdict.c.
 CREATE TABLE mirusync.device (
@@ -116,6 +121,9 @@ CREATE TABLE mirusync.device (
 	CONSTRAINT device_pkey PRIMARY KEY (user_id, device)
 );
 COMMENT ON TABLE mirusync.device IS 'devices that push numbered changes';
+COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
+COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
 COMMENT ON COLUMN mirusync.device.digested IS 'verdicts up to this number are no longer kept';
 
 -- Written here, once.  Relays and the extension hash feeds with the key, so
@@ -129,4 +137,6 @@ INSERT INTO mirusync.instance (doorbell_key)
 	SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
 		|| pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
 COMMENT ON TABLE mirusync.instance IS 'secrets of this installation';
+COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
+COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
 

@@ -1,0 +1,210 @@
+-- mirusync: from version 0.1.0 to 0.2.0.
+--
+-- SPDX-License-Identifier: PostgreSQL
+\echo Use "ALTER EXTENSION mirusync UPDATE TO '0.2.0'" to load this file. \quit
+
+-- Makes every session look at the version again (extension/version.c).
+UPDATE mirusync.attached SET relation = relation WHERE false;
+
+-- -------------------------------------------------------------------------
+-- 20_tables.sql
+-- -------------------------------------------------------------------------
+
+COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
+COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
+COMMENT ON COLUMN mirusync.verdict.verdict IS 'verdict as push() returned it';
+COMMENT ON COLUMN mirusync.verdict.at IS 'when the change was pushed';
+COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
+COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
+COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
+COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
+
+-- -------------------------------------------------------------------------
+-- 30_registry.sql
+-- -------------------------------------------------------------------------
+
+ALTER TABLE mirusync.attached
+	ADD COLUMN sync_added boolean NOT NULL DEFAULT true;
+COMMENT ON COLUMN mirusync.attached.sync_added IS 'columns added later are synced';
+
+ALTER TABLE mirusync.field
+	ADD COLUMN synced boolean NOT NULL DEFAULT true;
+COMMENT ON TABLE mirusync.field IS 'columns of attached tables: their numbers, and which are synced; survives renames and restores';
+COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and taken from them; those of the primary key are whatever it says';
+
+CREATE FUNCTION mirusync.attach(relation regclass, feed name,
+	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
+	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
+	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_attach'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]) IS
+'sync a table: its rows are records of the feed that a column names';
+REVOKE ALL ON FUNCTION mirusync.attach(regclass, name, text, text, regrole,
+	boolean, name[], name[]) FROM PUBLIC;
+
+-- Another signature makes it another function.  Who had been granted the
+-- former one is to be granted this one by hand: what is granted here would
+-- count as ours, and no dump would have it.
+DROP FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean);
+
+CREATE FUNCTION mirusync.sync_column(relation regclass, column_name name,
+	synced boolean)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_sync_column'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.sync_column(regclass, name, boolean) IS
+'sync a column of an attached table from now on, or sync it no more';
+REVOKE ALL ON FUNCTION mirusync.sync_column(regclass, name, boolean)
+	FROM PUBLIC;
+
+-- For the view: it tells what mirusync.field says, as columns are now.
+CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
+	sync_added boolean)
+RETURNS name[]
+AS 'MODULE_PATHNAME', 'mirusync_synced_columns'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.synced_columns(regclass, name, boolean) IS
+'columns of an attached table that are synced; for the view collections';
+
+CREATE OR REPLACE VIEW mirusync.collections AS
+	SELECT c.name, c.relation,
+		coalesce(f.name, a.feed_column) AS feed_column,
+		c.rule, c.pushable, c.role,
+		CASE WHEN a.data_column IS NULL THEN mirusync.synced_columns(
+			c.relation, a.feed_column, a.sync_added) END AS columns
+	FROM mirusync.collection c
+		JOIN mirusync.attached a ON a.relation = c.relation
+		LEFT JOIN mirusync.field f
+			ON f.relation = c.relation AND f.number = 0
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r);
+COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
+
+-- -------------------------------------------------------------------------
+-- 50_sync.sql
+-- -------------------------------------------------------------------------
+
+-- Who is pushing, for policies, defaults, triggers and checks of tables.
+CREATE FUNCTION mirusync.user_id()
+RETURNS text
+AS 'MODULE_PATHNAME', 'mirusync_user_id'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.user_id() IS
+'user whose push is being applied; null outside a push';
+
+CREATE FUNCTION mirusync.device_id()
+RETURNS text
+AS 'MODULE_PATHNAME', 'mirusync_device_id'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.device_id() IS
+'device whose push is being applied; null outside a push';
+
+-- -------------------------------------------------------------------------
+-- 60_events.sql
+-- -------------------------------------------------------------------------
+
+-- From regprocedure to a name.  One that is gone stays a number, and fails
+-- when it is called, as before.
+ALTER TABLE mirusync.event_collection
+	ALTER COLUMN normalise TYPE text COLLATE "C" USING normalise::oid::text;
+UPDATE mirusync.event_collection c
+SET normalise = pg_catalog.format('%I.%I(jsonb)', n.nspname, p.proname)
+FROM pg_catalog.pg_proc p
+	JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE p.oid::text = c.normalise;
+COMMENT ON COLUMN mirusync.event_collection.normalise IS 'schema.function(jsonb), returning jsonb, that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
+
+ALTER TABLE mirusync.event_type DROP CONSTRAINT event_type_collection_fkey;
+COMMENT ON INDEX mirusync.event_type_collection IS 'finds the types of a collection';
+
+-- In the place of a foreign key: pg_restore -j fills both tables at once, and
+-- would break one.  check_function_bodies is off while a dump is restored; a
+-- type whose collection is missing after all means nothing.
+CREATE FUNCTION mirusync.check_event_type() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('check_function_bodies')::boolean
+		AND NOT EXISTS (SELECT FROM mirusync.event_collection c
+						WHERE c.collection = NEW.collection) THEN
+		RAISE EXCEPTION USING
+			errcode = 'foreign_key_violation',
+			message = format('event type "%s" is of collection "%s", which is not in event_collection',
+				NEW.type, NEW.collection);
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION mirusync.check_event_type() IS 'trigger function: the collection of an event type must be there';
+
+CREATE FUNCTION mirusync.follow_event_collection() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		DELETE FROM mirusync.event_type t WHERE t.collection = OLD.collection;
+	ELSIF NEW.collection <> OLD.collection THEN
+		UPDATE mirusync.event_type t SET collection = NEW.collection
+		WHERE t.collection = OLD.collection;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mirusync.follow_event_collection() IS 'trigger function: event types go with their collection';
+
+CREATE TRIGGER check_event_type
+	BEFORE INSERT OR UPDATE OF collection ON mirusync.event_type
+	FOR EACH ROW EXECUTE FUNCTION mirusync.check_event_type();
+COMMENT ON TRIGGER check_event_type ON mirusync.event_type IS 'the collection must be there';
+
+CREATE TRIGGER follow_event_collection
+	AFTER UPDATE OR DELETE ON mirusync.event_collection
+	FOR EACH ROW EXECUTE FUNCTION mirusync.follow_event_collection();
+COMMENT ON TRIGGER follow_event_collection ON mirusync.event_collection IS 'event types go with their collection';
+
+REVOKE ALL ON FUNCTION mirusync.check_event_type(),
+	mirusync.follow_event_collection() FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 99_grants.sql
+-- -------------------------------------------------------------------------
+
+-- By rule, so that what a later version adds is covered: every table and view
+-- but the one with the secrets, and the functions that can do no more than
+-- their caller could by himself.  Those in C are not among them: they may read
+-- our tables without asking for his rights.
+CREATE FUNCTION mirusync.grant_auditor(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	object text;
+BEGIN
+	FOR object IN
+		SELECT format('TABLE %s', c.oid::regclass)
+		FROM pg_class c
+		WHERE c.relnamespace = 'mirusync'::regnamespace
+			AND c.relkind IN ('r', 'p', 'v', 'm')
+			AND c.oid <> 'mirusync.instance'::regclass
+		UNION ALL
+		SELECT format('FUNCTION %s', p.oid::regprocedure)
+		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+		WHERE p.pronamespace = 'mirusync'::regnamespace
+			AND p.prokind = 'f' AND l.lanname = 'sql'
+			AND p.provolatile <> 'v' AND NOT p.prosecdef
+	LOOP
+		EXECUTE format('GRANT %s ON %s TO %s',
+			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,
+			object, role);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mirusync.grant_auditor(regrole) IS
+'let a role read everything but the secrets of the installation, and change nothing';
+REVOKE ALL ON FUNCTION mirusync.grant_auditor(regrole) FROM PUBLIC;
