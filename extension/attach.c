@@ -20,6 +20,7 @@
 #include "attached.h"
 #include "access/relation.h"
 #include "capture.h"
+#include "epoch.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -66,6 +67,8 @@ attach_table(MiruAttachment *attachment)
 	/* The first look numbers the fields; after that rows can be noted. */
 	(void) miru_relation_get(attachment->relid);
 	miru_capture_existing(attachment->relid);
+	/* A backup taken from now on has the epoch. */
+	(void) miru_epoch_current();
 }
 
 /* mirusync.attach(relation, feed, collection, rule, role, pushable) */
@@ -172,5 +175,6 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 								 get_rel_name(existing->relid))));
 	miru_collection_insert(&wanted);
 	miru_registry_written();
+	(void) miru_epoch_current();
 	PG_RETURN_VOID();
 }

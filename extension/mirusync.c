@@ -8,6 +8,7 @@
 
 #include "capture.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
 #include "registry.h"
@@ -21,6 +22,7 @@ _PG_init(void)
 {
 	miru_guc_init();
 	miru_registry_init();
+	miru_epoch_init();
 	miru_capture_init();
 	miru_doorbell_init();
 	miru_event_map_init();

@@ -125,11 +125,11 @@ COMMENT ON TRIGGER mapping_changed ON mirusync.event_type IS 'makes every backen
 -- search_path: a C function looks no name up, and setting and resetting it
 -- would cost each call more than reading an empty page does.
 CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
-	live boolean)
+	live boolean, seen bigint DEFAULT 0)
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
 	complete boolean, session text, body text)
 AS 'MODULE_PATHNAME', 'mirusync_pull_events'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
-COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean) IS 'event dialect: a page of a feed as finished messages, for a relay';
-REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) IS 'event dialect: a page of a feed as finished messages, for a relay';
+REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) FROM PUBLIC;

@@ -30,7 +30,7 @@ BEGIN
 	EXECUTE format(
 		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
 			mirusync.push_many(text[], text[], text[], text[], text[]),
-			mirusync.pull_events(text, bigint, int, boolean),
+			mirusync.pull_events(text, bigint, int, boolean, bigint),
 			mirusync.seq_before(text, timestamptz),
 			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
 END
@@ -40,7 +40,9 @@ COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
 REVOKE ALL ON FUNCTION mirusync.grant_relay(regrole) FROM PUBLIC;
 
 -- What a dump must carry besides the registry (30_registry.sql).
+SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.record', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.verdict', '');
