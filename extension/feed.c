@@ -61,40 +61,42 @@ enum
 };
 
 /*
- * find_epoch_after finds the feed's first epoch after "epoch", and the head
- * with which it began; false if there is none.
+ * find_epoch_after finds the feed's first epoch after "epoch", NULL if there
+ * is none.
  */
-static bool
-find_epoch_after(const char *name, int32 epoch, Snapshot snapshot, int32 *found,
-				 int64 *head)
+static HeapTuple
+find_epoch_after(MiruTable *table, const char *name, int32 epoch,
+				 Snapshot snapshot)
 {
-	MiruTable table = miru_table_open("feed_epoch", false);
 	Relation index = index_open(miru_table_oid("feed_epoch_pkey"),
 								AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(table.heap, NULL);
+	TupleTableSlot *slot = table_slot_create(table->heap, NULL);
+	HeapTuple row = NULL;
 	ScanKeyData keys[2];
 	IndexScanDesc scan;
-	bool isnull;
-	bool any;
 
 	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(name));
 	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT,
 				Int32GetDatum(epoch));
-	scan = miru_index_beginscan(table.heap, index, snapshot, 2);
+	scan = miru_index_beginscan(table->heap, index, snapshot, 2);
 	index_rescan(scan, keys, 2, NULL, 0);
-	any = index_getnext_slot(scan, ForwardScanDirection, slot);
-	if (any)
-	{
-		*found = DatumGetInt32(slot_getattr(slot, FEED_EPOCH_EPOCH, &isnull));
-		*head = DatumGetInt64(slot_getattr(slot, FEED_EPOCH_HEAD, &isnull));
-	}
+	if (index_getnext_slot(scan, ForwardScanDirection, slot))
+		row = ExecCopySlotHeapTuple(slot);
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
-	miru_table_close(&table);
-	return any;
+	return row;
+}
+
+static int32
+get_epoch(const MiruTable *table, HeapTuple row)
+{
+	bool isnull;
+
+	return DatumGetInt32(heap_getattr(row, FEED_EPOCH_EPOCH,
+									  RelationGetDescr(table->heap), &isnull));
 }
 
 /*
@@ -104,21 +106,18 @@ find_epoch_after(const char *name, int32 epoch, Snapshot snapshot, int32 *found,
 static void
 note_epoch(const char *name, int32 epoch, int64 head)
 {
-	MiruTable table;
+	MiruTable table = miru_table_open("feed_epoch", true);
+	HeapTuple there = find_epoch_after(&table, name, epoch - 1, SnapshotSelf);
 	Datum values[FEED_EPOCH_COLUMNS];
 	bool nulls[FEED_EPOCH_COLUMNS] = {false};
-	int32 found;
-	int64 ignored;
 
-	if (find_epoch_after(name, epoch - 1, SnapshotSelf, &found, &ignored) &&
-		found == epoch)
-		return;
-	table = miru_table_open("feed_epoch", true);
-
-	values[FEED_EPOCH_FEED - 1] = CStringGetTextDatum(name);
-	values[FEED_EPOCH_EPOCH - 1] = Int32GetDatum(epoch);
-	values[FEED_EPOCH_HEAD - 1] = Int64GetDatum(head);
-	miru_table_insert(&table, values, nulls);
+	if (there == NULL || get_epoch(&table, there) != epoch)
+	{
+		values[FEED_EPOCH_FEED - 1] = CStringGetTextDatum(name);
+		values[FEED_EPOCH_EPOCH - 1] = Int32GetDatum(epoch);
+		values[FEED_EPOCH_HEAD - 1] = Int64GetDatum(head);
+		miru_table_insert(&table, values, nulls);
+	}
 	miru_table_close(&table);
 }
 
@@ -289,6 +288,37 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 	miru_table_update(table, feed->row, values, nulls);
 }
 
+/* forget_epochs deletes what was noted of the feed's epochs. */
+static void
+forget_epochs(const char *name)
+{
+	MiruTable table = miru_table_open("feed_epoch", true);
+	int32 epoch = MIRU_NO_EPOCH;
+	HeapTuple row;
+
+	while ((row = find_epoch_after(&table, name, epoch, SnapshotSelf)) != NULL)
+	{
+		epoch = get_epoch(&table, row);
+		miru_table_delete(&table, row);
+	}
+	miru_table_close(&table);
+}
+
+void
+miru_feed_restart(MiruTable *table, MiruFeed *feed)
+{
+	Datum values[FEED_COLUMNS];
+	bool nulls[FEED_COLUMNS];
+	int32 epoch = Max(feed->epoch + 1, miru_epoch_by_time());
+
+	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
+	values[FEED_EPOCH - 1] = Int32GetDatum(epoch);
+	miru_table_update(table, feed->row, values, nulls);
+	forget_epochs(feed->name);
+	CommandCounterIncrement();
+	note_epoch(feed->name, epoch, 0);
+}
+
 bool
 miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 {
@@ -315,8 +345,9 @@ int64
 miru_feed_limit(const char *name, const MiruFeedState *state, int32 epoch,
 				Snapshot snapshot)
 {
-	int32 next;
-	int64 head;
+	MiruTable table;
+	HeapTuple next;
+	int64 limit = 0;
 
 	if (epoch == MIRU_NO_EPOCH || epoch == state->epoch)
 		return state->head;
@@ -326,9 +357,17 @@ miru_feed_limit(const char *name, const MiruFeedState *state, int32 epoch,
 	 * Heads at a beginning never go back, so the later epochs say no less.
 	 * One at least was noted: that of the head.
 	 */
-	if (!find_epoch_after(name, epoch, snapshot, &next, &head))
-		return 0;
-	return Min(head, state->head);
+	table = miru_table_open("feed_epoch", false);
+	next = find_epoch_after(&table, name, epoch, snapshot);
+	if (next != NULL)
+	{
+		bool isnull;
+
+		limit = DatumGetInt64(heap_getattr(
+			next, FEED_EPOCH_HEAD, RelationGetDescr(table.heap), &isnull));
+	}
+	miru_table_close(&table);
+	return Min(limit, state->head);
 }
 
 int32

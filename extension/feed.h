@@ -58,6 +58,12 @@ extern int64 miru_feed_next_number(MiruFeed *feed);
 /* miru_feed_store writes the new head back, if it has moved. */
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
+/*
+ * miru_feed_restart puts a locked feed into an epoch of its own that begins
+ * at 0: every cursor from before starts over.
+ */
+extern void miru_feed_restart(MiruTable *table, MiruFeed *feed);
+
 /* miru_feed_read reads where a feed stands; false if it does not exist. */
 extern bool
 miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state);

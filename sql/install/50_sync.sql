@@ -91,3 +91,11 @@ AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.new_epoch() IS
 'begin an epoch: for an administrator, after files were restored that kept system identifier and timeline';
+
+-- Commits between its batches, so it can neither be a SECURITY DEFINER
+-- procedure nor be called inside a transaction block.  It deletes as the owner
+-- of the extension: whoever may execute it may forget anybody.
+CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000)
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
+COMMENT ON PROCEDURE mirusync.forget(text, int) IS
+'delete what is kept of a feed and its user, after the application has deleted their rows';
