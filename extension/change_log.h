@@ -46,7 +46,7 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 								   char **type, char **session);
 
 /* miru_change_log_forget is miru_table_forget for history. */
-extern int64 miru_change_log_forget(const char *feed, int64 *from, int64 upto,
-									int64 max);
+extern int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max);
 
 #endif /* MIRUSYNC_CHANGE_LOG_H */

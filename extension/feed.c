@@ -363,8 +363,9 @@ miru_feed_limit(const char *name, const MiruFeedState *state, int32 epoch,
 	{
 		bool isnull;
 
-		limit = DatumGetInt64(heap_getattr(
-			next, FEED_EPOCH_HEAD, RelationGetDescr(table.heap), &isnull));
+		limit = DatumGetInt64(heap_getattr(next, FEED_EPOCH_HEAD,
+										   RelationGetDescr(table.heap),
+										   &isnull));
 	}
 	miru_table_close(&table);
 	return Min(limit, state->head);

@@ -56,11 +56,11 @@ PG_FUNCTION_INFO_V1(mirusync_forget);
 typedef struct Forget
 {
 	char *feed;
-	int64 batch;		 /* rows in a transaction */
-	int64 head;			 /* of step 3; higher numbers stay */
-	TimestampTz at;		 /* of step 3; later verdicts stay */
-	MemoryContext step;	 /* emptied with each transaction */
-	Oid user;			 /* the caller */
+	int64 batch;		/* rows in a transaction */
+	int64 head;			/* of step 3; higher numbers stay */
+	TimestampTz at;		/* of step 3; later verdicts stay */
+	MemoryContext step; /* emptied with each transaction */
+	Oid user;			/* the caller */
 	int security;
 } Forget;
 
@@ -158,12 +158,13 @@ refuse(const Forget *forget, List *left)
 		appendStringInfo(&detail, "%sCollection \"%s\" has " INT64_FORMAT ".",
 						 detail.len ? " " : "", one->collection, one->count);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("feed \"%s\" still has records", forget->feed),
-			 errdetail_internal("%s", detail.data),
-			 errhint(
-				 "Delete their rows, or give them to another feed, then call mirusync.forget() again.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("feed \"%s\" still has records", forget->feed),
+		 errdetail_internal("%s", detail.data),
+		 errhint(
+			 "Delete their rows, or give them to another feed, then call mirusync.forget() again.")));
 }
 
 /* check_empty sees that no live record is left but of dropped tables. */
@@ -247,7 +248,7 @@ purge(Forget *forget, Purge delete)
 		MiruFeed feed;
 
 		lock(forget, &table, &feed);
-		deleted = delete(forget->feed, &from, forget->head, forget->batch);
+		deleted = delete (forget->feed, &from, forget->head, forget->batch);
 		miru_table_close(&table);
 		commit(forget);
 	} while (deleted == forget->batch);

@@ -46,7 +46,7 @@ extern void miru_record_store(MiruTable *table, MiruRecord *record);
 extern void miru_record_forget(const char *collection);
 
 /* miru_record_forget_feed is miru_table_forget for state. */
-extern int64 miru_record_forget_feed(const char *feed, int64 *from, int64 upto,
-									 int64 max);
+extern int64
+miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max);
 
 #endif /* MIRUSYNC_RECORD_H */
