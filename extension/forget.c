@@ -23,7 +23,8 @@
  * higher number and stays.
  *
  * It deletes as the owner of the extension, so its caller needs no right but
- * that to execute it.
+ * that to execute it; and under the search_path of pushes, since triggers of
+ * the application may run, which must not find names that the caller chose.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -33,6 +34,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "change_log.h"
+#include "convert.h"
 #include "doorbell.h"
 #include "epoch.h"
 #include "executor/spi.h"
@@ -41,6 +43,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "push.h"
 #include "record.h"
 #include "registry.h"
 #include "utils/builtins.h"
@@ -99,6 +102,7 @@ delete_documents(Forget *forget)
 	Oid types[] = {TEXTOID, INT8OID};
 	Datum values[] = {CStringGetTextDatum(forget->feed),
 					  Int64GetDatum(forget->batch)};
+	int settings = miru_push_fix_search_path();
 	int result;
 
 	become_owner(forget);
@@ -111,6 +115,7 @@ delete_documents(Forget *forget)
 		elog(ERROR, "could not delete documents: %s",
 			 SPI_result_code_string(result));
 	become_caller(forget);
+	miru_settings_restore(settings);
 	return SPI_processed;
 }
 

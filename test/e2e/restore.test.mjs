@@ -15,7 +15,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import pg from 'pg';
 import {
-  created, cursorOf, Device, entry, newUser, replica, Stack, updated, useStack, waitUntil,
+  created, cursorOf, Device, entry, newUser, replica, Stack, syncRequest, updated, useStack,
+  waitUntil,
 } from './harness.mjs';
 
 const s = useStack();
@@ -352,6 +353,13 @@ s.test('a standby that lagged is promoted', async (t) => {
   const story = new Story();
   await story.before(sql, server);
 
+  /* So much that a session which does not read has not got all of it. */
+  const long = newUser('long');
+  const large = (i, notes) => ({ ...entry({ id: `large-${i}`, notes }), more: 'x'.repeat(20000) });
+  await sql(`SELECT mirusync.put($1, 'logbook_entry', 'large-' || i,
+      jsonb_set($2::jsonb, '{id}', to_jsonb('large-' || i))) FROM generate_series(1, 1000) i`,
+  [long, large(0, 'before')]);
+
   const user = newUser('eva');
   const held = newUser('held');
   await putEntry(sql, user, entry({ notes: 'before' }));
@@ -372,6 +380,22 @@ s.test('a standby that lagged is promoted', async (t) => {
   await story.lost(sql, server);
   for (let i = 0; i < 5; i++)
     await putEntry(sql, user, entry({ notes: 'lost' }));
+
+  /*
+   * One that catches up when the server goes: these come last here, but with
+   * the lowest numbers there.
+   */
+  for (let i = 1; i <= 3; i++)
+    await putEntry(sql, long, large(i, 'lost'));
+  const slow = await Device.open(relay, long);
+  t.after(() => slow.terminate());
+  slow.socket._socket.pause();
+  slow.send(syncRequest());
+  await waitUntil(async () => (await sql(`
+    SELECT max(state_change) < clock_timestamp() - interval '0.3 s' AS quiet
+    FROM pg_stat_activity WHERE usename = 'mirusync_relay' AND query LIKE '%pull_events%'`))[0].quiet,
+  { what: 'the relay to wait for the slow session', every: 50 });
+
   await device.until((m) => m.seq === 6, 'what is lost');
 
   /*
@@ -403,6 +427,13 @@ s.test('a standby that lagged is promoted', async (t) => {
     assert.equal(answer.retryable, true);
     await waiting.push(created(kept));
     assert.equal((await entries(there, held)).get(`logbook_entry/${kept.id}`).notes, 'promised');
+  });
+
+  await t.test('a session in the middle of its catch-up', async () => {
+    assert.equal(slow.events.length, 0);
+    slow.socket._socket.resume();
+    await slow.until((m) => m.message === 'Sync complete', 'the end of the catch-up', 30000);
+    await assertHasAll(there, long, replica(slow.events));
   });
 
   await t.test('native devices', async () => {
