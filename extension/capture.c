@@ -35,6 +35,7 @@
 #include "capture.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "common/hashfn.h"
 #include "errors.h"
 #include "flush.h"
@@ -114,18 +115,38 @@ miru_notes_flushed(void)
 }
 
 /*
+ * was_rewritten tells whether the table got a new file in this transaction,
+ * so that its rows look as if the transaction had made them.
+ */
+static bool
+was_rewritten(MiruRelation *rel)
+{
+	Relation heap = RelationIdGetRelation(rel->relid);
+	bool rewritten = heap->rd_createSubid == InvalidSubTransactionId &&
+		miru_relation_new_file(heap) != InvalidSubTransactionId;
+
+	RelationClose(heap);
+	return rewritten;
+}
+
+/*
  * is_original tells whether a row was there when this transaction began, or
  * when it last flushed.  Of all notings of a key at most one has such a row:
  * where keys pass from row to row it need not be the first one.
+ *
+ * Where that cannot be known (the table was rewritten, or COPY FREEZE made
+ * rows that look old) it says yes: then the first such row of a key counts,
+ * and a feed that has no record of it is told nothing.
  */
 static bool
-is_original(HeapTuple row)
+is_original(MiruRelation *rel, HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
 		return true;
-	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command;
+	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command ||
+		was_rewritten(rel);
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -171,7 +192,7 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
-		note->original = is_original(old);
+		note->original = is_original(rel, old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
@@ -366,8 +387,11 @@ check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 static void
 note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL,
-				miru_row_feed(rel, row, desc), false);
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
+	char *feed = miru_row_feed(rel, row, desc);
+
+	miru_key_check(rel, key, feed);
+	append_note(rel, key, NULL, NULL, feed, false);
 }
 
 static void
@@ -390,8 +414,13 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 	new_key = miru_key_of_row(rel, new, desc);
 	if (old_key->t_len == new_key->t_len &&
 		memcmp(old_key, new_key, old_key->t_len) == 0)
-		append_note(rel, old_key, old, miru_row_feed(rel, old, desc),
-					miru_row_feed(rel, new, desc), false);
+	{
+		char *feed = miru_row_feed(rel, new, desc);
+
+		miru_key_check(rel, new_key, feed);
+		append_note(rel, old_key, old, miru_row_feed(rel, old, desc), feed,
+					false);
+	}
 	else
 	{
 		note_delete(rel, old, desc);
@@ -479,12 +508,15 @@ mirusync_capture(PG_FUNCTION_ARGS)
 	{
 		check_document(rel, trigger->tg_trigtuple, desc);
 		check_collection(rel, trigger->tg_trigtuple, desc);
+		miru_object_check(rel, NULL, trigger->tg_trigtuple, desc);
 		note_insert(rel, trigger->tg_trigtuple, desc);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 	{
 		check_document(rel, trigger->tg_newtuple, desc);
 		check_collection(rel, trigger->tg_newtuple, desc);
+		miru_object_check(rel, trigger->tg_trigtuple, trigger->tg_newtuple,
+						  desc);
 		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
 	}
 	else
@@ -508,6 +540,7 @@ miru_capture_existing(Oid relid)
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		miru_object_check(rel, NULL, row, RelationGetDescr(heap));
 		note_insert(rel, row, RelationGetDescr(heap));
 		MemoryContextReset(per_row);
 	}

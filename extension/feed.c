@@ -144,17 +144,17 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 }
 
 /*
- * lock_existing locks the feed's row and copies its newest version; false if
+ * lock_existing locks the feed's row and copies its newest version; NULL if
  * there is no such row, or if it was replaced just as we looked: create()
  * then finds it, and the caller looks again.
  */
-static bool
+static HeapTuple
 lock_existing(Relation heap, MiruFeed *feed)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	HeapTuple row = NULL;
 	bool done = false;
 
-	feed->row = NULL;
 	while (!done)
 	{
 		ItemPointerData tid;
@@ -173,7 +173,7 @@ lock_existing(Relation heap, MiruFeed *feed)
 									  &failure);
 			if (result == TM_Ok)
 			{
-				feed->row = ExecCopySlotHeapTuple(slot);
+				row = ExecCopySlotHeapTuple(slot);
 				done = true;
 			}
 			/* Deleted meanwhile: look again, it may have been made anew. */
@@ -184,7 +184,7 @@ lock_existing(Relation heap, MiruFeed *feed)
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return feed->row != NULL;
+	return row;
 }
 
 /*
@@ -240,22 +240,24 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, int32 epoch,
 {
 	bool isnull;
 	TupleDesc desc = RelationGetDescr(table->heap);
+	HeapTuple row;
 	TimestampTz stored;
 
 	feed->name = name;
 	feed->group = -1;
 	feed->epoch = epoch;
 	feed->changed_at = now;
-	while (!lock_existing(table->heap, feed))
+	while ((row = lock_existing(table->heap, feed)) == NULL)
 		create(table->heap, feed);
 
+	feed->tid = row->t_self;
 	feed->head = feed->locked_head = DatumGetInt64(
-		heap_getattr(feed->row, FEED_HEAD, desc, &isnull));
+		heap_getattr(row, FEED_HEAD, desc, &isnull));
 	feed->locked_epoch = DatumGetInt32(
-		heap_getattr(feed->row, FEED_EPOCH, desc, &isnull));
+		heap_getattr(row, FEED_EPOCH, desc, &isnull));
 	feed->epoch = Max(epoch, feed->locked_epoch);
 	stored = DatumGetTimestampTz(
-		heap_getattr(feed->row, FEED_CHANGED_AT, desc, &isnull));
+		heap_getattr(row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
 	feed->changed_at = Max(now, stored);
 }
@@ -271,21 +273,38 @@ miru_feed_next_number(MiruFeed *feed)
 	return ++feed->head;
 }
 
+/* read_locked reads the version of the feed's row that we have locked. */
+static HeapTuple
+read_locked(Relation heap, MiruFeed *feed)
+{
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	HeapTuple row;
+
+	/* Ours to the end of the transaction, so it is still there. */
+	if (!table_tuple_fetch_row_version(heap, &feed->tid, SnapshotAny, slot))
+		elog(ERROR, "row of a locked feed was not found");
+	row = ExecCopySlotHeapTuple(slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
 void
 miru_feed_store(MiruTable *table, MiruFeed *feed)
 {
 	Datum values[FEED_COLUMNS];
 	bool nulls[FEED_COLUMNS];
+	HeapTuple row;
 
 	if (feed->head == feed->locked_head)
 		return;
-	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
+	row = read_locked(table->heap, feed);
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
 	values[FEED_HEAD - 1] = Int64GetDatum(feed->head);
 	values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(feed->changed_at);
 	values[FEED_EPOCH - 1] = Int32GetDatum(feed->epoch);
 	if (feed->epoch != feed->locked_epoch)
 		note_epoch(feed->name, feed->epoch, feed->locked_head);
-	miru_table_update(table, feed->row, values, nulls);
+	miru_table_update(table, row, values, nulls);
 }
 
 /* forget_epochs deletes what was noted of the feed's epochs. */
@@ -309,11 +328,12 @@ miru_feed_restart(MiruTable *table, MiruFeed *feed)
 {
 	Datum values[FEED_COLUMNS];
 	bool nulls[FEED_COLUMNS];
+	HeapTuple row = read_locked(table->heap, feed);
 	int32 epoch = Max(feed->epoch + 1, miru_epoch_by_time());
 
-	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
 	values[FEED_EPOCH - 1] = Int32GetDatum(epoch);
-	miru_table_update(table, feed->row, values, nulls);
+	miru_table_update(table, row, values, nulls);
 	forget_epochs(feed->name);
 	CommandCounterIncrement();
 	note_epoch(feed->name, epoch, 0);

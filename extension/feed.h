@@ -7,8 +7,8 @@
 #ifndef MIRUSYNC_FEED_H
 #define MIRUSYNC_FEED_H
 
-#include "access/htup.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "table.h"
 
 /* Columns of mirusync.feed. */
@@ -22,11 +22,14 @@ enum
 	FEED_COLUMNS = FEED_EPOCH
 };
 
-/* A feed that this transaction has locked. */
+/*
+ * A feed that this transaction has locked.  There is one for each feed of a
+ * transaction, so it is small: the row is read again when it is written.
+ */
 typedef struct MiruFeed
 {
 	char *name;
-	HeapTuple row;			/* the version that is locked */
+	ItemPointerData tid;	/* of the version that is locked */
 	int64 locked_head;		/* head when it was locked */
 	int64 head;				/* number of the latest change now */
 	int32 locked_epoch;		/* epoch of that head */
@@ -45,8 +48,9 @@ typedef struct MiruFeedState
 
 /*
  * miru_feed_lock locks the feed's row until the transaction ends, creating it
- * if needed, and reads its head.  Callers lock in the order of strcmp.  What
- * is numbered then belongs to the database's epoch given, or to the feed's if
+ * if needed, and reads its head.  Callers lock in the order of strcmp, and
+ * may reset the memory context afterwards; the name is not copied.  What is
+ * numbered then belongs to the database's epoch given, or to the feed's if
  * that is later.
  */
 extern void miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name,

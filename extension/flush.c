@@ -8,9 +8,10 @@
  *
  *  1. Fold the notes to one entry a row (fold.c).  Notes of aborted
  *     subtransactions are gone already.
- *  2. Find the epoch, then lock the rows of all feeds concerned, in order.  Nothing else is locked
- *     afterwards, so two flushes cannot wait for each other, and from here to
- *     the end of the transaction nobody else numbers a change in these feeds.
+ *  2. Find the epoch, then lock the rows of all feeds concerned, in order.
+ *     Nothing else is locked afterwards, so two flushes cannot wait for each
+ *     other, and from here to the end of the transaction nobody else numbers a
+ *     change in these feeds.
  *  3. Read each row as it now stands, by its primary key.  There: put or
  *     patch; gone: delete; as before: nothing.  Write history and state under
  *     the next number.
@@ -67,7 +68,7 @@ typedef struct Flush
 	Oid opened_relid; /* the application's table read last */
 	Relation opened;
 	Relation opened_index;
-	MemoryContext per_row;
+	MemoryContext per_row; /* or per feed; reset after each */
 } Flush;
 
 /* One row while it is being turned into changes. */
@@ -91,6 +92,7 @@ typedef struct Row
 static void
 lock_feeds(Flush *flush)
 {
+	MemoryContext old_context;
 	int32 epoch;
 
 	/* The epoch after the table: new_epoch() waits for those that have it. */
@@ -99,9 +101,14 @@ lock_feeds(Flush *flush)
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
 											  sizeof(MiruFeed));
+	old_context = MemoryContextSwitchTo(flush->per_row);
 	for (int i = 0; i < flush->fold.feed_count; i++)
+	{
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
 					   flush->fold.feeds[i], epoch, flush->now);
+		MemoryContextReset(flush->per_row);
+	}
+	MemoryContextSwitchTo(old_context);
 }
 
 static int
@@ -205,6 +212,36 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 	return rel->collection;
 }
 
+/*
+ * hidden_original returns the note with the former row where none is marked
+ * as original, and sets the row's former content.  A version of a row is not
+ * from before the transaction although its content is, if an UPDATE that
+ * changed nothing, or ALTER TABLE, wrote the row anew.  Whether there was such
+ * a row its feed knows, if not what it held where another one came first.
+ */
+static MiruNote *
+hidden_original(Flush *flush, MiruTouched *touched, Row *row)
+{
+	int64 next;
+	MiruNote *note;
+	char *feed;
+	MiruRecord *record;
+
+	if (touched->former < 0)
+		return NULL;
+	note = miru_note_read(touched->former, &next);
+	feed = miru_note_text(note, note->old_feed_offset);
+	if (feed == NULL)
+		return NULL;
+	record = miru_record_find(&flush->record_table, feed, row->collection,
+							  row->id, SnapshotSelf);
+	if (record == NULL || record->deleted)
+		return NULL;
+	if (!touched->came)
+		row->old = old_row(note, row->rel);
+	return note;
+}
+
 /* load_row gathers what is known of a touched row; false: nothing to do. */
 static bool
 load_row(Flush *flush, MiruTouched *touched, Row *row)
@@ -230,6 +267,8 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	row->id = miru_key_id(row->rel, values);
 	if (original != NULL)
 		row->old = old_row(original, row->rel);
+	else
+		original = hidden_original(flush, touched, row);
 	if (original == NULL && last->tombstone)
 		original = last;
 	if (original != NULL)
@@ -558,20 +597,18 @@ static void
 number_rows(Flush *flush)
 {
 	MemoryContext old_context;
+	MiruTouched touched;
 	int settings = miru_settings_fix();
 
 	flush->record_table = miru_table_open("record", true);
 	flush->log_table = miru_table_open("change_log", true);
 	/* For functions of types, and values stored out of line. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	flush->per_row = AllocSetContextCreate(CurrentMemoryContext,
-										   "mirusync flush row",
-										   ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(flush->per_row);
-	for (int i = 0; i < flush->fold.count; i++)
+	while (miru_fold_next(&flush->fold, &touched))
 	{
 		CHECK_FOR_INTERRUPTS();
-		number_row(flush, &flush->fold.touched[i]);
+		number_row(flush, &touched);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -591,6 +628,8 @@ number_rows(Flush *flush)
 static void
 store_feeds(Flush *flush, bool ring)
 {
+	MemoryContext old_context = MemoryContextSwitchTo(flush->per_row);
+
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		MiruFeed *feed = &flush->feeds[i];
@@ -598,7 +637,9 @@ store_feeds(Flush *flush, bool ring)
 		miru_feed_store(&flush->feed_table, feed);
 		if (ring && feed->head != feed->locked_head)
 			miru_doorbell_note(feed->name);
+		MemoryContextReset(flush->per_row);
 	}
+	MemoryContextSwitchTo(old_context);
 	miru_table_close(&flush->feed_table);
 }
 
@@ -624,11 +665,15 @@ miru_flush(bool collect, bool ring)
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync flush",
 									ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
+	flush.per_row = AllocSetContextCreate(CurrentMemoryContext,
+										  "mirusync flush row",
+										  ALLOCSET_DEFAULT_SIZES);
 	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);
 	/* The time of the numbers is not before that of those before them. */
 	flush.now = GetCurrentTimestamp();
 	number_rows(&flush);
+	miru_fold_end(&flush.fold);
 	store_feeds(&flush, ring);
 	miru_notes_flushed();
 	CommandCounterIncrement();

@@ -11,6 +11,7 @@
 #include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
+#include "pusher.h"
 #include "registry.h"
 
 PG_MODULE_MAGIC;
@@ -24,6 +25,7 @@ _PG_init(void)
 	miru_registry_init();
 	miru_epoch_init();
 	miru_capture_init();
+	miru_pusher_init();
 	miru_doorbell_init();
 	miru_event_map_init();
 }

@@ -369,7 +369,9 @@ apply_push(void *arg)
 void
 miru_push_apply(MiruPush *push)
 {
+	miru_pusher_begin(&push->pusher);
 	push->error = miru_run_isolated(apply_push, push);
+	miru_pusher_end();
 }
 
 Jsonb *
@@ -422,6 +424,22 @@ miru_push_fix_search_path(void)
 	return settings;
 }
 
+int
+miru_push_begin(void)
+{
+	int settings;
+
+	/*
+	 * What this transaction did before by SQL is no push's doing.  Deferred
+	 * triggers of the caller's, left until a message's end, would run with
+	 * the rights of the collection's role, and in the name of its user.
+	 */
+	check_constraints(GetOuterUserId());
+	settings = miru_push_fix_search_path();
+	miru_flush(false, true);
+	return settings;
+}
+
 /* ----- push() ----- */
 
 void
@@ -451,13 +469,12 @@ mirusync_push(PG_FUNCTION_ARGS)
 	miru_push_check_name("device id", push.pusher.device);
 
 	SPI_connect();
-	/* What this transaction did before by SQL is no push's doing. */
-	check_constraints(GetOuterUserId());
-	settings = miru_push_fix_search_path();
-	miru_flush(false, true);
+	settings = miru_push_begin();
 	miru_verdict_lock(
 		miru_verdict_lock_key(push.pusher.user, push.pusher.device));
+	miru_pusher_begin(&push.pusher);
 	apply_batch(&push);
+	miru_pusher_end();
 	miru_flush(true, true);
 	verdicts = miru_push_finish_batch(&push);
 	result = (Jsonb *) MemoryContextAlloc(context, VARSIZE(verdicts));
