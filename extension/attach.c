@@ -21,12 +21,13 @@
 #include "attached.h"
 #include "access/relation.h"
 #include "capture.h"
+#include "epoch.h"
 #include "miscadmin.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "version.h"
 
 PG_FUNCTION_INFO_V1(mirusync_attach);
 PG_FUNCTION_INFO_V1(mirusync_detach);
@@ -66,6 +67,8 @@ attach_table(MiruAttachment *attachment)
 	miru_registry_written();
 
 	miru_capture_existing(attachment->relid);
+	/* A backup taken from now on has the epoch. */
+	(void) miru_epoch_current();
 }
 
 /*
@@ -80,7 +83,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	MiruAttachment attachment;
 
 	/* Version 0.1.0 passes fewer arguments. */
-	(void) miru_version_check();
+	miru_extension_check();
 	PreventCommandIfReadOnly("mirusync.attach()");
 	miru_check_not_null(fcinfo, lengthof(names), names);
 	attachment.relid = PG_GETARG_OID(0);
@@ -174,5 +177,6 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 								 get_rel_name(existing->relid))));
 	miru_collection_insert(&wanted);
 	miru_registry_written();
+	(void) miru_epoch_current();
 	PG_RETURN_VOID();
 }

@@ -3,7 +3,7 @@
  *     History: every change of every feed, in order.
  *
  * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
- * flush, under the lock of the feed.  Sync reads state (record.c), so trimming
+ * flush, under the lock of the feed, until the feed is forgotten.  Sync reads state (record.c), so trimming
  * history by age does not hurt it.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -122,4 +122,11 @@ miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
 	}
 	miru_scan_end(&scan);
 	return found;
+}
+
+int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
+							 max, LOG_SEQ);
 }

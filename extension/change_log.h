@@ -45,4 +45,8 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 								   int64 seq, Snapshot snapshot, bool *created,
 								   char **type, char **session);
 
+/* miru_change_log_forget is miru_table_forget for history. */
+extern int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max);
+
 #endif /* MIRUSYNC_CHANGE_LOG_H */

@@ -8,9 +8,10 @@
  *
  *  1. Fold the notes to one entry a row (fold.c).  Notes of aborted
  *     subtransactions are gone already.
- *  2. Lock the rows of all feeds concerned, in order.  Nothing else is locked
- *     afterwards, so two flushes cannot wait for each other, and from here to
- *     the end of the transaction nobody else numbers a change in these feeds.
+ *  2. Find the epoch, then lock the rows of all feeds concerned, in order.
+ *     Nothing else is locked afterwards, so two flushes cannot wait for each
+ *     other, and from here to the end of the transaction nobody else numbers a
+ *     change in these feeds.
  *  3. Read each row as it now stands, by its primary key.  There: put or
  *     patch; gone: delete; as before: nothing.  Write history and state under
  *     the next number.
@@ -38,6 +39,7 @@
 #include "change_log.h"
 #include "convert.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "feed.h"
 #include "flush.h"
 #include "fold.h"
@@ -91,8 +93,11 @@ static void
 lock_feeds(Flush *flush)
 {
 	MemoryContext old_context;
+	int32 epoch;
 
+	/* The epoch after the table: new_epoch() waits for those that have it. */
 	flush->feed_table = miru_table_open("feed", true);
+	epoch = miru_epoch_current();
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
 											  sizeof(MiruFeed));
@@ -100,7 +105,7 @@ lock_feeds(Flush *flush)
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
-					   flush->fold.feeds[i], flush->now);
+					   flush->fold.feeds[i], epoch, flush->now);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -292,7 +297,7 @@ next_number(MiruFeed *feed, const MiruOrigin *cause)
 {
 	int group = cause ? cause->group : -1;
 
-	feed->head++;
+	(void) miru_feed_next_number(feed);
 	if (group < 0 || group != feed->group)
 		feed->group_start = feed->head;
 	feed->group = group;
@@ -421,8 +426,8 @@ copy_jsonb(Jsonb *jsonb)
 
 /* deliver hands the change to the caller of flush. */
 static void
-deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
-		Jsonb *changed)
+deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
+		bool created, Jsonb *changed)
 {
 	MemoryContext old_context;
 	MiruDelivery *delivery;
@@ -442,6 +447,7 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
 	old_context = MemoryContextSwitchTo(flush->result_context);
 	delivery = palloc0(sizeof(MiruDelivery));
 	delivery->feed = pstrdup(record->feed);
+	delivery->epoch = feed->epoch;
 	delivery->after = record->seq - 1;
 	delivery->seq = record->seq;
 	delivery->part_of = record->part_of;
@@ -531,7 +537,7 @@ number_present(Flush *flush, Row *row)
 	append_history(flush, row, &record, created ? "put" : "patch",
 				   old == NULL ? NULL : miru_object_side(changes, false),
 				   changed);
-	deliver(flush, row, &record, created, changed);
+	deliver(flush, row, feed, &record, created, changed);
 }
 
 /* last_image returns what a tombstone keeps: as pushed, or the former row. */
@@ -568,7 +574,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	if (row->old != NULL)
 		from = miru_object_of_row(row->rel, row->old, row->desc);
 	append_history(flush, row, &record, "delete", from, NULL);
-	deliver(flush, row, &record, false, NULL);
+	deliver(flush, row, feed, &record, false, NULL);
 }
 
 static void

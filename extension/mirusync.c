@@ -9,6 +9,7 @@
 #include "acting.h"
 #include "capture.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
 #include "pusher.h"
@@ -24,6 +25,7 @@ _PG_init(void)
 	miru_guc_init();
 	miru_registry_init();
 	miru_acting_init();
+	miru_epoch_init();
 	miru_capture_init();
 	miru_pusher_init();
 	miru_doorbell_init();

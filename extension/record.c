@@ -163,3 +163,10 @@ miru_record_forget(const char *collection)
 	miru_table_close(&table);
 	CommandCounterIncrement();
 }
+
+int64
+miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_table_forget("record", "record_seq", feed, from, upto, max,
+							 RECORD_SEQ);
+}

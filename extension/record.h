@@ -45,4 +45,8 @@ extern void miru_record_store(MiruTable *table, MiruRecord *record);
 /* miru_record_forget removes the state of a collection that is detached. */
 extern void miru_record_forget(const char *collection);
 
+/* miru_record_forget_feed is miru_table_forget for state. */
+extern int64
+miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max);
+
 #endif /* MIRUSYNC_RECORD_H */

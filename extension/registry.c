@@ -107,12 +107,18 @@ note_registry(void)
 		registry_oids[i] = find_table(registry_tables[i]);
 }
 
+void
+miru_extension_check(void)
+{
+	/* What changes those tables makes the version be looked at again. */
+	if (miru_version_check())
+		note_registry();
+}
+
 Oid
 miru_table_oid(const char *name)
 {
-	/* What changes them makes the version be looked at again. */
-	if (miru_version_check())
-		note_registry();
+	miru_extension_check();
 	return find_table(name);
 }
 

@@ -109,6 +109,13 @@ extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);
 
+/*
+ * miru_extension_check throws unless the extension in this database is of the
+ * library's version.  A function whose arguments are others than in an older
+ * version calls it before it reads them; the rest is checked on the way.
+ */
+extern void miru_extension_check(void);
+
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
 extern Oid miru_table_oid(const char *name);
 

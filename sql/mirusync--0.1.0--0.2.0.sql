@@ -10,6 +10,62 @@ UPDATE mirusync.attached SET relation = relation WHERE false;
 -- 20_tables.sql
 -- -------------------------------------------------------------------------
 
+-- Written by epoch.c.  One row each time that another history began.
+CREATE TABLE mirusync.epoch (
+	number		int NOT NULL,
+	identity	text COLLATE "C" NOT NULL,
+	began_at	timestamptz NOT NULL,
+	CONSTRAINT epoch_pkey PRIMARY KEY (number)
+);
+COMMENT ON TABLE mirusync.epoch IS 'epochs: histories of this database that numbers were given out in; the last one counts';
+COMMENT ON COLUMN mirusync.epoch.number IS 'number of the epoch; the first is 0, later ones are at least the hours since 2026';
+COMMENT ON COLUMN mirusync.epoch.identity IS 'system identifier, timeline, and OIDs of the database and of this table';
+COMMENT ON COLUMN mirusync.epoch.began_at IS 'when it began';
+REVOKE ALL ON mirusync.epoch FROM PUBLIC;
+
+-- Columns are known by their position, so the table is made anew.  Its heads
+-- belong to the first epoch, which is written when something is numbered.
+ALTER TABLE mirusync.feed RENAME TO former_feed;
+ALTER INDEX mirusync.feed_pkey RENAME TO former_feed_pkey;
+CREATE TABLE mirusync.feed (
+	feed		text COLLATE "C" NOT NULL,
+	head		bigint NOT NULL,
+	floor		bigint NOT NULL,
+	changed_at	timestamptz NOT NULL,
+	epoch		int NOT NULL,
+	CONSTRAINT feed_pkey PRIMARY KEY (feed)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
+COMMENT ON COLUMN mirusync.feed.feed IS 'feed id; by default the id of the user who owns it';
+COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
+COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
+COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
+COMMENT ON COLUMN mirusync.feed.epoch IS 'epoch in which the head was numbered';
+REVOKE ALL ON mirusync.feed FROM PUBLIC;
+INSERT INTO mirusync.feed (feed, head, floor, changed_at, epoch)
+SELECT f.feed, f.head, f.floor, f.changed_at, 0 FROM mirusync.former_feed f;
+
+-- Written by feed.c.  What a cursor of an earlier epoch is compared with.
+CREATE TABLE mirusync.feed_epoch (
+	feed		text COLLATE "C" NOT NULL,
+	epoch		int NOT NULL,
+	head		bigint NOT NULL,
+	CONSTRAINT feed_epoch_pkey PRIMARY KEY (feed, epoch)
+);
+COMMENT ON TABLE mirusync.feed_epoch IS 'epochs in which changes of a feed were numbered';
+COMMENT ON COLUMN mirusync.feed_epoch.feed IS 'feed';
+COMMENT ON COLUMN mirusync.feed_epoch.epoch IS 'epoch';
+COMMENT ON COLUMN mirusync.feed_epoch.head IS 'head of the feed when the epoch began in it; a cursor of an earlier epoch above it is of a lost history';
+REVOKE ALL ON mirusync.feed_epoch FROM PUBLIC;
+INSERT INTO mirusync.feed_epoch (feed, epoch, head)
+SELECT f.feed, 0, 0 FROM mirusync.feed f;
+
+ALTER EXTENSION mirusync DROP TABLE mirusync.former_feed;
+DROP TABLE mirusync.former_feed;
+SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
+
 COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
 COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
@@ -83,6 +139,14 @@ CREATE OR REPLACE VIEW mirusync.collections AS
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r);
 COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
 
+-- The current epoch is kept in the same way (extension/epoch.c).
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.epoch
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.epoch ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.epoch IS
+'makes every backend read again which epoch it is';
+
 -- -------------------------------------------------------------------------
 -- 50_sync.sql
 -- -------------------------------------------------------------------------
@@ -102,9 +166,63 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.device_id() IS
 'device whose push is being applied; null outside a push';
 
+DROP FUNCTION mirusync.pull(text, text, bigint, int);
+CREATE FUNCTION mirusync.pull(user_id text, feed text,
+	after bigint DEFAULT 0, max int DEFAULT 500,
+	epoch int DEFAULT NULL, seen bigint DEFAULT NULL)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_pull'
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.pull(text, text, bigint, int, int, bigint) IS
+'read a page of a feed: the records changed above a cursor, each once';
+REVOKE ALL ON FUNCTION mirusync.pull(text, text, bigint, int, int, bigint)
+	FROM PUBLIC;
+
+COMMENT ON FUNCTION mirusync.seq_before(text, timestamptz) IS
+'packed cursor above which lies every record changed at a time or after it';
+
+CREATE OR REPLACE FUNCTION mirusync.heads(feeds text[], OUT feed text, OUT head bigint)
+RETURNS SETOF record
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.feed, (f.epoch::bigint << 32) + f.head
+	FROM mirusync.feed f WHERE f.feed = ANY (feeds)
+$$;
+COMMENT ON FUNCTION mirusync.heads(text[]) IS
+'for relays: packed cursors of the latest changes of feeds; feeds that do not exist are left out';
+
+CREATE FUNCTION mirusync.new_epoch()
+RETURNS int
+AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.new_epoch() IS
+'begin an epoch: for an administrator, after files were restored that kept system identifier and timeline';
+
+-- Commits between its batches, so it can neither be a SECURITY DEFINER
+-- procedure nor be called inside a transaction block.  It deletes as the owner
+-- of the extension: whoever may execute it may forget anybody.
+CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000)
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
+COMMENT ON PROCEDURE mirusync.forget(text, int) IS
+'delete what is kept of a feed and its user, after the application has deleted their rows';
+REVOKE ALL ON ROUTINE mirusync.new_epoch(), mirusync.forget(text, int)
+	FROM PUBLIC;
+
 -- -------------------------------------------------------------------------
 -- 60_events.sql
 -- -------------------------------------------------------------------------
+
+DROP FUNCTION mirusync.pull_events(text, bigint, int, boolean);
+CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
+	live boolean, seen bigint DEFAULT 0)
+RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
+	complete boolean, session text, body text)
+AS 'MODULE_PATHNAME', 'mirusync_pull_events'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
+COST 1000 ROWS 100;
+COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) IS 'event dialect: a page of a feed as finished messages, for a relay';
+REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) FROM PUBLIC;
 
 -- From regprocedure to a name.  One that is gone stays a number, and fails
 -- when it is called, as before.
@@ -173,6 +291,21 @@ REVOKE ALL ON FUNCTION mirusync.check_event_type(),
 -- -------------------------------------------------------------------------
 -- 99_grants.sql
 -- -------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION mirusync.grant_relay(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format(
+		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
+			mirusync.push_many(text[], text[], text[], text[], text[]),
+			mirusync.pull_events(text, bigint, int, boolean, bigint),
+			mirusync.seq_before(text, timestamptz),
+			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
+END
+$$;
 
 -- By rule, so that what a later version adds is covered: every table and view
 -- but the one with the secrets, and the functions that can do no more than

@@ -60,7 +60,8 @@ SELECT p.oid::regprocedure AS unpinned FROM pg_proc p JOIN pg_language l ON l.oi
 		AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false);
 SELECT p.oid::regprocedure AS for_public FROM pg_proc p
 	WHERE p.pronamespace = 'mirusync'::regnamespace AND p.proname NOT LIKE 'hlc%'
-		AND has_function_privilege('public', p.oid, 'EXECUTE');
+		AND has_function_privilege('public', p.oid, 'EXECUTE')
+	ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- No object of ours lies elsewhere, none in our schema is anybody else's.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS elsewhere
 	FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass,

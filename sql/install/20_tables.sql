@@ -4,14 +4,25 @@
 -- exactly one C file, by direct table access, under the lock of the feed's row.
 -- -------------------------------------------------------------------------
 
+-- Written by epoch.c.  One row each time that another history began.
+CREATE TABLE mirusync.epoch (
+	number		int NOT NULL,
+	identity	text COLLATE "C" NOT NULL,
+	began_at	timestamptz NOT NULL,
+	CONSTRAINT epoch_pkey PRIMARY KEY (number)
+);
+COMMENT ON TABLE mirusync.epoch IS 'epochs: histories of this database that numbers were given out in; the last one counts';
+COMMENT ON COLUMN mirusync.epoch.number IS 'number of the epoch; the first is 0, later ones are at least the hours since 2026';
+COMMENT ON COLUMN mirusync.epoch.identity IS 'system identifier, timeline, and OIDs of the database and of this table';
+COMMENT ON COLUMN mirusync.epoch.began_at IS 'when it began';
+
 -- Written by feed.c.  One row a feed; its lock orders the feed's changes.
 CREATE TABLE mirusync.feed (
 	feed		text COLLATE "C" NOT NULL,
 	head		bigint NOT NULL,
 	floor		bigint NOT NULL,
 	changed_at	timestamptz NOT NULL,
-	epoch		text COLLATE "C" NOT NULL,
-	epoch_head	bigint NOT NULL,
+	epoch		int NOT NULL,
 	CONSTRAINT feed_pkey PRIMARY KEY (feed)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
@@ -19,8 +30,19 @@ COMMENT ON COLUMN mirusync.feed.feed IS 'feed id; by default the id of the user 
 COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
 COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
 COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
-COMMENT ON COLUMN mirusync.feed.epoch IS 'system identifier and timeline under which the latest change was numbered';
-COMMENT ON COLUMN mirusync.feed.epoch_head IS 'head when that epoch began';
+COMMENT ON COLUMN mirusync.feed.epoch IS 'epoch in which the head was numbered';
+
+-- Written by feed.c.  What a cursor of an earlier epoch is compared with.
+CREATE TABLE mirusync.feed_epoch (
+	feed		text COLLATE "C" NOT NULL,
+	epoch		int NOT NULL,
+	head		bigint NOT NULL,
+	CONSTRAINT feed_epoch_pkey PRIMARY KEY (feed, epoch)
+);
+COMMENT ON TABLE mirusync.feed_epoch IS 'epochs in which changes of a feed were numbered';
+COMMENT ON COLUMN mirusync.feed_epoch.feed IS 'feed';
+COMMENT ON COLUMN mirusync.feed_epoch.epoch IS 'epoch';
+COMMENT ON COLUMN mirusync.feed_epoch.head IS 'head of the feed when the epoch began in it; a cursor of an earlier epoch above it is of a lost history';
 
 -- Written by record.c.  What sync reads: the latest change of each record.
 -- The record's content stays in the application's own table.

@@ -97,6 +97,14 @@ ALTER TABLE mirusync.collection ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
 'makes every backend read again what is attached';
 
+-- The current epoch is kept in the same way (extension/epoch.c).
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.epoch
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.epoch ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.epoch IS
+'makes every backend read again which epoch it is';
+
 -- These four check the calling user themselves and then write directly, so
 -- whoever may execute them needs no right on the tables above.  They are not
 -- strict: a null argument is an error, not a reason to do nothing.

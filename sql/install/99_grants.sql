@@ -12,7 +12,7 @@ BEGIN
 	EXECUTE format(
 		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
 			mirusync.push_many(text[], text[], text[], text[], text[]),
-			mirusync.pull_events(text, bigint, int, boolean),
+			mirusync.pull_events(text, bigint, int, boolean, bigint),
 			mirusync.seq_before(text, timestamptz),
 			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
 END
@@ -80,7 +80,9 @@ GRANT EXECUTE ON FUNCTION mirusync.user_id(), mirusync.device_id(),
 	mirusync.synced_columns(regclass, name, boolean) TO PUBLIC;
 
 -- What a dump must carry besides the registry (30_registry.sql).
+SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.record', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.verdict', '');

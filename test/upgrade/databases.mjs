@@ -72,8 +72,9 @@ export function useDatabases(prepare = async () => {}) {
   d.updated = async (database) => {
     await d.old(database);
     await d.query(database, 'ALTER EXTENSION mirusync UPDATE');
-    /* Its signature changed, so what had been granted on it went with it. */
-    await d.query(database, 'GRANT EXECUTE ON FUNCTION mirusync.attach TO upgrade_app');
+    /* Of some functions the signature changed; what had been granted on them went with it. */
+    await d.query(database, `SELECT mirusync.grant_relay('upgrade_relay');
+      GRANT EXECUTE ON FUNCTION mirusync.attach TO upgrade_app`);
     return database;
   };
   /* fresh makes one of the current version, with the same content. */

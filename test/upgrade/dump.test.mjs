@@ -84,7 +84,8 @@ const WAYS = {
 
 /* triggers of the application's tables, which fingerprints do not have. */
 const triggers = (database) => d.query(database, `SELECT tgrelid::regclass, tgname, tgenabled,
-  pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2`);
+  pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+  ORDER BY tgrelid::regclass::text COLLATE "C", tgname`);
 
 async function checkCopy(source, to) {
   assert.equal(await triggers(to), await triggers(source.name));
