@@ -19,6 +19,7 @@
 
 #include "access/xact.h"
 #include "apply.h"
+#include "backfill.h"
 #include "capture.h"
 #include "errors.h"
 #include "event.h"
@@ -117,6 +118,8 @@ find_target(Merge *merge)
 				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
 				 errmsg("feed \"%s\" is not in the form of column \"%s\"",
 						change->feed, target->rel->feed_name)));
+	if (target->rel->backfilling)
+		miru_backfill_check_served(change->collection, change->feed);
 	miru_key_parse(target->rel, change->feed, change->collection, change->id,
 				   target->key);
 	/* "007" and "7" are one integer, so one record. */

@@ -18,6 +18,7 @@
 #include "attach_check.h"
 #include "attach_trigger.h"
 #include "attached.h"
+#include "backfill.h"
 #include "access/relation.h"
 #include "capture.h"
 #include "miscadmin.h"
@@ -60,20 +61,24 @@ attach_table(MiruAttachment *attachment)
 	miru_triggers_create(attachment->relid);
 	miru_attached_insert(attachment);
 	miru_collection_insert(attachment);
+	if (!attachment->backfill)
+		miru_backfill_open(attachment->collection);
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 
 	/* The first look numbers the fields; after that rows can be noted. */
 	(void) miru_relation_get(attachment->relid);
-	miru_capture_existing(attachment->relid);
+	if (attachment->backfill)
+		miru_capture_existing(attachment->relid);
 }
 
-/* mirusync.attach(relation, feed, collection, rule, role, pushable) */
+/* mirusync.attach(relation, feed, collection, rule, role, pushable, backfill) */
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
-										"rule",		NULL,	"pushable"};
+										"rule",		NULL,	"pushable",
+										"backfill"};
 	MiruAttachment attachment;
 
 	PreventCommandIfReadOnly("mirusync.attach()");
@@ -86,6 +91,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	attachment.rule = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
+	attachment.backfill = PG_GETARG_BOOL(6);
 
 	miru_check_rule(attachment.rule);
 	miru_check_role(attachment.role);

@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "attached.h"
+#include "backfill.h"
 #include "field.h"
 #include "record.h"
 #include "registry.h"
@@ -131,7 +132,10 @@ delete_collections(Oid relid)
 	table_close(collection, NoLock);
 
 	foreach(cell, names)
+	{
 		miru_record_forget(lfirst(cell));
+		miru_backfill_forget(lfirst(cell));
+	}
 }
 
 /* miru_attached_delete removes all that is known of a table. */

@@ -17,7 +17,8 @@ typedef struct MiruAttachment
 	char *collection;
 	char *rule;
 	bool pushable;
-	Oid role; /* InvalidOid: the table's owner */
+	Oid role;	   /* InvalidOid: the table's owner */
+	bool backfill; /* number the rows that are there at once */
 } MiruAttachment;
 
 /*

@@ -37,6 +37,7 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "errors.h"
+#include "feed_rows.h"
 #include "flush.h"
 #include "guc.h"
 #include "key.h"
@@ -516,6 +517,31 @@ miru_capture_existing(Oid relid)
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	table_close(heap, NoLock);
+}
+
+int64
+miru_capture_feed(MiruRelation *rel, const char *feed)
+{
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync backfill",
+												  ALLOCSET_DEFAULT_SIZES);
+	MiruFeedRows rows;
+	HeapTuple row;
+	int64 count = 0;
+
+	miru_feed_rows_begin(&rows, rel, feed);
+	while ((row = miru_feed_rows_next(&rows)) != NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(per_row);
+
+		note_insert(rel, row, RelationGetDescr(rows.heap));
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(per_row);
+		count++;
+	}
+	miru_feed_rows_end(&rows);
+	MemoryContextDelete(per_row);
+	return count;
 }
 
 void

@@ -71,6 +71,12 @@ extern void miru_capture_init(void);
 /* miru_capture_existing notes every row of a table, for attach. */
 extern void miru_capture_existing(Oid relid);
 
+/*
+ * miru_capture_feed notes every row of a feed that is committed now, and
+ * returns how many there are.  Caller holds the feed's lock.
+ */
+extern int64 miru_capture_feed(MiruRelation *rel, const char *feed);
+
 /* miru_capture_tombstone notes the delete of a record that has no row. */
 extern void miru_capture_tombstone(MiruRelation *rel, int origin);
 

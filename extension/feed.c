@@ -56,9 +56,10 @@ current_epoch(void)
 					GetWALInsertionTimeLine());
 }
 
-/* find_latest puts a committed version of the feed into the slot. */
+/* find puts a version of the feed into the slot: of SnapshotSelf a committed
+ * one. */
 static bool
-find_latest(Relation heap, const char *name, TupleTableSlot *slot)
+find(Relation heap, const char *name, Snapshot snapshot, TupleTableSlot *slot)
 {
 	Relation index = index_open(miru_table_oid("feed_pkey"), AccessShareLock);
 	IndexScanDesc scan;
@@ -68,7 +69,7 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(name));
-	scan = miru_index_beginscan(heap, index, SnapshotSelf, 1);
+	scan = miru_index_beginscan(heap, index, snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (found)
@@ -81,10 +82,11 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 /*
  * lock_existing locks the feed's row and copies its newest version; false if
  * there is no such row, or if it was replaced just as we looked: create()
- * then finds it, and the caller looks again.
+ * then finds it, and the caller looks again.  With LockWaitSkip also if
+ * somebody else has the lock.
  */
 static bool
-lock_existing(Relation heap, MiruFeed *feed)
+lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	bool done = false;
@@ -96,14 +98,14 @@ lock_existing(Relation heap, MiruFeed *feed)
 		TM_FailureData failure;
 		TM_Result result;
 
-		if (!find_latest(heap, feed->name, slot))
+		if (!find(heap, feed->name, SnapshotSelf, slot))
 			done = true;
 		else
 		{
 			tid = slot->tts_tid;
 			result = table_tuple_lock(heap, &tid, SnapshotSelf, slot,
 									  GetCurrentCommandId(false),
-									  LockTupleNoKeyExclusive, LockWaitBlock,
+									  LockTupleNoKeyExclusive, policy,
 									  TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
 									  &failure);
 			if (result == TM_Ok)
@@ -111,6 +113,8 @@ lock_existing(Relation heap, MiruFeed *feed)
 				feed->row = ExecCopySlotHeapTuple(slot);
 				done = true;
 			}
+			else if (result == TM_WouldBlock)
+				break;
 			/* Deleted meanwhile: look again, it may have been made anew. */
 			else if (result != TM_Deleted && result != TM_Updated)
 				elog(ERROR, "unexpected result of locking a feed: %d",
@@ -178,7 +182,7 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 	feed->name = name;
 	feed->group = -1;
 	feed->changed_at = now;
-	while (!lock_existing(table->heap, feed))
+	while (!lock_existing(table->heap, feed, LockWaitBlock))
 		create(table->heap, feed);
 
 	feed->head = feed->locked_head = DatumGetInt64(
@@ -187,6 +191,35 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 		heap_getattr(feed->row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
 	feed->changed_at = Max(now, stored);
+}
+
+/* is_there tells whether a feed has a row, committed or not. */
+static bool
+is_there(Relation heap, const char *name)
+{
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	SnapshotData dirty;
+	bool found;
+
+	InitDirtySnapshot(dirty);
+	found = find(heap, name, &dirty, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+bool
+miru_feed_try_lock(MiruTable *table, char *name)
+{
+	MiruFeed feed = {0};
+
+	feed.name = name;
+	feed.changed_at = GetCurrentTimestamp();
+	if (lock_existing(table->heap, &feed, LockWaitSkip))
+		return true;
+	if (is_there(table->heap, name))
+		return false;
+	create(table->heap, &feed);
+	return lock_existing(table->heap, &feed, LockWaitSkip);
 }
 
 void
@@ -228,4 +261,34 @@ miru_feed_read(const char *name, Snapshot snapshot, int64 *head, char **epoch)
 	}
 	miru_table_close(&table);
 	return row != NULL;
+}
+
+List *
+miru_feeds_after(const char *after, int limit)
+{
+	MiruTable table = miru_table_open("feed", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple row;
+	List *names = NIL;
+
+	ScanKeyInit(&key, FEED_NAME, BTGreaterStrategyNumber, F_TEXT_GT,
+				CStringGetTextDatum(after ? after : ""));
+	scan = systable_beginscan(table.heap, miru_table_oid("feed_pkey"), true,
+							  snapshot, 1, &key);
+	while (list_length(names) < limit &&
+		   HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		bool isnull;
+
+		names = lappend(names,
+						TextDatumGetCString(
+							heap_getattr(row, FEED_NAME, desc, &isnull)));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return names;
 }

@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "table.h"
 
 /* Columns of mirusync.feed. */
@@ -42,11 +43,23 @@ typedef struct MiruFeed
 extern void
 miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now);
 
+/*
+ * miru_feed_try_lock locks the feed's row, creating it if needed; false if
+ * somebody else has the lock.
+ */
+extern bool miru_feed_try_lock(MiruTable *table, char *name);
+
 /* miru_feed_store writes the new head back, if it has moved. */
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
 /* miru_feed_read reads head and epoch; false if the feed does not exist. */
 extern bool
 miru_feed_read(const char *name, Snapshot snapshot, int64 *head, char **epoch);
+
+/*
+ * miru_feeds_after returns the names of at most "limit" feeds after "after"
+ * (NULL: from the first one on), in the order of strcmp.
+ */
+extern List *miru_feeds_after(const char *after, int limit);
 
 #endif /* MIRUSYNC_FEED_H */

@@ -34,6 +34,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "backfill.h"
 #include "capture.h"
 #include "change_log.h"
 #include "convert.h"
@@ -532,19 +533,33 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	deliver(flush, row, &record, false, NULL);
 }
 
+/*
+ * is_served tells whether a feed has the row's collection.  A feed that
+ * backfill has not come to gets all rows at once when it does.
+ */
+static bool
+is_served(Row *row, const char *feed)
+{
+	return !row->rel->backfilling ||
+		miru_backfill_is_served(row->collection, feed, true);
+}
+
 static void
 number_row(Flush *flush, MiruTouched *touched)
 {
+	const char *gone_from = NULL;
 	Row row;
 
 	if (!load_row(flush, touched, &row))
 		return;
 	if (row.old_feed != NULL &&
 		(row.new_feed == NULL || strcmp(row.old_feed, row.new_feed) != 0))
-		number_gone(flush, &row, row.old_feed);
+		gone_from = row.old_feed;
 	else if (row.old_feed == NULL && row.new_feed == NULL && row.direct != NULL)
-		number_gone(flush, &row, row.direct->feed);
-	if (row.new_feed != NULL)
+		gone_from = row.direct->feed;
+	if (gone_from != NULL && is_served(&row, gone_from))
+		number_gone(flush, &row, gone_from);
+	if (row.new_feed != NULL && is_served(&row, row.new_feed))
 		number_present(flush, &row);
 }
 

@@ -49,8 +49,8 @@
 #define SCHEMA_NAME "mirusync"
 
 /* The tables that are cached here. */
-static const char *const registry_tables[] = {"attached", "collection",
-											  "field"};
+static const char *const registry_tables[] = {"attached", "collection", "field",
+											  "backfill"};
 
 typedef struct RelationEntry
 {

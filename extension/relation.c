@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "backfill.h"
 #include "compat.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
@@ -356,6 +357,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 		rel->feed_name = pstrdup(
 			NameStr(TupleDescAttr(desc, rel->feed_attnum - 1)->attname));
 		rel->collection = read_collection_name(rel->relid);
+		rel->backfilling = miru_backfill_is_open(rel->collection);
 		read_keys(rel, heap);
 		read_fields(rel, heap, numbers);
 	}

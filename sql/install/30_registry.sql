@@ -98,11 +98,12 @@ COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
 -- strict: a null argument is an error, not a reason to do nothing.
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
-	role regrole DEFAULT NULL, pushable boolean DEFAULT true)
+	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
+	backfill boolean DEFAULT true)
 RETURNS void
 AS 'MODULE_PATHNAME', 'mirusync_attach'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean) IS
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, boolean) IS
 'sync a table: its rows are records of the feed that a column names';
 
 CREATE FUNCTION mirusync.detach(relation regclass)
@@ -123,7 +124,9 @@ COMMENT ON FUNCTION mirusync.create_collection(text, text, boolean) IS
 CREATE VIEW mirusync.collections AS
 	SELECT c.name, c.relation,
 		coalesce(f.name, a.feed_column) AS feed_column,
-		c.rule, c.pushable, c.role
+		c.rule, c.pushable, c.role,
+		NOT EXISTS (SELECT FROM mirusync.backfill b
+			WHERE b.collection = c.name) AS complete
 	FROM mirusync.collection c
 		JOIN mirusync.attached a ON a.relation = c.relation
 		LEFT JOIN mirusync.field f
@@ -136,3 +139,4 @@ COMMENT ON COLUMN mirusync.collections.feed_column IS 'column that says whose ro
 COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes merge: lww or lww_field';
 COMMENT ON COLUMN mirusync.collections.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collections.role IS 'pushes run as this role; null: the owner of the table';
+COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
