@@ -87,8 +87,9 @@ enum
 };
 
 /* How long the lock on the table is waited for, and how often. */
-#define LOCK_WAIT	  "100ms"
-#define LOCK_PAUSE_MS 1000
+#define LOCK_WAIT		  "100ms"
+#define LOCK_PAUSE_MS	  50
+#define LOCK_PAUSE_MAX_MS 5000
 
 /* How often progress is told. */
 #define TELL_EVERY_MS 10000
@@ -97,7 +98,8 @@ typedef struct Backfill
 {
 	MiruFeedJob job;
 	const char *collection;
-	int64 feeds; /* served in this transaction */
+	TimestampTz started_at; /* tells this backfill from another; 0: not yet */
+	int64 feeds;			/* served in this transaction */
 	int64 rows;
 	int64 feeds_done; /* in all */
 	int64 rows_done;
@@ -275,6 +277,31 @@ miru_backfill_is_open(const char *collection)
 
 /* ----- serving ----- */
 
+/*
+ * check sees that the collection is open since we, or whose work we continue,
+ * began.  Attached anew, it would be without a time.
+ */
+static void
+check(MiruFeedJob *job)
+{
+	Backfill *backfill = job->state;
+	MiruTable table;
+	HeapTuple row;
+	bool isnull = true;
+	Datum at = 0;
+
+	if (backfill->started_at == 0)
+		return;
+	table = miru_table_open("backfill", false);
+	row = find_open(&table, backfill->collection);
+	if (row != NULL)
+		at = heap_getattr(row, BACKFILL_STARTED_AT,
+						  RelationGetDescr(table.heap), &isnull);
+	if (isnull || DatumGetTimestampTz(at) != backfill->started_at)
+		miru_job_stale(job);
+	miru_table_close(&table);
+}
+
 static bool
 wants(MiruFeedJob *job, const char *feed)
 {
@@ -343,6 +370,7 @@ note_progress(MiruFeedJob *job)
 	nulls[BACKFILL_LAST_AT - 1] = false;
 	miru_table_update(&table, row, values, nulls);
 	miru_table_close(&table);
+	CommandCounterIncrement();
 	backfill->feeds = backfill->rows = 0;
 	tell(backfill, "backfilling");
 }
@@ -388,6 +416,7 @@ note_begin(Backfill *backfill)
 			false;
 		miru_table_update(&table, row, values, nulls);
 	}
+	backfill->started_at = DatumGetTimestampTz(values[BACKFILL_STARTED_AT - 1]);
 	backfill->feeds_total = DatumGetInt64(values[BACKFILL_FEEDS_TOTAL - 1]);
 	backfill->feeds_done = DatumGetInt64(values[BACKFILL_FEEDS_DONE - 1]);
 	backfill->rows_done = DatumGetInt64(values[BACKFILL_ROWS_DONE - 1]);
@@ -464,10 +493,10 @@ try_close(Backfill *backfill)
 }
 
 static void
-pause_a_moment(void)
+pause_for(int ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 LOCK_PAUSE_MS, PG_WAIT_EXTENSION);
+					 ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -476,6 +505,7 @@ static void
 finish(Backfill *backfill)
 {
 	MiruFeedJob *job = &backfill->job;
+	int pause_ms = LOCK_PAUSE_MS;
 
 	for (;;)
 	{
@@ -483,9 +513,11 @@ finish(Backfill *backfill)
 		if (try_close(backfill))
 			break;
 		tell(backfill, "waiting for writers of");
-		pause_a_moment();
+		pause_for(pause_ms);
+		pause_ms = Min(2 * pause_ms, LOCK_PAUSE_MAX_MS);
 	}
 	/* They mean nothing any more, so this may take its time. */
+	backfill->started_at = 0;
 	miru_job_begin(job);
 	delete_marks(backfill->collection);
 	miru_job_commit(job);
@@ -534,6 +566,7 @@ mirusync_backfill(PG_FUNCTION_ARGS)
 	job->procedure = "mirusync.backfill()";
 	job->relid = PG_GETARG_OID(0);
 	job->batch_rows = PG_GETARG_INT32(1);
+	job->check = check;
 	job->wants = wants;
 	job->visit = serve;
 	job->done = note_progress;

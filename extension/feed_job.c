@@ -124,6 +124,16 @@ miru_job_begin(MiruFeedJob *job)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" is not attached",
 						RelationGetRelationName(job->heap))));
+	job->check(job);
+}
+
+void
+miru_job_stale(const MiruFeedJob *job)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s was detached meanwhile",
+					job->rel->qualified_name)));
 }
 
 void

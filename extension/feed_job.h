@@ -23,6 +23,12 @@ struct MiruFeedJob
 	Oid relid;
 	int batch_rows; /* so many rows are done in one transaction */
 
+	/*
+	 * check throws if the table is not what it was when the job began: it may
+	 * have been detached between two transactions.
+	 */
+	void (*check)(MiruFeedJob *job);
+
 	/* wants tells, before a feed is locked, whether it is to be visited. */
 	bool (*wants)(MiruFeedJob *job, const char *feed);
 
@@ -54,6 +60,9 @@ extern void miru_job_end(MiruFeedJob *job);
 /* All work is done between these two. */
 extern void miru_job_begin(MiruFeedJob *job);
 extern void miru_job_commit(MiruFeedJob *job);
+
+/* miru_job_stale is what check throws. */
+extern void miru_job_stale(const MiruFeedJob *job) pg_attribute_noreturn();
 
 /*
  * miru_job_visit_feeds visits feeds, in transactions of its own.  Those that

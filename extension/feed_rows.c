@@ -69,7 +69,7 @@ open_feed_index(MiruRelation *rel, Relation heap)
 		 errmsg("table %s has no index on its feed column",
 				rel->qualified_name),
 		 errdetail(
-			 "Its rows are read feed by feed, which needs a B-tree index without a condition whose first column is \"%s\".",
+			 "Its rows are read feed by feed, which needs a B-tree index without a condition, of a deterministic collation, whose first column is \"%s\".",
 			 rel->feed_name),
 		 errhint("CREATE INDEX CONCURRENTLY ON %s (%s)", rel->qualified_name,
 				 quote_identifier(rel->feed_name))));

@@ -79,6 +79,7 @@ typedef struct Row
 	char *id;
 	HeapTuple old; /* as the transaction found it, or NULL */
 	char *old_feed;
+	Jsonb *known;  /* in place of old: what devices were last told, or NULL */
 	HeapTuple now; /* as it stands, or NULL */
 	char *new_feed;
 	MiruOrigin *direct; /* push of this very record, or NULL */
@@ -201,6 +202,15 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 	return rel->collection;
 }
 
+/* load_gone gathers what rescan noted of a record that has no row. */
+static void
+load_gone(MiruNote *note, Row *row)
+{
+	row->collection = miru_note_text(note, note->collection_offset);
+	row->id = miru_note_text(note, note->id_offset);
+	row->old_feed = miru_note_text(note, note->old_feed_offset);
+}
+
 /* load_row gathers what is known of a touched row; false: nothing to do. */
 static bool
 load_row(Flush *flush, MiruTouched *touched, Row *row)
@@ -218,6 +228,13 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	row->rel = miru_relation_get(last->relid);
 	if (row->rel == NULL)
 		return false; /* detached in this transaction */
+	if (last->known_offset != 0)
+		row->known = (Jsonb *) ((char *) last + last->known_offset);
+	if (last->id_offset != 0)
+	{
+		load_gone(last, row);
+		return true;
+	}
 	check_key_shape(last, row->rel);
 	open_heap(flush, row->rel);
 	row->desc = RelationGetDescr(flush->opened);
@@ -279,9 +296,13 @@ stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 	foreach(cell, changes)
 	{
 		MiruFieldChange *change = lfirst(cell);
-		const MiruStamp *stored = miru_stamps_get(stamps, change->key);
+		const MiruStamp *stored;
 		MiruStamp later = stamp;
 
+		/* A field that the table has not any more has no stamp. */
+		if (change->key == NULL)
+			continue;
+		stored = miru_stamps_get(stamps, change->key);
 		if (stored->seq == 0)
 			continue;
 		later.clock = Max(stamp.clock, stored->clock);
@@ -372,13 +393,7 @@ copy_text(const char *text)
 static Jsonb *
 copy_jsonb(Jsonb *jsonb)
 {
-	Jsonb *copy;
-
-	if (jsonb == NULL)
-		return NULL;
-	copy = palloc(VARSIZE(jsonb));
-	memcpy(copy, jsonb, VARSIZE(jsonb));
-	return copy;
+	return jsonb ? miru_object_copy(jsonb) : NULL;
 }
 
 /* deliver hands the change to the caller of flush. */
@@ -484,14 +499,20 @@ number_present(Flush *flush, Row *row)
 	if (created || row->old_feed == NULL ||
 		strcmp(row->old_feed, row->new_feed) != 0)
 		old = NULL;
-	changes = miru_object_diff(row->rel, old, row->now, row->desc);
+	if (row->known != NULL && !created)
+		changes = miru_object_diff_known(row->rel, row->known, row->now,
+										 row->desc);
+	else
+		changes = miru_object_diff(row->rel, old, row->now, row->desc);
 	if (!created && changes == NIL && row->direct == NULL)
 		return;
 	record.stamps = new_stamps(flush, row, before, changes, created);
 	store(flush, row, feed, before, &record);
 	changed = miru_object_side(changes, true);
 	append_history(flush, row, &record, created ? "put" : "patch",
-				   old == NULL ? NULL : miru_object_side(changes, false),
+				   old == NULL && row->known == NULL
+					   ? NULL
+					   : miru_object_side(changes, false),
 				   changed);
 	deliver(flush, row, &record, created, changed);
 }
@@ -504,7 +525,7 @@ last_image(Row *row)
 		return row->direct->image;
 	if (row->old != NULL)
 		return miru_object_of_row(row->rel, row->old, row->desc);
-	return NULL;
+	return row->known;
 }
 
 /* number_gone numbers a record that its feed no longer has: a delete. */
@@ -515,7 +536,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruRecord *before = find_before(flush, row, feed);
 	bool pushed = row->direct != NULL && row->direct->deleted;
 	MiruRecord record = {0};
-	Jsonb *from = NULL;
+	Jsonb *from = row->known;
 
 	/* Came and went in this transaction, and nobody asked for a tombstone. */
 	if ((before == NULL || before->deleted) && !pushed)

@@ -4,7 +4,7 @@
 -- -------------------------------------------------------------------------
 
 REVOKE ALL ON ALL TABLES IN SCHEMA mirusync FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mirusync FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA mirusync FROM PUBLIC;
 
 -- The type hlc is for everybody: its functions tell nothing.
 DO $$
