@@ -268,9 +268,14 @@ find_open(MiruTable *table, const char *collection)
 bool
 miru_backfill_is_open(const char *collection)
 {
-	MiruTable table = miru_table_open("backfill", false);
-	bool found = find_open(&table, collection) != NULL;
+	MiruTable table;
+	bool found;
 
+	/* A new library may meet tables that are not updated yet. */
+	if (!miru_table_exists("backfill"))
+		return false;
+	table = miru_table_open("backfill", false);
+	found = find_open(&table, collection) != NULL;
 	miru_table_close(&table);
 	return found;
 }

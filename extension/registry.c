@@ -3,7 +3,8 @@
  *     What is attached: relations and collections, cached.
  *
  * Owns no table: attach.c writes mirusync.attached and mirusync.collection,
- * field.c writes mirusync.field.  This file reads them for everybody else.
+ * field.c writes mirusync.field, backfill.c writes mirusync.backfill.  This
+ * file reads them for everybody else.
  *
  * A trigger, a flush at pre-commit and a push all need to know what is
  * attached, often and where SPI would be too heavy or too late, so each
@@ -93,6 +94,13 @@ miru_table_oid(const char *name)
 	if (!OidIsValid(relid))
 		elog(ERROR, "relation \"%s.%s\" does not exist", SCHEMA_NAME, name);
 	return relid;
+}
+
+bool
+miru_table_exists(const char *name)
+{
+	return OidIsValid(
+		get_relname_relid(name, get_namespace_oid(SCHEMA_NAME, false)));
 }
 
 Oid
@@ -232,8 +240,11 @@ prepare(void)
 {
 	HASHCTL control = {0};
 
+	/* One may be missing until ALTER EXTENSION UPDATE. */
 	for (int i = 0; i < lengthof(registry_tables); i++)
-		registry_oids[i] = miru_table_oid(registry_tables[i]);
+		registry_oids[i] =
+			get_relname_relid(registry_tables[i],
+							  get_namespace_oid(SCHEMA_NAME, false));
 	if (relations != NULL)
 		return;
 
@@ -439,7 +450,7 @@ miru_collection_get(const char *name)
  * ------------------------------------------------------------------------- */
 
 /*
- * mirusync_registry_changed is the trigger on the three tables: what SQL
+ * mirusync_registry_changed is the trigger on these tables: what SQL
  * writes there, a restore for example, must reach every backend's cache.
  */
 Datum

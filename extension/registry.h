@@ -103,5 +103,6 @@ extern Oid miru_owner(void);
 
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
 extern Oid miru_table_oid(const char *name);
+extern bool miru_table_exists(const char *name);
 
 #endif /* MIRUSYNC_REGISTRY_H */
