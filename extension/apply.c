@@ -19,7 +19,6 @@
 
 #include "access/xact.h"
 #include "apply.h"
-#include "backfill.h"
 #include "capture.h"
 #include "errors.h"
 #include "event.h"
@@ -30,6 +29,7 @@
 #include "nodes/value.h"
 #include "object.h"
 #include "record.h"
+#include "serving.h"
 #include "target.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -119,7 +119,7 @@ find_target(Merge *merge)
 				 errmsg("feed \"%s\" is not in the form of column \"%s\"",
 						change->feed, target->rel->feed_name)));
 	if (target->rel->backfilling)
-		miru_backfill_check_served(change->collection, change->feed);
+		miru_serving_check_served(change->collection, change->feed);
 	miru_key_parse(target->rel, change->feed, change->collection, change->id,
 				   target->key);
 	/* "007" and "7" are one integer, so one record. */

@@ -18,10 +18,10 @@
 #include "attach_check.h"
 #include "attach_trigger.h"
 #include "attached.h"
-#include "backfill.h"
 #include "access/relation.h"
 #include "capture.h"
 #include "miscadmin.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -62,7 +62,7 @@ attach_table(MiruAttachment *attachment)
 	miru_attached_insert(attachment);
 	miru_collection_insert(attachment);
 	if (!attachment->backfill)
-		miru_backfill_open(attachment->collection);
+		miru_serving_open(attachment->collection);
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 

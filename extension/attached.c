@@ -19,11 +19,11 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "attached.h"
-#include "backfill.h"
 #include "field.h"
 #include "record.h"
 #include "registry.h"
 #include "registry_table.h"
+#include "serving.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -134,7 +134,7 @@ delete_collections(Oid relid)
 	foreach(cell, names)
 	{
 		miru_record_forget(lfirst(cell));
-		miru_backfill_forget(lfirst(cell));
+		miru_serving_forget(lfirst(cell));
 	}
 }
 

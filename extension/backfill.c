@@ -2,11 +2,9 @@
  * backfill.c
  *     Numbering the rows of a large table while the application writes.
  *
- * Owns mirusync.backfill and mirusync.backfill_feed; nobody else writes them.
- *
  * attach() with backfill => false puts the triggers on a table and leaves its
- * rows alone.  The collection is open then: it has a row in mirusync.backfill.
- * backfill() serves it feed by feed.  To serve a feed is to note all its rows
+ * rows alone.  The collection is open then (serving.c).  backfill() serves it
+ * feed by feed.  To serve a feed is to note all its rows
  * of that table and to mark it, in one transaction, so a device gets all of
  * its collection at once.  From then on the feed is like any other.
  *
@@ -38,53 +36,23 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "attached.h"
-#include "backfill.h"
 #include "capture.h"
 #include "feed_job.h"
 #include "feed_rows.h"
 #include "isolate.h"
 #include "miscadmin.h"
+#include "serving.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "table.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(mirusync_backfill);
-
-/* Columns of mirusync.backfill. */
-enum
-{
-	BACKFILL_COLLECTION = 1,
-	BACKFILL_STARTED_AT,
-	BACKFILL_LAST_AT,
-	BACKFILL_FEEDS_TOTAL,
-	BACKFILL_FEEDS_DONE,
-	BACKFILL_ROWS_DONE,
-	BACKFILL_COLUMNS = BACKFILL_ROWS_DONE
-};
-
-/* Columns of mirusync.backfill_feed. */
-enum
-{
-	MARK_FEED = 1,
-	MARK_COLLECTION,
-	MARK_SERVED,
-	MARK_COLUMNS = MARK_SERVED
-};
 
 /* How long the lock on the table is waited for, and how often. */
 #define LOCK_WAIT		  "100ms"
@@ -98,187 +66,10 @@ typedef struct Backfill
 {
 	MiruFeedJob job;
 	const char *collection;
-	TimestampTz started_at; /* tells this backfill from another; 0: not yet */
-	int64 feeds;			/* served in this transaction */
-	int64 rows;
-	int64 feeds_done; /* in all */
-	int64 rows_done;
-	int64 feeds_total;
+	MiruProgress progress;
+	bool moved; /* progress is not stored yet */
 	TimestampTz told_at;
 } Backfill;
-
-/* ----- marks ----- */
-
-/* find_mark returns the feed's mark, NULL if it has none. */
-static HeapTuple
-find_mark(MiruTable *table, const char *collection, const char *feed,
-		  bool *served)
-{
-	const char *key[] = {feed, collection};
-	HeapTuple row = miru_table_find(table, "backfill_feed_pkey", key, 2,
-									SnapshotSelf);
-	bool isnull;
-
-	*served = row != NULL &&
-		DatumGetBool(heap_getattr(row, MARK_SERVED,
-								  RelationGetDescr(table->heap), &isnull));
-	return row;
-}
-
-/* store_mark marks a feed, in place of the mark that it has. */
-static void
-store_mark(MiruTable *table, HeapTuple old, const char *collection,
-		   const char *feed, bool served)
-{
-	Datum values[MARK_COLUMNS];
-	bool nulls[MARK_COLUMNS] = {false};
-
-	values[MARK_FEED - 1] = CStringGetTextDatum(feed);
-	values[MARK_COLLECTION - 1] = CStringGetTextDatum(collection);
-	values[MARK_SERVED - 1] = BoolGetDatum(served);
-	if (old == NULL)
-		miru_table_insert(table, values, nulls);
-	else
-		miru_table_update(table, old, values, nulls);
-	CommandCounterIncrement();
-}
-
-bool
-miru_backfill_is_served(const char *collection, const char *feed, bool list)
-{
-	MiruTable table = miru_table_open("backfill_feed", list);
-	bool served;
-
-	if (find_mark(&table, collection, feed, &served) == NULL && list)
-		store_mark(&table, NULL, collection, feed, false);
-	miru_table_close(&table);
-	return served;
-}
-
-void
-miru_backfill_check_served(const char *collection, const char *feed)
-{
-	if (miru_backfill_is_served(collection, feed, false))
-		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-		 errmsg("feed \"%s\" does not have collection \"%s\" yet", feed,
-				collection),
-		 errdetail(
-			 "The rows of its table are still being numbered, by mirusync.backfill().")));
-}
-
-/* listed_feeds returns some feeds that are listed as not served. */
-static List *
-listed_feeds(const char *collection)
-{
-	MiruTable table = miru_table_open("backfill_feed", false);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple row;
-	List *feeds = NIL;
-
-	ScanKeyInit(&keys[0], MARK_COLLECTION, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(collection));
-	ScanKeyInit(&keys[1], MARK_SERVED, BTEqualStrategyNumber, F_BOOLEQ,
-				BoolGetDatum(false));
-	scan = systable_beginscan(table.heap, miru_table_oid("backfill_feed_to_do"),
-							  true, snapshot, 2, keys);
-	while (list_length(feeds) < FEED_JOB_CHUNK &&
-		   HeapTupleIsValid(row = systable_getnext(scan)))
-	{
-		bool isnull;
-
-		feeds =
-			lappend(feeds,
-					TextDatumGetCString(
-						heap_getattr(row, MARK_FEED,
-									 RelationGetDescr(table.heap), &isnull)));
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	miru_table_close(&table);
-	return feeds;
-}
-
-/* ----- open collections ----- */
-
-/*
- * delete_rows deletes the rows of a collection, in one of our tables.
- */
-static void
-delete_rows(const char *table_name, const char *index, AttrNumber column,
-			const char *collection)
-{
-	Relation heap = table_open(miru_table_oid(table_name), RowExclusiveLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple row;
-
-	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(collection));
-	scan = systable_beginscan(heap, miru_table_oid(index), true, NULL, 1, &key);
-	while (HeapTupleIsValid(row = systable_getnext(scan)))
-		CatalogTupleDelete(heap, &row->t_self);
-	systable_endscan(scan);
-	table_close(heap, NoLock);
-	CommandCounterIncrement();
-}
-
-static void
-delete_marks(const char *collection)
-{
-	delete_rows("backfill_feed", "backfill_feed_to_do", MARK_COLLECTION,
-				collection);
-}
-
-void
-miru_backfill_forget(const char *collection)
-{
-	delete_rows("backfill", "backfill_pkey", BACKFILL_COLLECTION, collection);
-	delete_marks(collection);
-}
-
-void
-miru_backfill_open(const char *collection)
-{
-	MiruTable table;
-	Datum values[BACKFILL_COLUMNS] = {0};
-	bool nulls[BACKFILL_COLUMNS] = {false};
-
-	miru_backfill_forget(collection);
-	table = miru_table_open("backfill", true);
-	values[BACKFILL_COLLECTION - 1] = CStringGetTextDatum(collection);
-	nulls[BACKFILL_STARTED_AT - 1] = true;
-	nulls[BACKFILL_LAST_AT - 1] = true;
-	nulls[BACKFILL_FEEDS_TOTAL - 1] = true;
-	miru_table_insert(&table, values, nulls);
-	miru_table_close(&table);
-}
-
-static HeapTuple
-find_open(MiruTable *table, const char *collection)
-{
-	return miru_table_find(table, "backfill_pkey", &collection, 1,
-						   SnapshotSelf);
-}
-
-bool
-miru_backfill_is_open(const char *collection)
-{
-	MiruTable table;
-	bool found;
-
-	/* A new library may meet tables that are not updated yet. */
-	if (!miru_table_exists("backfill"))
-		return false;
-	table = miru_table_open("backfill", false);
-	found = find_open(&table, collection) != NULL;
-	miru_table_close(&table);
-	return found;
-}
 
 /* ----- serving ----- */
 
@@ -290,21 +81,13 @@ static void
 check(MiruFeedJob *job)
 {
 	Backfill *backfill = job->state;
-	MiruTable table;
-	HeapTuple row;
-	bool isnull = true;
-	Datum at = 0;
+	MiruProgress now;
 
-	if (backfill->started_at == 0)
+	if (backfill->progress.started_at == 0)
 		return;
-	table = miru_table_open("backfill", false);
-	row = find_open(&table, backfill->collection);
-	if (row != NULL)
-		at = heap_getattr(row, BACKFILL_STARTED_AT,
-						  RelationGetDescr(table.heap), &isnull);
-	if (isnull || DatumGetTimestampTz(at) != backfill->started_at)
+	if (!miru_serving_progress(backfill->collection, &now) ||
+		now.started_at != backfill->progress.started_at)
 		miru_job_stale(job);
-	miru_table_close(&table);
 }
 
 static bool
@@ -312,26 +95,21 @@ wants(MiruFeedJob *job, const char *feed)
 {
 	Backfill *backfill = job->state;
 
-	return !miru_backfill_is_served(backfill->collection, feed, false);
+	return !miru_serving_is_served(backfill->collection, feed, false);
 }
 
 static int64
 serve(MiruFeedJob *job, const char *feed)
 {
 	Backfill *backfill = job->state;
-	MiruTable table = miru_table_open("backfill_feed", true);
-	bool served;
-	HeapTuple mark = find_mark(&table, backfill->collection, feed, &served);
-	int64 rows = 0;
+	int64 rows;
 
-	if (!served)
-	{
-		store_mark(&table, mark, backfill->collection, feed, true);
-		rows = miru_capture_feed(job->rel, feed);
-		backfill->feeds++;
-		backfill->rows += rows;
-	}
-	miru_table_close(&table);
+	if (!miru_serving_mark(backfill->collection, feed))
+		return 0;
+	rows = miru_capture_feed(job->rel, feed);
+	backfill->progress.feeds_done++;
+	backfill->progress.rows_done += rows;
+	backfill->moved = true;
 	return rows;
 }
 
@@ -346,37 +124,21 @@ tell(Backfill *backfill, const char *what)
 	ereport(NOTICE,
 			(errmsg("%s collection \"%s\": " INT64_FORMAT " of " INT64_FORMAT
 					" feeds, " INT64_FORMAT " rows",
-					what, backfill->collection, backfill->feeds_done,
-					backfill->feeds_total, backfill->rows_done)));
+					what, backfill->collection, backfill->progress.feeds_done,
+					backfill->progress.feeds_total,
+					backfill->progress.rows_done)));
 }
 
-/* note_progress adds what this transaction served to the stored counts. */
+/* note_progress stores how far this transaction came. */
 static void
 note_progress(MiruFeedJob *job)
 {
 	Backfill *backfill = job->state;
-	MiruTable table;
-	Datum values[BACKFILL_COLUMNS];
-	bool nulls[BACKFILL_COLUMNS];
-	HeapTuple row;
 
-	if (backfill->feeds == 0)
+	if (!backfill->moved)
 		return;
-	table = miru_table_open("backfill", true);
-	row = find_open(&table, backfill->collection);
-	heap_deform_tuple(row, RelationGetDescr(table.heap), values, nulls);
-	backfill->feeds_done = DatumGetInt64(values[BACKFILL_FEEDS_DONE - 1]) +
-		backfill->feeds;
-	backfill->rows_done = DatumGetInt64(values[BACKFILL_ROWS_DONE - 1]) +
-		backfill->rows;
-	values[BACKFILL_FEEDS_DONE - 1] = Int64GetDatum(backfill->feeds_done);
-	values[BACKFILL_ROWS_DONE - 1] = Int64GetDatum(backfill->rows_done);
-	values[BACKFILL_LAST_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	nulls[BACKFILL_LAST_AT - 1] = false;
-	miru_table_update(&table, row, values, nulls);
-	miru_table_close(&table);
-	CommandCounterIncrement();
-	backfill->feeds = backfill->rows = 0;
+	miru_serving_set_progress(backfill->collection, &backfill->progress);
+	backfill->moved = false;
 	tell(backfill, "backfilling");
 }
 
@@ -406,26 +168,16 @@ count_feeds(Backfill *backfill)
 static void
 note_begin(Backfill *backfill)
 {
-	MiruTable table = miru_table_open("backfill", true);
-	HeapTuple row = find_open(&table, backfill->collection);
-	Datum values[BACKFILL_COLUMNS];
-	bool nulls[BACKFILL_COLUMNS];
+	MiruProgress progress;
 
-	heap_deform_tuple(row, RelationGetDescr(table.heap), values, nulls);
-	if (nulls[BACKFILL_FEEDS_TOTAL - 1])
+	(void) miru_serving_progress(backfill->collection, &progress);
+	if (progress.started_at == 0)
 	{
-		values[BACKFILL_STARTED_AT - 1] = TimestampTzGetDatum(
-			GetCurrentTimestamp());
-		values[BACKFILL_FEEDS_TOTAL - 1] = Int64GetDatum(count_feeds(backfill));
-		nulls[BACKFILL_STARTED_AT - 1] = nulls[BACKFILL_FEEDS_TOTAL - 1] =
-			false;
-		miru_table_update(&table, row, values, nulls);
+		progress.started_at = GetCurrentTimestamp();
+		progress.feeds_total = count_feeds(backfill);
+		miru_serving_set_progress(backfill->collection, &progress);
 	}
-	backfill->started_at = DatumGetTimestampTz(values[BACKFILL_STARTED_AT - 1]);
-	backfill->feeds_total = DatumGetInt64(values[BACKFILL_FEEDS_TOTAL - 1]);
-	backfill->feeds_done = DatumGetInt64(values[BACKFILL_FEEDS_DONE - 1]);
-	backfill->rows_done = DatumGetInt64(values[BACKFILL_ROWS_DONE - 1]);
-	miru_table_close(&table);
+	backfill->progress = progress;
 }
 
 /* ----- the end ----- */
@@ -447,7 +199,8 @@ try_lock_table(Oid relid)
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	error = miru_run_isolated(lock_table, &relid);
 	AtEOXact_GUC(true, settings);
-	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
 		ReThrowError(error);
 	return error == NULL;
 }
@@ -464,7 +217,7 @@ serve_listed(Backfill *backfill)
 		MemoryContextReset(job->chunk);
 		miru_job_begin(job);
 		MemoryContextSwitchTo(job->chunk);
-		feeds = listed_feeds(backfill->collection);
+		feeds = miru_serving_listed(backfill->collection, FEED_JOB_CHUNK);
 		miru_job_commit(job);
 		miru_job_visit_feeds(job, feeds);
 		miru_job_visit_busy(job);
@@ -482,12 +235,11 @@ try_close(Backfill *backfill)
 	miru_job_begin(job);
 	if (try_lock_table(job->relid))
 	{
-		feeds = listed_feeds(backfill->collection);
+		feeds = miru_serving_listed(backfill->collection, FEED_JOB_CHUNK);
 		if (list_length(feeds) < FEED_JOB_CHUNK &&
 			miru_job_visit_now(job, feeds))
 		{
-			delete_rows("backfill", "backfill_pkey", BACKFILL_COLLECTION,
-						backfill->collection);
+			miru_serving_close(backfill->collection);
 			CacheInvalidateRelcacheByRelid(job->relid);
 			miru_registry_written();
 			closed = true;
@@ -522,15 +274,15 @@ finish(Backfill *backfill)
 		pause_ms = Min(2 * pause_ms, LOCK_PAUSE_MAX_MS);
 	}
 	/* They mean nothing any more, so this may take its time. */
-	backfill->started_at = 0;
+	backfill->progress.started_at = 0;
 	miru_job_begin(job);
-	delete_marks(backfill->collection);
+	miru_serving_forget_marks(backfill->collection);
 	miru_job_commit(job);
 	ereport(NOTICE,
 			(errmsg("collection \"%s\" is complete: " INT64_FORMAT
 					" feeds, " INT64_FORMAT " rows",
-					backfill->collection, backfill->feeds_done,
-					backfill->rows_done)));
+					backfill->collection, backfill->progress.feeds_done,
+					backfill->progress.rows_done)));
 }
 
 /* open_collection finds what is to be done; false: nothing. */

@@ -34,7 +34,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "backfill.h"
 #include "capture.h"
 #include "change_log.h"
 #include "convert.h"
@@ -46,6 +45,7 @@
 #include "miscadmin.h"
 #include "object.h"
 #include "record.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -562,7 +562,7 @@ static bool
 is_served(Row *row, const char *feed)
 {
 	return !row->rel->backfilling ||
-		miru_backfill_is_served(row->collection, feed, true);
+		miru_serving_is_served(row->collection, feed, true);
 }
 
 static void

@@ -3,7 +3,7 @@
  *     What is attached: relations and collections, cached.
  *
  * Owns no table: attach.c writes mirusync.attached and mirusync.collection,
- * field.c writes mirusync.field, backfill.c writes mirusync.backfill.  This
+ * field.c writes mirusync.field, serving.c writes mirusync.backfill.  This
  * file reads them for everybody else.
  *
  * A trigger, a flush at pre-commit and a push all need to know what is
@@ -13,9 +13,9 @@
  * the isolation level.
  *
  * What is kept becomes invalid with the relcache entry of the table (columns,
- * indexes, name, schema and owner all show there), with those of the three
+ * indexes, name, schema and owner all show there), with those of the four
  * tables above, and with any schema, since its name may have changed.  Writes
- * to the three tables invalidate them: attach.c does it itself, a trigger
+ * to these tables invalidate them: attach.c does it itself, a trigger
  * does it for SQL.  Only positive answers are kept, so names that devices
  * make up take no memory.
  *

@@ -14,7 +14,6 @@
 #include "access/relation.h"
 #include "access/stratnum.h"
 #include "access/table.h"
-#include "backfill.h"
 #include "compat.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
@@ -23,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "registry_table.h"
 #include "relation.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -357,7 +357,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 		rel->feed_name = pstrdup(
 			NameStr(TupleDescAttr(desc, rel->feed_attnum - 1)->attname));
 		rel->collection = read_collection_name(rel->relid);
-		rel->backfilling = miru_backfill_is_open(rel->collection);
+		rel->backfilling = miru_serving_is_open(rel->collection);
 		read_keys(rel, heap);
 		read_fields(rel, heap, numbers);
 	}

@@ -1,6 +1,6 @@
 -- -------------------------------------------------------------------------
 -- Backfill: collections whose rows are being numbered while the application
--- writes.  Written by backfill.c.
+-- writes.  Written by serving.c.
 -- -------------------------------------------------------------------------
 
 CREATE TABLE mirusync.backfill (
