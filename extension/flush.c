@@ -13,7 +13,8 @@
  *     the end of the transaction nobody else numbers a change in these feeds.
  *  3. Read each row as it now stands, by its primary key.  There: put or
  *     patch; gone: delete; as before: nothing.  Write history and state under
- *     the next number.
+ *     the next number.  A feed that does not have the row's collection yet
+ *     gets none (backfill.c).
  *  4. Store the heads.
  *
  * Reads are of what stands now, whatever the transaction's own snapshot says:
