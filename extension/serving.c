@@ -270,16 +270,19 @@ void
 miru_serving_set_progress(const char *collection, const MiruProgress *progress)
 {
 	MiruTable table = miru_table_open("backfill", true);
+	HeapTuple row = find_open(&table, collection);
 	Datum values[BACKFILL_COLUMNS];
 	bool nulls[BACKFILL_COLUMNS] = {false};
 
+	if (row == NULL)
+		elog(ERROR, "collection \"%s\" is not open", collection);
 	values[BACKFILL_COLLECTION - 1] = CStringGetTextDatum(collection);
 	values[BACKFILL_STARTED_AT - 1] = TimestampTzGetDatum(progress->started_at);
 	values[BACKFILL_LAST_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[BACKFILL_FEEDS_TOTAL - 1] = Int64GetDatum(progress->feeds_total);
 	values[BACKFILL_FEEDS_DONE - 1] = Int64GetDatum(progress->feeds_done);
 	values[BACKFILL_ROWS_DONE - 1] = Int64GetDatum(progress->rows_done);
-	miru_table_update(&table, find_open(&table, collection), values, nulls);
+	miru_table_update(&table, row, values, nulls);
 	miru_table_close(&table);
 	CommandCounterIncrement();
 }

@@ -131,6 +131,19 @@ SELECT seq, kind, id, old, new FROM changes WHERE feed = 'rescan-doc' AND seq > 
 CALL mirusync.rescan('rescan note');
 CALL mirusync.rescan('rescan other');
 
+-- One id is gone from two feeds; and what is gone is told from a row whose key
+-- has the very texts of its feed, collection and id.
+CREATE TABLE part (owner text, kind text, id text, PRIMARY KEY (owner, kind, id));
+SELECT mirusync.attach('part', feed => 'owner');
+INSERT INTO part VALUES ('rescan-p', 'part', 'x'), ('rescan-q', 'part', 'x'), ('rescan-q', 'part', 'y');
+ALTER TABLE part DISABLE TRIGGER USER;
+DELETE FROM part WHERE id = 'x';
+INSERT INTO part VALUES ('rescan-p', 'part', 'part,x');
+CALL mirusync.rescan('part');
+SELECT feed, kind, id FROM changes WHERE feed IN ('rescan-p', 'rescan-q');
+CALL mirusync.rescan('part');
+SELECT mirusync.detach('part');
+
 -- A table that was emptied, and one without an index.
 ALTER TABLE word DISABLE TRIGGER USER;
 TRUNCATE word;
