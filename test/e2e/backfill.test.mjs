@@ -104,7 +104,7 @@ async function write(client, random, state) {
     () => client.query('DELETE FROM item WHERE id = $1', [key()]),
     () => client.query('INSERT INTO item VALUES ($1, $2, $3)', [ROWS + ++state.inserted, feed(), 'new']),
     () => client.query('UPDATE item SET owner = nullif(owner, $2) WHERE id % 5000 = $1', [below(5000), feed()]),
-    () => client.query('UPDATE item SET n = -n WHERE owner = $1', [feed()]),
+    () => client.query('UPDATE item SET n = n + 10 WHERE owner = $1', [feed()]),
     () => {
       const [kind, fields] = random() < 0.3 ? ['delete', {}] : ['patch', { fields: { body: 'pushed' } }];
       return client.query('SELECT mirusync.push($1, $2, $3)', [feed(), state.device, { changes: [{
