@@ -10,6 +10,9 @@
  * and UPDATE t SET id = id + 1 passes through states in which rows seem to
  * vanish.
  *
+ * Others note rows too: attach and backfill those that were there before,
+ * rescan those that differ from what devices were told.
+ *
  * The list of notes spills to disk (note_log.c), so a transaction may change
  * any number of rows.
  *

@@ -16,7 +16,9 @@
  * the order of numbers is the order of commits.
  *
  * Locks: flush takes them in the order of strcmp, after all rows, and locks
- * nothing else afterwards, so two flushes cannot wait for each other.
+ * nothing else afterwards, so two flushes cannot wait for each other.  A job
+ * that goes through many feeds (feed_job.c) takes them before, but never waits
+ * for one while it holds another.
  *
  * The lock is taken below the executor, on the latest version of the row
  * whatever the isolation level: a REPEATABLE READ transaction that changes
