@@ -3,8 +3,8 @@
  *     Attaching tables, detaching them, and naming collections.
  *
  * To attach a table is to put two triggers on it (attach_trigger.c) and to
- * write down what they are for (attached.c), after checking that it can be
- * (attach_check.c).
+ * write down what they are for (attached.c, attach_columns.c), after checking
+ * that it can be (attach_check.c).
  *
  * Ordering and locks: mirusync.attached first, kept to the end of the
  * transaction, so that of these functions one runs at a time; then the table,
@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "attach_check.h"
+#include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
 #include "access/relation.h"
@@ -37,7 +38,6 @@ attach_table(MiruAttachment *attachment)
 {
 	Relation rel = miru_open_own_table(attachment->relid,
 									   ShareRowExclusiveLock);
-
 	miru_check_kind(rel);
 	miru_check_persistence(rel);
 	miru_attached_clear_dropped();
@@ -56,6 +56,7 @@ attach_table(MiruAttachment *attachment)
 	miru_check_collection_name(attachment->collection);
 	miru_check_collection_free(attachment->collection);
 	miru_warn_of_policies(rel, attachment->feed_column);
+	miru_columns_choose(rel, attachment);
 	relation_close(rel, NoLock);
 
 	miru_triggers_create(attachment->relid);
@@ -66,23 +67,25 @@ attach_table(MiruAttachment *attachment)
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 
-	/* The first look numbers the fields; after that rows can be noted. */
-	(void) miru_relation_get(attachment->relid);
 	if (attachment->backfill)
 		miru_capture_existing(attachment->relid);
 }
 
-/* mirusync.attach(relation, feed, collection, rule, role, pushable, backfill) */
+/*
+ * mirusync.attach(relation, feed, collection, rule, role, pushable, columns,
+ * excluding, backfill)
+ */
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
 										"rule",		NULL,	"pushable",
-										"backfill"};
+										NULL,		NULL,	"backfill"};
 	MiruAttachment attachment;
 
 	PreventCommandIfReadOnly("mirusync.attach()");
-	miru_check_not_null(fcinfo, lengthof(names), names);
+	/* The function of 0.1.0 has only the first six. */
+	miru_check_not_null(fcinfo, Min(PG_NARGS(), lengthof(names)), names);
 	attachment.relid = PG_GETARG_OID(0);
 	attachment.feed_column = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	attachment.collection = PG_ARGISNULL(2)
@@ -91,7 +94,8 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	attachment.rule = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
-	attachment.backfill = PG_GETARG_BOOL(6);
+	miru_columns_take(fcinfo, 6, &attachment);
+	attachment.backfill = PG_NARGS() <= 8 || PG_GETARG_BOOL(8);
 
 	miru_check_rule(attachment.rule);
 	miru_check_role(attachment.role);
@@ -116,11 +120,7 @@ mirusync_detach(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot detach the document store")));
-	if (!miru_is_attached(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached",
-						RelationGetRelationName(rel))));
+	miru_check_attached(rel);
 	relation_close(rel, NoLock);
 
 	miru_triggers_drop(relid);

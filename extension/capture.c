@@ -39,6 +39,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "common/hashfn.h"
 #include "errors.h"
 #include "feed_rows.h"
@@ -119,18 +120,38 @@ miru_notes_flushed(void)
 }
 
 /*
+ * was_rewritten tells whether the table got a new file in this transaction,
+ * so that its rows look as if the transaction had made them.
+ */
+static bool
+was_rewritten(MiruRelation *rel)
+{
+	Relation heap = RelationIdGetRelation(rel->relid);
+	bool rewritten = heap->rd_createSubid == InvalidSubTransactionId &&
+		miru_relation_new_file(heap) != InvalidSubTransactionId;
+
+	RelationClose(heap);
+	return rewritten;
+}
+
+/*
  * is_original tells whether a row was there when this transaction began, or
  * when it last flushed.  Of all notings of a key at most one has such a row:
  * where keys pass from row to row it need not be the first one.
+ *
+ * Where that cannot be known (the table was rewritten, or COPY FREEZE made
+ * rows that look old) it says yes: then the first such row of a key counts,
+ * and a feed that has no record of it is told nothing.
  */
 static bool
-is_original(HeapTuple row)
+is_original(MiruRelation *rel, HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
 		return true;
-	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command;
+	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command ||
+		was_rewritten(rel);
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -190,7 +211,7 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
-		note->original = is_original(old);
+		note->original = is_original(rel, old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
@@ -397,8 +418,11 @@ check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 static void
 note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL,
-				miru_row_feed(rel, row, desc), false, NULL);
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
+	char *feed = miru_row_feed(rel, row, desc);
+
+	miru_key_check(rel, key, feed);
+	append_note(rel, key, NULL, NULL, feed, false, NULL);
 }
 
 static void
@@ -421,8 +445,13 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 	new_key = miru_key_of_row(rel, new, desc);
 	if (old_key->t_len == new_key->t_len &&
 		memcmp(old_key, new_key, old_key->t_len) == 0)
-		append_note(rel, old_key, old, miru_row_feed(rel, old, desc),
-					miru_row_feed(rel, new, desc), false, NULL);
+	{
+		char *feed = miru_row_feed(rel, new, desc);
+
+		miru_key_check(rel, new_key, feed);
+		append_note(rel, old_key, old, miru_row_feed(rel, old, desc), feed,
+					false, NULL);
+	}
 	else
 	{
 		note_delete(rel, old, desc);
@@ -510,12 +539,15 @@ mirusync_capture(PG_FUNCTION_ARGS)
 	{
 		check_document(rel, trigger->tg_trigtuple, desc);
 		check_collection(rel, trigger->tg_trigtuple, desc);
+		miru_object_check(rel, NULL, trigger->tg_trigtuple, desc);
 		note_insert(rel, trigger->tg_trigtuple, desc);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 	{
 		check_document(rel, trigger->tg_newtuple, desc);
 		check_collection(rel, trigger->tg_newtuple, desc);
+		miru_object_check(rel, trigger->tg_trigtuple, trigger->tg_newtuple,
+						  desc);
 		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
 	}
 	else
@@ -539,6 +571,7 @@ miru_capture_existing(Oid relid)
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		miru_object_check(rel, NULL, row, RelationGetDescr(heap));
 		note_insert(rel, row, RelationGetDescr(heap));
 		MemoryContextReset(per_row);
 	}
@@ -564,6 +597,7 @@ miru_capture_feed(MiruRelation *rel, const char *feed)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(per_row);
 
+		miru_object_check(rel, NULL, row, RelationGetDescr(rows.heap));
 		note_insert(rel, row, RelationGetDescr(rows.heap));
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(per_row);
@@ -579,9 +613,11 @@ miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
 				 const char *feed, const Jsonb *object)
 {
 	MiruKnown known = {object, NULL, NULL};
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
 
-	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL, feed, false,
-				object ? &known : NULL);
+	miru_object_check(rel, NULL, row, desc);
+	miru_key_check(rel, key, feed);
+	append_note(rel, key, NULL, NULL, feed, false, object ? &known : NULL);
 }
 
 /*

@@ -82,18 +82,18 @@ find(Relation heap, const char *name, Snapshot snapshot, TupleTableSlot *slot)
 }
 
 /*
- * lock_existing locks the feed's row and copies its newest version; false if
+ * lock_existing locks the feed's row and copies its newest version; NULL if
  * there is no such row, or if it was replaced just as we looked: create()
  * then finds it, and the caller looks again.  With LockWaitSkip also if
  * somebody else has the lock.
  */
-static bool
+static HeapTuple
 lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	HeapTuple row = NULL;
 	bool done = false;
 
-	feed->row = NULL;
 	while (!done)
 	{
 		ItemPointerData tid;
@@ -112,7 +112,7 @@ lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 									  &failure);
 			if (result == TM_Ok)
 			{
-				feed->row = ExecCopySlotHeapTuple(slot);
+				row = ExecCopySlotHeapTuple(slot);
 				done = true;
 			}
 			else if (result == TM_WouldBlock)
@@ -125,7 +125,7 @@ lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return feed->row != NULL;
+	return row;
 }
 
 /*
@@ -179,18 +179,20 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 {
 	bool isnull;
 	TupleDesc desc = RelationGetDescr(table->heap);
+	HeapTuple row;
 	TimestampTz stored;
 
 	feed->name = name;
 	feed->group = -1;
 	feed->changed_at = now;
-	while (!lock_existing(table->heap, feed, LockWaitBlock))
+	while ((row = lock_existing(table->heap, feed, LockWaitBlock)) == NULL)
 		create(table->heap, feed);
 
+	feed->tid = row->t_self;
 	feed->head = feed->locked_head = DatumGetInt64(
-		heap_getattr(feed->row, FEED_HEAD, desc, &isnull));
+		heap_getattr(row, FEED_HEAD, desc, &isnull));
 	stored = DatumGetTimestampTz(
-		heap_getattr(feed->row, FEED_CHANGED_AT, desc, &isnull));
+		heap_getattr(row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
 	feed->changed_at = Max(now, stored);
 }
@@ -216,12 +218,12 @@ miru_feed_try_lock(MiruTable *table, char *name)
 
 	feed.name = name;
 	feed.changed_at = GetCurrentTimestamp();
-	if (lock_existing(table->heap, &feed, LockWaitSkip))
+	if (lock_existing(table->heap, &feed, LockWaitSkip) != NULL)
 		return true;
 	if (is_there(table->heap, name))
 		return false;
 	create(table->heap, &feed);
-	return lock_existing(table->heap, &feed, LockWaitSkip);
+	return lock_existing(table->heap, &feed, LockWaitSkip) != NULL;
 }
 
 void
@@ -229,11 +231,20 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 {
 	Datum values[FEED_COLUMNS];
 	bool nulls[FEED_COLUMNS];
-	char *epoch = current_epoch();
+	TupleTableSlot *slot;
+	HeapTuple row;
+	char *epoch;
 
 	if (feed->head == feed->locked_head)
 		return;
-	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
+	epoch = current_epoch();
+	slot = table_slot_create(table->heap, NULL);
+	/* Ours to the end of the transaction, so it is still there. */
+	if (!table_tuple_fetch_row_version(table->heap, &feed->tid, SnapshotAny,
+									   slot))
+		elog(ERROR, "row of a locked feed was not found");
+	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
 	values[FEED_HEAD - 1] = Int64GetDatum(feed->head);
 	values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(feed->changed_at);
 	if (strcmp(epoch, TextDatumGetCString(values[FEED_EPOCH - 1])) != 0)
@@ -241,7 +252,8 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 		values[FEED_EPOCH - 1] = CStringGetTextDatum(epoch);
 		values[FEED_EPOCH_HEAD - 1] = Int64GetDatum(feed->locked_head);
 	}
-	miru_table_update(table, feed->row, values, nulls);
+	miru_table_update(table, row, values, nulls);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 bool

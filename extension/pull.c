@@ -33,6 +33,7 @@
 #include "miscadmin.h"
 #include "object.h"
 #include "record.h"
+#include "type.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -133,6 +134,67 @@ parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
 	return false;
 }
 
+/* A row whose object is to be made. */
+typedef struct Make
+{
+	Opened *opened;
+	HeapTuple row;
+	Jsonb *object;
+} Make;
+
+static void
+make(void *arg)
+{
+	Make *wanted = arg;
+
+	wanted->object = miru_object_of_row(wanted->opened->rel, wanted->row,
+										RelationGetDescr(wanted->opened->heap));
+}
+
+/*
+ * make_object returns the row as JSON.  Capture sees to it that there is one,
+ * but ALTER TABLE writes unseen.  One such row must not keep the rest of the
+ * feed from being read: NULL, and a warning.
+ */
+static Jsonb *
+make_object(Opened *opened, MiruRecord *record, HeapTuple row)
+{
+	Make wanted = {opened, row, NULL};
+	ErrorData *error;
+
+	if ((opened->rel->type_traits & MIRU_TYPE_REFUSES) == 0)
+	{
+		make(&wanted);
+		return wanted.object;
+	}
+	error = miru_run_isolated(make, &wanted);
+	if (error == NULL)
+		return wanted.object;
+	if (miru_is_transient(error->sqlerrcode))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("record \"%s\" of collection \"%s\" is left out",
+					record->id, record->collection),
+			 errdetail("It has no JSON form: %s", error->message)));
+	return NULL;
+}
+
+/* image_of returns the image of a tombstone, as far as its table is synced. */
+static Jsonb *
+image_of(MiruRecord *record)
+{
+	MiruCollection *collection;
+
+	if (record->image == NULL)
+		return NULL;
+	collection = miru_collection_get(record->collection);
+	if (collection == NULL)
+		return record->image;
+	return miru_object_without_hidden(miru_relation_get(collection->relid),
+									  record->image);
+}
+
 static Jsonb *
 read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 {
@@ -140,7 +202,7 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 	HeapTuple row;
 
 	if (record->deleted)
-		return record->image;
+		return image_of(record);
 	if (!open_collection(opened, record->collection))
 		return NULL;
 	if (!parse_key(opened->rel, record, key))
@@ -149,7 +211,7 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 							record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
-	return miru_object_of_row(opened->rel, row, RelationGetDescr(opened->heap));
+	return make_object(opened, record, row);
 }
 
 static MiruDelivery *

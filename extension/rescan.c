@@ -154,19 +154,22 @@ compare_row(Rescan *rescan, HeapTuple row, TupleDesc desc)
 	MiruRelation *rel = rescan->job.rel;
 	Datum key[INDEX_MAX_KEYS];
 	Told *told;
+	Jsonb *object;
 
 	miru_key_values(rel, miru_key_of_row(rel, row, desc), key);
 	told = told_of(rescan, miru_key_id(rel, key));
 	told->present = true;
+	/* What is not synced any more stays as it is with the devices. */
+	object = miru_object_without_hidden(rel, told->object);
 	if (!told->live)
 	{
 		miru_capture_row(rel, row, desc, rescan->feed, NULL);
 		rescan->put++;
 	}
-	else if (told->object == NULL ||
-			 miru_object_diff_known(rel, told->object, row, desc) != NIL)
+	else if (object == NULL ||
+			 miru_object_diff_known(rel, object, row, desc) != NIL)
 	{
-		miru_capture_row(rel, row, desc, rescan->feed, told->object);
+		miru_capture_row(rel, row, desc, rescan->feed, object);
 		rescan->changed++;
 	}
 	else
@@ -206,12 +209,14 @@ static void
 note_gone(void *arg, const char *id)
 {
 	Rescan *rescan = arg;
+	MiruRelation *rel = rescan->job.rel;
 	Told *told = told_of(rescan, id);
-	MiruKnown known = {told->object, rescan->collection, told->id};
+	MiruKnown known = {NULL, rescan->collection, told->id};
 
 	if (told->present)
 		return;
-	miru_capture_gone(rescan->job.rel, rescan->feed, &known);
+	known.object = miru_object_without_hidden(rel, told->object);
+	miru_capture_gone(rel, rescan->feed, &known);
 	rescan->deleted++;
 }
 

@@ -70,7 +70,7 @@ ROLLBACK;
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE FUNCTION mood_to_json(mood) RETURNS json LANGUAGE plpgsql AS $$
 BEGIN
-	IF $1 = 'bad' THEN
+	IF $1 = 'bad' AND current_setting('backfill_test.refuse', true) = 'on' THEN
 		RAISE EXCEPTION 'interrupted';
 	END IF;
 	RETURN to_json($1::text);
@@ -78,6 +78,7 @@ END $$;
 CREATE CAST (mood AS json) WITH FUNCTION mood_to_json(mood);
 ALTER TABLE item ADD COLUMN mood mood DEFAULT 'good';
 UPDATE item SET mood = 'bad' WHERE id = 6;
+SET backfill_test.refuse = on;
 CALL mirusync.backfill('item', 1);
 SELECT * FROM progress;
 SELECT * FROM marks;
@@ -170,7 +171,7 @@ SELECT mirusync.detach('folded');
 -- Only the owner of the table may, and needs no right on mirusync's tables.
 CREATE ROLE regress_mirusync_fill;
 GRANT EXECUTE ON PROCEDURE mirusync.backfill(regclass, int) TO regress_mirusync_fill;
-GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, boolean),
+GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass) TO regress_mirusync_fill;
 GRANT USAGE ON SCHEMA mirusync, backfill_test TO regress_mirusync_fill;
 SET ROLE regress_mirusync_fill;

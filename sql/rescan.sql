@@ -113,6 +113,31 @@ CALL mirusync.rescan('item');
 SELECT kind, id, old, new FROM changes WHERE feed = 'rescan-c' ORDER BY seq;
 CALL mirusync.rescan('item');
 
+-- A column that is not synced is none that differs, whether devices were told
+-- of it or not; of one that is synced again they get what is there.
+CREATE TABLE secret (id int PRIMARY KEY, owner text, body text, told text, untold text);
+CREATE INDEX ON secret (owner);
+SELECT mirusync.attach('secret', feed => 'owner', excluding => '{untold}');
+INSERT INTO secret SELECT i, 'rescan-s', 'row ' || i, 'told', 'untold' FROM generate_series(1, 4) i;
+SELECT mirusync.sync_column('secret', 'told', false);
+CALL mirusync.rescan('secret');
+ALTER TABLE secret DISABLE TRIGGER USER;
+UPDATE secret SET told = 'hidden', untold = 'hidden' WHERE id = 1;
+UPDATE secret SET body = 'unseen', told = 'hidden' WHERE id = 2;
+DELETE FROM secret WHERE id = 3;
+INSERT INTO secret VALUES (5, 'rescan-s', 'unseen', 'hidden', 'hidden');
+CALL mirusync.rescan('secret');
+SELECT kind, id, old, new FROM changes WHERE feed = 'rescan-s' AND seq > 4 ORDER BY seq;
+CALL mirusync.rescan('secret');
+SELECT mirusync.sync_column('secret', 'told', true);
+CALL mirusync.rescan('secret');
+SELECT kind, id, old, new FROM changes WHERE feed = 'rescan-s' AND seq > 7 ORDER BY id;
+CALL mirusync.rescan('secret');
+-- What a trigger would refuse, rescan refuses.
+INSERT INTO secret VALUES (6, repeat('long', 1000), 'unseen', NULL, NULL);
+CALL mirusync.rescan('secret');
+SELECT mirusync.detach('secret');
+
 -- Documents, where a field is removed too.
 SELECT mirusync.create_collection('rescan note');
 SELECT mirusync.create_collection('rescan other');
