@@ -16,7 +16,9 @@
  * the order of numbers is the order of commits.
  *
  * Locks: flush takes them in the order of strcmp, after all rows, and locks
- * nothing else afterwards, so two flushes cannot wait for each other.
+ * nothing else afterwards, so two flushes cannot wait for each other.  A job
+ * that goes through many feeds (feed_job.c) takes them before, but never waits
+ * for one while it holds another.
  *
  * The lock is taken below the executor, on the latest version of the row
  * whatever the isolation level: a REPEATABLE READ transaction that changes
@@ -121,9 +123,10 @@ note_epoch(const char *name, int32 epoch, int64 head)
 	miru_table_close(&table);
 }
 
-/* find_latest puts a committed version of the feed into the slot. */
+/* find puts a version of the feed into the slot: of SnapshotSelf a committed
+ * one. */
 static bool
-find_latest(Relation heap, const char *name, TupleTableSlot *slot)
+find(Relation heap, const char *name, Snapshot snapshot, TupleTableSlot *slot)
 {
 	Relation index = index_open(miru_table_oid("feed_pkey"), AccessShareLock);
 	IndexScanDesc scan;
@@ -133,7 +136,7 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(name));
-	scan = miru_index_beginscan(heap, index, SnapshotSelf, 1);
+	scan = miru_index_beginscan(heap, index, snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (found)
@@ -146,10 +149,11 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 /*
  * lock_existing locks the feed's row and copies its newest version; NULL if
  * there is no such row, or if it was replaced just as we looked: create()
- * then finds it, and the caller looks again.
+ * then finds it, and the caller looks again.  With LockWaitSkip also if
+ * somebody else has the lock.
  */
 static HeapTuple
-lock_existing(Relation heap, MiruFeed *feed)
+lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	HeapTuple row = NULL;
@@ -161,14 +165,14 @@ lock_existing(Relation heap, MiruFeed *feed)
 		TM_FailureData failure;
 		TM_Result result;
 
-		if (!find_latest(heap, feed->name, slot))
+		if (!find(heap, feed->name, SnapshotSelf, slot))
 			done = true;
 		else
 		{
 			tid = slot->tts_tid;
 			result = table_tuple_lock(heap, &tid, SnapshotSelf, slot,
 									  GetCurrentCommandId(false),
-									  LockTupleNoKeyExclusive, LockWaitBlock,
+									  LockTupleNoKeyExclusive, policy,
 									  TUPLE_LOCK_FLAG_FIND_LAST_VERSION,
 									  &failure);
 			if (result == TM_Ok)
@@ -176,6 +180,8 @@ lock_existing(Relation heap, MiruFeed *feed)
 				row = ExecCopySlotHeapTuple(slot);
 				done = true;
 			}
+			else if (result == TM_WouldBlock)
+				break;
 			/* Deleted meanwhile: look again, it may have been made anew. */
 			else if (result != TM_Deleted && result != TM_Updated)
 				elog(ERROR, "unexpected result of locking a feed: %d",
@@ -247,7 +253,7 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, int32 epoch,
 	feed->group = -1;
 	feed->epoch = epoch;
 	feed->changed_at = now;
-	while ((row = lock_existing(table->heap, feed)) == NULL)
+	while ((row = lock_existing(table->heap, feed, LockWaitBlock)) == NULL)
 		create(table->heap, feed);
 
 	feed->tid = row->t_self;
@@ -286,6 +292,36 @@ read_locked(Relation heap, MiruFeed *feed)
 	row = ExecCopySlotHeapTuple(slot);
 	ExecDropSingleTupleTableSlot(slot);
 	return row;
+}
+
+/* is_there tells whether a feed has a row, committed or not. */
+static bool
+is_there(Relation heap, const char *name)
+{
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	SnapshotData dirty;
+	bool found;
+
+	InitDirtySnapshot(dirty);
+	found = find(heap, name, &dirty, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+bool
+miru_feed_try_lock(MiruTable *table, char *name)
+{
+	MiruFeed feed = {0};
+
+	feed.name = name;
+	feed.epoch = miru_epoch_current();
+	feed.changed_at = GetCurrentTimestamp();
+	if (lock_existing(table->heap, &feed, LockWaitSkip) != NULL)
+		return true;
+	if (is_there(table->heap, name))
+		return false;
+	create(table->heap, &feed);
+	return lock_existing(table->heap, &feed, LockWaitSkip) != NULL;
 }
 
 void
@@ -413,4 +449,34 @@ miru_feed_greatest_epoch(void)
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
 	return greatest;
+}
+
+List *
+miru_feeds_after(const char *after, int limit)
+{
+	MiruTable table = miru_table_open("feed", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple row;
+	List *names = NIL;
+
+	ScanKeyInit(&key, FEED_NAME, BTGreaterStrategyNumber, F_TEXT_GT,
+				CStringGetTextDatum(after ? after : ""));
+	scan = systable_beginscan(table.heap, miru_table_oid("feed_pkey"), true,
+							  snapshot, 1, &key);
+	while (list_length(names) < limit &&
+		   HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		bool isnull;
+
+		names = lappend(names,
+						TextDatumGetCString(
+							heap_getattr(row, FEED_NAME, desc, &isnull)));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return names;
 }

@@ -8,6 +8,7 @@
 #define MIRUSYNC_FEED_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "table.h"
 
@@ -59,6 +60,12 @@ extern void miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name,
 /* miru_feed_next_number moves the head by one. */
 extern int64 miru_feed_next_number(MiruFeed *feed);
 
+/*
+ * miru_feed_try_lock locks the feed's row, creating it if needed; false if
+ * somebody else has the lock.
+ */
+extern bool miru_feed_try_lock(MiruTable *table, char *name);
+
 /* miru_feed_store writes the new head back, if it has moved. */
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
@@ -82,5 +89,11 @@ extern int64 miru_feed_limit(const char *name, const MiruFeedState *state,
 
 /* miru_feed_greatest_epoch reads all feeds for the latest epoch of any. */
 extern int32 miru_feed_greatest_epoch(void);
+
+/*
+ * miru_feeds_after returns the names of at most "limit" feeds after "after"
+ * (NULL: from the first one on), in the order of strcmp.
+ */
+extern List *miru_feeds_after(const char *after, int limit);
 
 #endif /* MIRUSYNC_FEED_H */

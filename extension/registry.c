@@ -3,7 +3,8 @@
  *     What is attached: relations and collections, cached.
  *
  * Owns no table: attach.c writes mirusync.attached and mirusync.collection,
- * field.c writes mirusync.field.  This file reads them for everybody else.
+ * field.c writes mirusync.field, serving.c writes mirusync.backfill.  This
+ * file reads them for everybody else.
  *
  * A trigger, a flush at pre-commit and a push all need to know what is
  * attached, often and where SPI would be too heavy or too late, so each
@@ -12,9 +13,9 @@
  * the isolation level.
  *
  * What is kept becomes invalid with the relcache entry of the table (columns,
- * indexes, name, schema and owner all show there), with those of the three
+ * indexes, name, schema and owner all show there), with those of the four
  * tables above, and with any schema, since its name may have changed.  Writes
- * to the three tables invalidate them: attach.c does it itself, a trigger
+ * to these tables invalidate them: attach.c does it itself, a trigger
  * does it for SQL.  Only positive answers are kept, so names that devices
  * make up take no memory.
  *
@@ -50,8 +51,8 @@
 #define SCHEMA_NAME "mirusync"
 
 /* The tables that are cached here. */
-static const char *const registry_tables[] = {"attached", "collection",
-											  "field"};
+static const char *const registry_tables[] = {"attached", "collection", "field",
+											  "backfill"};
 
 typedef struct RelationEntry
 {
@@ -465,7 +466,7 @@ miru_collection_get(const char *name)
  * ------------------------------------------------------------------------- */
 
 /*
- * mirusync_registry_changed is the trigger on the three tables: what SQL
+ * mirusync_registry_changed is the trigger on these tables: what SQL
  * writes there, a restore for example, must reach every backend's cache.
  */
 Datum

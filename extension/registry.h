@@ -62,6 +62,7 @@ typedef struct MiruRelation
 	AttrNumber data_attnum;		  /* 0: columns are the fields */
 	char *data_name;
 	char *collection; /* its name; NULL if collection_attnum */
+	bool backfilling; /* not every feed is served yet (serving.c) */
 	Oid key_index;	  /* index of the primary key */
 	int key_count;
 	MiruKeyColumn *keys;

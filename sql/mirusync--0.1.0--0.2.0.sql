@@ -78,6 +78,45 @@ COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
 COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
 
 -- -------------------------------------------------------------------------
+-- 28_backfill_tables.sql
+-- -------------------------------------------------------------------------
+
+CREATE TABLE mirusync.backfill (
+	collection	text COLLATE "C" NOT NULL,
+	started_at	timestamptz,
+	last_at		timestamptz,
+	feeds_total	bigint,
+	feeds_done	bigint NOT NULL DEFAULT 0,
+	rows_done	bigint NOT NULL DEFAULT 0,
+	CONSTRAINT backfill_pkey PRIMARY KEY (collection)
+);
+COMMENT ON TABLE mirusync.backfill IS 'collections that are not complete yet';
+COMMENT ON COLUMN mirusync.backfill.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.backfill.started_at IS 'when backfill() was first called; null: not yet';
+COMMENT ON COLUMN mirusync.backfill.last_at IS 'when its latest batch was done';
+COMMENT ON COLUMN mirusync.backfill.feeds_total IS 'how many feeds had rows when it began';
+COMMENT ON COLUMN mirusync.backfill.feeds_done IS 'how many feeds it has served';
+COMMENT ON COLUMN mirusync.backfill.rows_done IS 'how many rows they had';
+
+-- Written under the lock of the feed, by backfill and by flush.
+CREATE TABLE mirusync.backfill_feed (
+	feed		text COLLATE "C" NOT NULL,
+	collection	text COLLATE "C" NOT NULL,
+	served		boolean NOT NULL,
+	CONSTRAINT backfill_feed_pkey PRIMARY KEY (feed, collection)
+);
+CREATE INDEX backfill_feed_to_do ON mirusync.backfill_feed (collection, served, feed);
+COMMENT ON TABLE mirusync.backfill_feed IS 'feeds of collections that are not complete yet';
+COMMENT ON INDEX mirusync.backfill_feed_to_do IS 'finds what is still to be served';
+COMMENT ON COLUMN mirusync.backfill_feed.feed IS 'the feed';
+COMMENT ON COLUMN mirusync.backfill_feed.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.backfill_feed.served IS 'all its rows of that collection are numbered; false: some were written, and it is to be served';
+
+SELECT pg_catalog.pg_extension_config_dump('mirusync.backfill', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.backfill_feed', '');
+REVOKE ALL ON mirusync.backfill, mirusync.backfill_feed FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
 -- 30_registry.sql
 -- -------------------------------------------------------------------------
 
@@ -93,14 +132,15 @@ COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and t
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
 	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
-	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL)
+	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL,
+	backfill boolean DEFAULT true)
 RETURNS void
 AS 'MODULE_PATHNAME', 'mirusync_attach'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]) IS
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean) IS
 'sync a table: its rows are records of the feed that a column names';
 REVOKE ALL ON FUNCTION mirusync.attach(regclass, name, text, text, regrole,
-	boolean, name[], name[]) FROM PUBLIC;
+	boolean, name[], name[], boolean) FROM PUBLIC;
 
 -- Another signature makes it another function.  Who had been granted the
 -- former one is to be granted this one by hand: what is granted here would
@@ -131,13 +171,16 @@ CREATE OR REPLACE VIEW mirusync.collections AS
 		coalesce(f.name, a.feed_column) AS feed_column,
 		c.rule, c.pushable, c.role,
 		CASE WHEN a.data_column IS NULL THEN mirusync.synced_columns(
-			c.relation, a.feed_column, a.sync_added) END AS columns
+			c.relation, a.feed_column, a.sync_added) END AS columns,
+		NOT EXISTS (SELECT FROM mirusync.backfill b
+			WHERE b.collection = c.name) AS complete
 	FROM mirusync.collection c
 		JOIN mirusync.attached a ON a.relation = c.relation
 		LEFT JOIN mirusync.field f
 			ON f.relation = c.relation AND f.number = 0
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r);
 COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
+COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
 
 -- The current epoch is kept in the same way (extension/epoch.c).
 CREATE TRIGGER registry_changed
@@ -146,6 +189,65 @@ CREATE TRIGGER registry_changed
 ALTER TABLE mirusync.epoch ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.epoch IS
 'makes every backend read again which epoch it is';
+
+-- -------------------------------------------------------------------------
+-- 35_backfill.sql
+-- -------------------------------------------------------------------------
+
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.backfill
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.backfill ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.backfill IS
+'makes every backend read again what is attached';
+
+CREATE PROCEDURE mirusync.backfill(relation regclass, batch_rows int DEFAULT 10000)
+AS 'MODULE_PATHNAME', 'mirusync_backfill'
+LANGUAGE C;
+COMMENT ON PROCEDURE mirusync.backfill(regclass, int) IS
+'number the rows of a table that was attached with backfill => false; may be interrupted and called again';
+
+-- A running backfill holds a lock of the object (mirusync.backfill, table).
+CREATE VIEW mirusync.backfill_progress AS
+	SELECT b.collection, c.relation,
+		CASE WHEN EXISTS (
+			SELECT FROM pg_catalog.pg_locks l
+			WHERE l.locktype = 'object' AND l.granted
+				AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+					WHERE d.datname = pg_catalog.current_database())
+				AND l.classid = 'mirusync.backfill'::pg_catalog.regclass
+				AND l.objid = c.relation) THEN 'running'
+			WHEN b.started_at IS NULL THEN 'not begun'
+			ELSE 'interrupted' END AS state,
+		b.feeds_done, b.feeds_total, b.rows_done,
+		nullif(r.reltuples, -1)::bigint AS rows_estimated,
+		b.started_at, b.last_at
+	FROM mirusync.backfill b
+		JOIN mirusync.collection c ON c.name = b.collection
+		JOIN pg_catalog.pg_class r ON r.oid = c.relation;
+COMMENT ON VIEW mirusync.backfill_progress IS 'how far backfill() is with collections that are not complete';
+COMMENT ON COLUMN mirusync.backfill_progress.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.backfill_progress.relation IS 'its table';
+COMMENT ON COLUMN mirusync.backfill_progress.state IS 'not begun, running, or interrupted';
+COMMENT ON COLUMN mirusync.backfill_progress.feeds_done IS 'how many feeds are served';
+COMMENT ON COLUMN mirusync.backfill_progress.feeds_total IS 'how many feeds had rows when it began';
+COMMENT ON COLUMN mirusync.backfill_progress.rows_done IS 'how many rows they had';
+COMMENT ON COLUMN mirusync.backfill_progress.rows_estimated IS 'how many rows the table has by the last ANALYZE; null: not known';
+COMMENT ON COLUMN mirusync.backfill_progress.started_at IS 'when backfill() was first called';
+COMMENT ON COLUMN mirusync.backfill_progress.last_at IS 'when its latest batch was done';
+REVOKE ALL ON mirusync.backfill_progress FROM PUBLIC;
+REVOKE ALL ON PROCEDURE mirusync.backfill(regclass, int) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 36_rescan.sql
+-- -------------------------------------------------------------------------
+
+CREATE PROCEDURE mirusync.rescan(collection text, batch_rows int DEFAULT 10000)
+AS 'MODULE_PATHNAME', 'mirusync_rescan'
+LANGUAGE C;
+COMMENT ON PROCEDURE mirusync.rescan(text, int) IS
+'find by comparison what capture did not see of a collection, and number it';
+REVOKE ALL ON PROCEDURE mirusync.rescan(text, int) FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
 -- 50_sync.sql

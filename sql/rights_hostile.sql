@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 CREATE ROLE regress_mirusync_mallory;
 CREATE ROLE regress_mirusync_relay;
 SELECT mirusync.grant_relay('regress_mirusync_relay');
-GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
+GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass) TO regress_mirusync_mallory;
 CREATE SCHEMA hostile AUTHORIZATION regress_mirusync_mallory;
 GRANT USAGE ON SCHEMA hostile TO PUBLIC;
