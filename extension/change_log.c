@@ -42,7 +42,8 @@ enum
 	LOG_BASE,
 	LOG_FROM,
 	LOG_TO,
-	LOG_COLUMNS = LOG_TO
+	LOG_PREVIOUS,
+	LOG_COLUMNS = LOG_PREVIOUS
 };
 
 static void
@@ -87,6 +88,8 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	values[LOG_BASE - 1] = Int64GetDatum(entry->base);
 	set_jsonb(values, nulls, LOG_FROM, entry->from);
 	set_jsonb(values, nulls, LOG_TO, entry->to);
+	nulls[LOG_PREVIOUS - 1] = entry->previous == 0;
+	values[LOG_PREVIOUS - 1] = Int64GetDatum(entry->previous);
 	miru_table_insert(table, values, nulls);
 }
 

@@ -32,6 +32,7 @@ typedef struct MiruLogEntry
 	int64 base;	   /* 0: not known */
 	Jsonb *from;
 	Jsonb *to;
+	int64 previous; /* number of the record's former change; 0: none */
 } MiruLogEntry;
 
 extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);

@@ -72,6 +72,7 @@ CREATE TABLE mirusync.change_log (
 	base		bigint,
 	old			jsonb,
 	new			jsonb,
+	previous	bigint,
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
 );
 COMMENT ON TABLE mirusync.change_log IS 'history: every change of every feed, in order';
@@ -94,6 +95,7 @@ COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s cloc
 COMMENT ON COLUMN mirusync.change_log.base IS 'number of the feed that the device had seen';
 COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that changed';
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
+COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
 
 -- Written by verdict.c.  A pushed change is known by user, device and the
 -- device's own number; a replay gets the verdict kept here.
