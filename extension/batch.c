@@ -126,6 +126,7 @@ read_change(Jsonb *object)
 	MiruChange *change = palloc0(sizeof(MiruChange));
 
 	change->origin = -1;
+	change->base = MIRU_BASE_UNKNOWN;
 	if (!get_integer(object, "number", &change->number) || change->number == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),

@@ -23,9 +23,10 @@ typedef struct MiruOrigin
 	const char *session; /* or NULL */
 	const char *type;	 /* event type, or NULL */
 	const char *rule;
-	int group; /* changes of one group stay together; -1 */
+	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
+	int group;			/* changes of one group stay together; -1 */
 	int64 skew_ms;
-	int64 base;		   /* number that the device had seen; 0 unknown */
+	int64 base;		   /* number that the device had seen, or unknown */
 	int64 merged_with; /* number of the state it was merged with; 0: none */
 	const char *feed;
 	const char *collection;

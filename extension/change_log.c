@@ -43,7 +43,8 @@ enum
 	LOG_FROM,
 	LOG_TO,
 	LOG_PREVIOUS,
-	LOG_COLUMNS = LOG_PREVIOUS
+	LOG_FIELD_RULES,
+	LOG_COLUMNS = LOG_FIELD_RULES
 };
 
 static void
@@ -84,12 +85,13 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	set_text(values, nulls, LOG_RULE, entry->rule);
 	nulls[LOG_SKEW_MS - 1] = entry->skew_ms == 0;
 	values[LOG_SKEW_MS - 1] = Int64GetDatum(entry->skew_ms);
-	nulls[LOG_BASE - 1] = entry->base == 0;
+	nulls[LOG_BASE - 1] = entry->base < 0;
 	values[LOG_BASE - 1] = Int64GetDatum(entry->base);
 	set_jsonb(values, nulls, LOG_FROM, entry->from);
 	set_jsonb(values, nulls, LOG_TO, entry->to);
 	nulls[LOG_PREVIOUS - 1] = entry->previous == 0;
 	values[LOG_PREVIOUS - 1] = Int64GetDatum(entry->previous);
+	set_jsonb(values, nulls, LOG_FIELD_RULES, entry->field_rules);
 	miru_table_insert(table, values, nulls);
 }
 

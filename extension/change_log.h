@@ -28,8 +28,9 @@ typedef struct MiruLogEntry
 	const char *session;
 	const char *type;
 	const char *rule;
-	int64 skew_ms; /* 0: none */
-	int64 base;	   /* 0: not known */
+	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
+	int64 skew_ms;		/* 0: none */
+	int64 base;			/* below 0: not known */
 	Jsonb *from;
 	Jsonb *to;
 	int64 previous; /* number of the record's former change; 0: none */

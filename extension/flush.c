@@ -347,6 +347,7 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 	entry.from = from;
 	entry.to = to;
 	entry.previous = row->previous;
+	entry.base = MIRU_BASE_UNKNOWN;
 	if (cause != NULL)
 	{
 		entry.user = cause->user;
@@ -356,6 +357,7 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 	{
 		entry.type = row->direct->type;
 		entry.rule = row->direct->rule;
+		entry.field_rules = row->direct->field_rules;
 		entry.skew_ms = row->direct->skew_ms;
 		entry.base = row->direct->base;
 		if (!row->mixed)

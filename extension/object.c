@@ -109,6 +109,13 @@ miru_values_equal(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
+int
+miru_values_compare(JsonbValue *a, JsonbValue *b)
+{
+	return compareJsonbContainers(&JsonbValueToJsonb(a)->root,
+								  &JsonbValueToJsonb(b)->root);
+}
+
 static MiruFieldChange *
 field_change(char *name, char *key, JsonbValue *from, JsonbValue *to)
 {

@@ -49,6 +49,12 @@ extern List *miru_object_names(const Jsonb *object);
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
 
+/*
+ * miru_values_compare compares two values in the order of jsonb, in which 1.0
+ * and 1.00 are equal.
+ */
+extern int miru_values_compare(JsonbValue *a, JsonbValue *b);
+
 /* miru_object_overlay returns "base" with the fields of "over" put in. */
 extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
 

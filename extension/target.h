@@ -44,4 +44,11 @@ extern bool miru_target_insert(MiruTarget *target, Jsonb *object);
 extern void miru_target_update(MiruTarget *target, Jsonb *object);
 extern void miru_target_delete(MiruTarget *target);
 
+/*
+ * miru_target_compare compares two values of a field, neither of them null,
+ * in the order of its column's type.
+ */
+extern int miru_target_compare(MiruTarget *target, const char *field,
+							   JsonbValue *a, JsonbValue *b);
+
 #endif /* MIRUSYNC_TARGET_H */

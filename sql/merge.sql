@@ -1,0 +1,227 @@
+-- Merge rules: what stands of two changes that neither writer knew of.  The
+-- examples are those of docs/merge.md (tools/check-docs.sh compares them).
+SET client_min_messages = warning;
+CREATE SCHEMA merge_test;
+SET search_path = merge_test;
+
+CREATE TABLE task (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	title text,
+	assignee text,
+	price numeric(10, 2),
+	best_time interval,
+	high_score int
+);
+SELECT mirusync.attach('task', feed => 'owner');
+SELECT mirusync.set_rule('task', 'assignee', 'first_wins');
+SELECT mirusync.set_rule('task', 'price', 'server_wins');
+SELECT mirusync.set_rule('task', 'best_time', 'min');
+SELECT mirusync.set_rule('task', 'high_score', 'max');
+
+-- push() of one change of one of Mia's devices
+CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT mirusync.push('mia', device, jsonb_build_object('changes',
+		jsonb_build_array(change))) #> '{verdicts,0}'
+$$;
+
+-- lww_field.  The phone was offline when it changed the title, and comes last.
+SELECT push('phone', '{"number": 1, "kind": "put", "collection": "task", "id": "1",
+	"fields": {"title": "Tea"}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 1, "kind": "patch", "collection": "task", "id": "1",
+	"fields": {"title": "Green tea"}, "clock": "2026-01-01T09:10:00Z", "base": 1}');
+SELECT push('phone', '{"number": 2, "kind": "patch", "collection": "task", "id": "1",
+	"fields": {"title": "Black tea"}, "clock": "2026-01-01T09:05:00Z", "base": 1}');
+
+-- first_wins.  Both take the task; what counts is who is numbered first.
+INSERT INTO task (id, owner, title) VALUES (2, 'mia', 'Shopping');
+SELECT push('phone', '{"number": 3, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 3}');
+SELECT push('tablet', '{"number": 2, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 3}');
+-- Tom's tablet has seen it now, and may hand the task on.
+SELECT push('tablet', '{"number": 3, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:30:00Z", "base": 4}');
+-- Without a base nobody knows what it had seen.
+SELECT push('phone', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Mia"}}');
+-- Its own value a device knows without having been told.
+SELECT push('tablet', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Ann"}, "clock": "2026-01-01T09:50:00Z", "base": 4}');
+SELECT push('tablet', '{"number": 5, "kind": "patch", "collection": "task", "id": "2",
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:40:00Z", "base": 4}');
+
+-- server_wins.  A job sets the price while the phone is offline.
+INSERT INTO task (id, owner, price) VALUES (3, 'mia', 10);
+UPDATE task SET price = 12.50 WHERE id = 3;
+SELECT push('phone', '{"number": 5, "kind": "patch", "collection": "task", "id": "3",
+	"fields": {"price": 11, "title": "Lamp"}, "base": 7}');
+-- Two devices are equals, and one that has seen the price may change it.
+SELECT push('phone', '{"number": 6, "kind": "patch", "collection": "task", "id": "3",
+	"fields": {"price": 13}, "base": 8}');
+SELECT push('tablet', '{"number": 6, "kind": "patch", "collection": "task", "id": "3",
+	"fields": {"price": 14}, "base": 8}');
+
+-- max and min.  Two games on two devices; the clocks do not matter.
+SELECT push('tablet', '{"number": 7, "kind": "put", "collection": "task", "id": "4",
+	"fields": {"high_score": 900, "best_time": "00:01:40"}, "clock": "2026-01-01T09:20:00Z"}');
+SELECT push('phone', '{"number": 7, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"high_score": 1200, "best_time": "00:02:10"}, "clock": "2026-01-01T09:10:00Z"}');
+SELECT high_score, best_time FROM task WHERE id = 4;
+-- Null is no value: it replaces none.  Both sides are compared as the type's.
+SELECT push('phone', '{"number": 8, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"high_score": null, "best_time": "100 seconds"}}');
+SELECT push('phone', '{"number": 9, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"high_score": "1201", "best_time": "99 s"}}');
+-- SQL may lower a maximum: who writes it knows what it overwrites.
+UPDATE task SET high_score = 5, best_time = NULL WHERE id = 4;
+SELECT push('phone', '{"number": 10, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"high_score": 4, "best_time": "1 h"}}');
+-- A patch that brings back a record merges with its last image.
+DELETE FROM task WHERE id = 4;
+SELECT push('phone', '{"number": 11, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"high_score": 3, "title": "back"}}');
+SELECT title, high_score, best_time FROM task WHERE id = 4;
+
+-- History says which rules were in force.
+SELECT seq, rule, field_rules FROM mirusync.change_log
+	WHERE feed = 'mia' AND rule IS NOT NULL ORDER BY seq DESC LIMIT 3;
+
+-- A rule stays with its column, and goes with the collection.
+CREATE VIEW task_rules AS SELECT field, rule FROM mirusync.rules
+	WHERE collection = 'task' ORDER BY field NULLS FIRST;
+ALTER TABLE task RENAME high_score TO score;
+SELECT push('phone', '{"number": 12, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"score": 2}}');
+TABLE task_rules;
+SELECT mirusync.set_rule('task', 'score', NULL);
+SELECT mirusync.set_rule('task', 'score', NULL);
+SELECT mirusync.set_rule('task', 'assignee', 'lww_field');
+SELECT mirusync.set_rule('task', NULL, 'first_wins');
+SELECT push('phone', '{"number": 13, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"score": 2, "title": "not seen"}}');
+ALTER TABLE task DROP best_time;
+UPDATE task SET title = 'one time less' WHERE id = 4;
+TABLE task_rules;
+-- An order that the column has no more.
+SELECT mirusync.set_rule('task', 'score', 'max');
+ALTER TABLE task ALTER score TYPE point USING NULL;
+UPDATE task SET score = '(1,2)' WHERE id = 4;
+SELECT push('phone', '{"number": 14, "kind": "patch", "collection": "task", "id": "4",
+	"fields": {"score": "(2,3)"}}');
+SELECT mirusync.detach('task');
+TABLE task_rules;
+SELECT * FROM mirusync.field_rule WHERE collection = 'task';
+-- A dump keeps them.
+SELECT 'mirusync.field_rule'::regclass = ANY (extconfig) AS dumped
+	FROM pg_extension WHERE extname = 'mirusync';
+
+-- Documents: the same rules, in the order of jsonb.  Fields with a rule of
+-- their own leave the rest to be merged as a whole.
+SELECT mirusync.create_collection('merge_game');
+SELECT mirusync.set_rule('merge_game', 'best', 'max');
+SELECT mirusync.set_rule('merge_game', 'owner', 'first_wins');
+SELECT push('phone', '{"number": 20, "kind": "put", "collection": "merge_game", "id": "g",
+	"fields": {"best": 10, "name": "chess", "level": 1}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 20, "kind": "put", "collection": "merge_game", "id": "g",
+	"fields": {"best": 9, "name": "go"}, "clock": "2026-01-01T09:20:00Z", "base": 0}');
+SELECT data FROM mirusync.document WHERE collection = 'merge_game';
+-- The whole is older, the best is better.
+SELECT push('phone', '{"number": 21, "kind": "put", "collection": "merge_game", "id": "g",
+	"fields": {"best": 11, "name": "chess", "level": 2}, "clock": "2026-01-01T09:10:00Z"}');
+-- A put that leaves a maximum out takes it from nobody; a patch neither.
+SELECT push('phone', '{"number": 22, "kind": "put", "collection": "merge_game", "id": "g",
+	"fields": {"name": "chess"}, "clock": "2026-01-01T09:30:00Z"}');
+SELECT push('phone', '{"number": 23, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": null, "owner": "mia"}, "clock": "2026-01-01T09:40:00Z"}');
+-- A newer best does not make the rest look newer.
+SELECT push('tablet', '{"number": 21, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": 12}, "clock": "2026-01-01T09:59:00Z"}');
+SELECT push('phone', '{"number": 24, "kind": "put", "collection": "merge_game", "id": "g",
+	"fields": {"name": "checkers"}, "clock": "2026-01-01T09:50:00Z"}');
+-- Equal values: the last written form stands.
+SELECT push('tablet', '{"number": 22, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": 12.0}, "clock": "2026-01-01T10:00:00Z"}');
+SELECT push('phone', '{"number": 25, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": 12.00}, "clock": "2026-01-01T09:30:00Z"}');
+SELECT data FROM mirusync.document WHERE collection = 'merge_game';
+SELECT field_rules FROM mirusync.change_log
+	WHERE feed = 'mia' AND collection = 'merge_game' ORDER BY seq;
+SELECT field, rule FROM mirusync.rules WHERE collection = 'merge_game'
+	ORDER BY field NULLS FIRST;
+-- A deleted one that is patched.
+SELECT push('phone', '{"number": 26, "kind": "delete", "collection": "merge_game", "id": "g"}');
+SELECT push('tablet', '{"number": 23, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": 1}}');
+SELECT data FROM mirusync.document WHERE collection = 'merge_game';
+
+-- What a restore or an administrator writes counts too.
+UPDATE mirusync.field_rule SET rule = 'min' WHERE collection = 'merge_game' AND field = 'best';
+SELECT push('tablet', '{"number": 24, "kind": "patch", "collection": "merge_game", "id": "g",
+	"fields": {"best": 1}}');
+
+-- Errors of set_rule().
+CREATE TABLE thing (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	label text,
+	doubled text GENERATED ALWAYS AS (label || label) STORED,
+	place point
+);
+SELECT mirusync.attach('thing', feed => 'owner');
+SELECT mirusync.set_rule(NULL, 'label', 'max');
+SELECT mirusync.set_rule('thing', NULL, NULL);
+SELECT mirusync.set_rule('nowhere', 'label', 'max');
+SELECT mirusync.set_rule(repeat('x', 300), 'label', 'max');
+SELECT mirusync.set_rule('thing', 'nothing', 'max');
+SELECT mirusync.set_rule('thing', 'nothing', NULL);
+SELECT mirusync.set_rule('thing', 'label', 'newest');
+SELECT mirusync.set_rule('thing', 'label', '');
+SELECT mirusync.set_rule('thing', 'label', 'lww');
+SELECT mirusync.set_rule('thing', NULL, 'max');
+SELECT mirusync.set_rule('thing', 'place', 'max');
+SELECT mirusync.set_rule('thing', 'place', 'min');
+SELECT mirusync.set_rule('thing', 'id', 'max');
+SELECT mirusync.set_rule('thing', 'owner', 'first_wins');
+SELECT mirusync.set_rule('thing', 'doubled', 'first_wins');
+SELECT mirusync.set_rule('merge_game', '', 'max');
+SELECT mirusync.set_rule('merge_game', repeat('x', 256), 'max');
+CREATE ROLE regress_mirusync_merge;
+GRANT USAGE ON SCHEMA mirusync, merge_test TO regress_mirusync_merge;
+GRANT EXECUTE ON FUNCTION mirusync.set_rule(text, text, text) TO regress_mirusync_merge;
+SET ROLE regress_mirusync_merge;
+SELECT mirusync.set_rule('thing', 'label', 'max');
+SELECT mirusync.set_rule('merge_game', 'label', 'max');
+RESET ROLE;
+ALTER TABLE thing OWNER TO regress_mirusync_merge;
+SET ROLE regress_mirusync_merge;
+SELECT mirusync.set_rule('thing', 'label', 'max');
+RESET ROLE;
+BEGIN READ ONLY;
+SELECT mirusync.set_rule('thing', 'label', 'max');
+ROLLBACK;
+-- A rule that is taken back with its transaction.
+BEGIN;
+SELECT mirusync.set_rule('thing', 'label', 'min');
+ROLLBACK;
+SELECT field, rule FROM mirusync.rules WHERE collection = 'thing'
+	ORDER BY field NULLS FIRST;
+
+-- Errors of pushes: a value that is none of the type's, and huge ones.
+ALTER TABLE thing ADD n int, ADD d numeric;
+SELECT mirusync.set_rule('thing', 'n', 'max');
+SELECT mirusync.set_rule('thing', 'd', 'min');
+SELECT push('phone', '{"number": 30, "kind": "put", "collection": "thing", "id": "1", "fields": {"n": 1, "d": 1}}');
+SELECT push('phone', '{"number": 31, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": "two"}}');
+SELECT push('phone', '{"number": 32, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": [2]}}');
+SELECT push('phone', '{"number": 33, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": 3000000000}}');
+SELECT push('phone', '{"number": 34, "kind": "patch", "collection": "thing", "id": "1", "fields": {"d": -1e1000}}') ->> 'verdict' AS huge;
+SELECT n, d = -1e1000 AS huge FROM thing;
+
+SELECT mirusync.detach('thing');
+DELETE FROM mirusync.document WHERE collection = 'merge_game';
+DELETE FROM mirusync.field_rule WHERE collection = 'merge_game';
+DELETE FROM mirusync.collection WHERE name = 'merge_game';
+DROP SCHEMA merge_test CASCADE;
+DROP OWNED BY regress_mirusync_merge;
+DROP ROLE regress_mirusync_merge;
