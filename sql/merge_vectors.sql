@@ -1,0 +1,165 @@
+-- The vectors of the merge rules, played for documents and for a table: a
+-- record is written so that it has the stored stamp, then the incoming value
+-- is pushed.  Read by the client: the server may not be let into the source
+-- tree.  And what the rules claim of the order of arrival.
+\set vectors `cat "$PG_ABS_SRCDIR"/test/vectors/merge.json`
+SET client_min_messages = warning;
+CREATE SCHEMA vector_test;
+SET search_path = vector_test;
+CREATE TABLE vector AS
+SELECT n::int, v ->> 'case' AS name, v
+FROM jsonb_array_elements(:'vectors'::jsonb) WITH ORDINALITY e(v, n);
+SELECT count(*) >= 60 AS enough, count(*) = count(DISTINCT name) AS distinct_names,
+	bool_and(v ?& '{rule,stored_clock,stored_number,stored_device,clock,device,lost}') AS complete
+FROM vector;
+SELECT DISTINCT v ->> 'rule' AS rule FROM vector ORDER BY 1;
+
+-- One collection and one table for each rule, the field being "f".
+CREATE FUNCTION prepare(rule text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	whole boolean := rule = 'lww';
+BEGIN
+	PERFORM mirusync.create_collection('vector_' || rule, CASE WHEN whole THEN 'lww' ELSE 'lww_field' END);
+	EXECUTE format('CREATE TABLE %I (id text, feed text, f int, PRIMARY KEY (feed, id))', 'vector_table_' || rule);
+	PERFORM mirusync.attach(('vector_table_' || rule)::regclass, feed => 'feed',
+		rule => CASE WHEN whole THEN 'lww' ELSE 'lww_field' END);
+	IF NOT whole THEN
+		PERFORM mirusync.set_rule('vector_' || rule, 'f', rule),
+			mirusync.set_rule('vector_table_' || rule, 'f', rule);
+	END IF;
+END $$;
+SELECT count(prepare(rule)) FROM (SELECT DISTINCT v ->> 'rule' FROM vector) r(rule);
+
+-- Clocks are seconds; SQL writes at 10, which is now.
+CREATE FUNCTION push(feed text, device text, number int, change jsonb, clock numeric DEFAULT NULL)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	verdict jsonb;
+BEGIN
+	change := change || jsonb_build_object('number', number);
+	IF clock IS NOT NULL THEN
+		change := change || jsonb_build_object('clock',
+			to_char(timezone('UTC', current_setting('vector.start')::timestamptz + (clock - 10) * interval '1 s'),
+				'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
+	END IF;
+	verdict := mirusync.push(feed, device, jsonb_build_object('changes', jsonb_build_array(change))) #> '{verdicts,0}';
+	IF verdict ->> 'verdict' = 'rejected' THEN
+		RAISE EXCEPTION '%', verdict;
+	END IF;
+	RETURN verdict;
+END $$;
+
+-- play returns the field as it stands after the vector.
+CREATE FUNCTION play(n int, v jsonb, in_table boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	in_feed text := format('vector %s %s', n, in_table);
+	in_collection text := CASE WHEN in_table THEN 'vector_table_' ELSE 'vector_' END || (v ->> 'rule');
+	change jsonb := jsonb_build_object('kind', 'put', 'collection', in_collection, 'id', '1');
+	stored jsonb := CASE WHEN v ? 'stored' THEN jsonb_build_object('f', v -> 'stored') ELSE '{}' END;
+	number bigint;
+	result jsonb;
+BEGIN
+	PERFORM set_config('vector.start', clock_timestamp()::text, false);
+	-- Other records take the numbers before.
+	FOR i IN 2 .. (v ->> 'stored_number')::int LOOP
+		PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('id', 'filler ' || i, 'fields', '{}'::jsonb));
+	END LOOP;
+	IF v ->> 'stored_device' <> '' THEN
+		PERFORM push(in_feed, v ->> 'stored_device', 1000, change || jsonb_build_object('fields', stored),
+			(v ->> 'stored_clock')::numeric);
+	ELSIF in_table THEN
+		EXECUTE format('INSERT INTO %I VALUES (''1'', $1, $2)', in_collection) USING in_feed, (stored ->> 'f')::int;
+		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
+	ELSE
+		PERFORM mirusync.put(in_feed, in_collection, '1', stored);
+		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
+	END IF;
+	SELECT seq INTO STRICT number FROM mirusync.record r
+		WHERE r.feed = in_feed AND r.collection = in_collection AND r.id = '1';
+	ASSERT number = (v ->> 'stored_number')::int, format('number is %s in %s', number, v ->> 'case');
+	PERFORM push(in_feed, v ->> 'device', 1001, change || '{"kind": "patch"}'
+		|| jsonb_build_object('fields', jsonb_build_object('f', v -> 'incoming'))
+		|| CASE WHEN v ? 'base' THEN jsonb_build_object('base', v -> 'base') ELSE '{}' END,
+		(v ->> 'clock')::numeric);
+	IF in_table THEN
+		EXECUTE format('SELECT coalesce(to_jsonb(f), ''null'') FROM %I t WHERE t.feed = $1 AND id = ''1''', in_collection)
+			INTO result USING in_feed;
+	ELSE
+		result := mirusync.get(in_feed, in_collection, '1') -> 'f';
+	END IF;
+	RETURN result;
+END $$;
+-- None gives anything else than it should.
+SELECT name, v -> 'result' AS expected, result
+FROM vector, play(n, v, false) result WHERE result IS DISTINCT FROM v -> 'result';
+-- Columns hold what fits into an integer.
+SELECT name, v -> 'result' AS expected, result
+FROM (SELECT * FROM vector WHERE NOT EXISTS (
+	SELECT FROM jsonb_each(v - '{case,rule,stored_device,device}'::text[]) WHERE jsonb_typeof(value) = 'string')
+	OFFSET 0) vector, play(n, v, true) result WHERE result IS DISTINCT FROM v -> 'result';
+
+-- lww, lww_field, max and min claim that the order of arrival does not matter:
+-- random changes of three devices, in every order, each time into a new
+-- record, sent in random groups.  A failure shows the seed, from which
+-- "SELECT setseed(...)" makes the same changes again.
+CREATE TABLE seed AS SELECT setseed(s) IS NULL AS done, s
+	FROM (SELECT extract(microseconds FROM clock_timestamp())::int % 1000000 / 1e6 OFFSET 0) r(s);
+CREATE TABLE write AS
+SELECT * FROM (
+	SELECT round, device, clock, floor(random() * 3)::int AS value,
+		row_number() OVER (PARTITION BY round ORDER BY random()) AS place
+	FROM generate_series(1, 6) round, unnest('{phone,tablet,desk}'::text[]) device,
+		generate_series(1, 3) clock) w
+WHERE place <= 4;
+CREATE FUNCTION orders(places int[]) RETURNS SETOF int[] LANGUAGE plpgsql AS $$
+BEGIN
+	IF cardinality(places) = 0 THEN
+		RETURN NEXT '{}';
+	END IF;
+	FOR i IN 1 .. cardinality(places) LOOP
+		RETURN QUERY SELECT places[i] || o
+			FROM orders(places[:i - 1] || places[i + 1:]) o;
+	END LOOP;
+END $$;
+CREATE TABLE played AS
+SELECT rule, round, place_order, row_number() OVER ()::text AS id
+FROM unnest('{lww,lww_field,max,min}'::text[]) rule, generate_series(1, 6) round,
+	orders('{1,2,3,4}') place_order;
+CREATE FUNCTION play_order(rule text, round int, place_order int[], id text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	devices text[] := '{}';
+	messages text[] := '{}';
+	w write;
+BEGIN
+	FOR i IN 1 .. cardinality(place_order) LOOP
+		SELECT * INTO STRICT w FROM write WHERE write.round = play_order.round AND place = place_order[i];
+		devices := devices || w.device;
+		messages := messages || jsonb_build_object('changes', jsonb_build_array(jsonb_build_object(
+			'number', 10 * id::int + w.place, 'kind', 'put', 'collection', 'vector_' || rule,
+			'id', id, 'fields', jsonb_build_object('f', w.value),
+			'clock', format('2026-01-01T00:00:0%sZ', w.clock))))::text;
+		-- Two messages of one device in a group would wait for each other.
+		IF i = cardinality(place_order) OR random() < 0.5 OR
+			(SELECT device FROM write WHERE write.round = play_order.round AND place = place_order[i + 1]) = ANY (devices) THEN
+			IF EXISTS (SELECT FROM mirusync.push_many(array_fill('order'::text, ARRAY[cardinality(devices)]),
+				devices, devices, array_fill('batch'::text, ARRAY[cardinality(devices)]), messages) m
+				WHERE m.kind = 'verdict' AND (m.status <> 'applied' OR m.body LIKE '%rejected%')) THEN
+				RAISE EXCEPTION 'a message was refused';
+			END IF;
+			devices := '{}';
+			messages := '{}';
+		END IF;
+	END LOOP;
+END $$;
+SELECT count(play_order(rule, round, place_order, id)) FROM played;
+SELECT s AS seed, rule, round, array_agg(DISTINCT data) AS results
+FROM seed, played p JOIN mirusync.document d
+	ON d.feed = 'order' AND d.collection = 'vector_' || rule AND d.id = p.id
+GROUP BY s, rule, round HAVING count(DISTINCT data) <> 1 OR count(*) <> 24;
+
+SELECT count(mirusync.detach(c.relation)) FROM mirusync.collection c WHERE name LIKE 'vector_table_%';
+DELETE FROM mirusync.document WHERE collection LIKE 'vector_%';
+DELETE FROM mirusync.field_rule WHERE collection LIKE 'vector_%';
+DELETE FROM mirusync.collection WHERE name LIKE 'vector_%';
+DROP SCHEMA vector_test CASCADE;
