@@ -48,6 +48,7 @@ typedef struct Before
 	int64 seq;		  /* 0 if changed in this transaction */
 	int64 stored_seq; /* of the stored state, whatever is pending */
 	int pending;	  /* that change, -1: none */
+	bool shared;	  /* by another device than ours, too */
 	MiruStamp newest;
 	MiruStamps *stamps;
 	Jsonb *image;
@@ -298,6 +299,8 @@ read_pending(Merge *merge, MiruOrigin *pending)
 	before->known = true;
 	before->deleted = pending->deleted;
 	before->pending = pending->index;
+	before->shared = pending->shared ||
+		strcmp(pending->device, merge->pusher->device) != 0;
 	before->stored_seq = pending->merged_with;
 	before->stamps = pending->stamps;
 	before->newest = newest_stamp(pending->stamps, 0);
@@ -465,6 +468,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
 	origin->base = change->base;
+	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
@@ -564,6 +568,9 @@ fields_init(Merge *merge, MiruFieldMerge *fields)
 	fields->incoming = merge->incoming;
 	fields->before = merge->before.stamps;
 	fields->newest = merge->before.newest;
+	fields->device = merge->pusher->device;
+	fields->is_shared = merge->before.shared;
+	fields->stored_seq = merge->before.stored_seq;
 }
 
 /*
@@ -591,12 +598,23 @@ apply_missing(Merge *merge)
 	fields_init(merge, &fields);
 	fields.before = stamps_whole(nobody);
 	fields.newest = nobody;
+	fields.is_missing = true;
 	fields.stored = image ? image : miru_object_pick(merge->object, NIL);
 	miru_merge_fields(&fields);
 	object = fields.stands ? fields.result : fields.stored;
 	if (image != NULL && merge->target.rel->data_attnum == 0)
 		object = miru_object_overlay(image, object);
 	return insert(merge, stamps_whole(merge->incoming), fields.rules, object);
+}
+
+/* has_fields tells whether the change says anything about a field. */
+static bool
+has_fields(Merge *merge)
+{
+	const Jsonb *add = merge->change->add;
+
+	return JB_ROOT_COUNT(merge->object) > 0 ||
+		(add != NULL && JB_ROOT_COUNT(add) > 0);
 }
 
 static void
@@ -606,7 +624,7 @@ merge_row(Merge *merge)
 
 	fields_init(merge, &fields);
 	/* A row of a table may be there, and nothing to be written. */
-	if (merge->target.rel->data_attnum != 0 || JB_ROOT_COUNT(merge->object) > 0)
+	if (merge->target.rel->data_attnum != 0 || has_fields(merge))
 		miru_merge_fields(&fields);
 	if (!fields.stands)
 	{
@@ -623,8 +641,7 @@ check_object(Merge *merge)
 	/* A put of a row that is all key can still create it. */
 	if (merge->change->kind != MIRU_PATCH)
 		return;
-	if (merge->target.rel->data_attnum == 0 &&
-		JB_ROOT_COUNT(merge->object) == 0)
+	if (merge->target.rel->data_attnum == 0 && !has_fields(merge))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("change has no field that can be written")));

@@ -6,7 +6,7 @@
  *     {"digested": 40, "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
- *        "base": 17, "feed": "anna"}]}
+ *        "add": {...}, "base": 17, "feed": "anna"}]}
  *
  * gives
  *
@@ -21,6 +21,7 @@
 #include "batch.h"
 #include "errors.h"
 #include "jsonb_build.h"
+#include "nodes/value.h"
 #include "object.h"
 #include "utils/builtins.h"
 
@@ -93,18 +94,58 @@ read_kind(MiruChange *change, Jsonb *object)
 	reject(change, "kind must be \"put\", \"patch\" or \"delete\"");
 }
 
-static void
-read_fields(MiruChange *change, Jsonb *object)
+/* get_object reads an object; NULL if it is none. */
+static Jsonb *
+get_object(Jsonb *object, const char *name)
 {
 	JsonbValue value;
 
+	if (!miru_object_get(object, name, &value) || value.type != jbvBinary ||
+		!JsonContainerIsObject(value.val.binary.data))
+		return NULL;
+	return JsonbValueToJsonb(&value);
+}
+
+/* read_add reads increments: numbers, of fields that are not set as well. */
+static void
+read_add(MiruChange *change, Jsonb *object)
+{
+	ListCell *cell;
+
+	change->add = get_object(object, "add");
+	if (change->add == NULL)
+	{
+		reject(change, "add must be an object of numbers");
+		return;
+	}
+	foreach(cell, miru_object_names(change->add))
+	{
+		char *name = strVal(lfirst(cell));
+		JsonbValue value;
+
+		miru_object_get(change->add, name, &value);
+		if (value.type != jbvNumeric)
+			reject(change, "add must be an object of numbers");
+		if (change->object != NULL &&
+			miru_object_get(change->object, name, &value))
+			reject(change, "a field stands both in fields and in add");
+	}
+}
+
+static void
+read_fields(MiruChange *change, Jsonb *object)
+{
+	bool has_add = has(object, "add");
+
 	if (change->kind == MIRU_DELETE)
 		return;
-	if (!miru_object_get(object, "fields", &value) || value.type != jbvBinary ||
-		!JsonContainerIsObject(value.val.binary.data))
+	change->object = get_object(object, "fields");
+	if (change->object == NULL && has_add && !has(object, "fields"))
+		change->object = miru_object_pick(object, NIL);
+	if (change->object == NULL)
 		reject(change, "fields must be an object");
-	else
-		change->object = JsonbValueToJsonb(&value);
+	if (has_add)
+		read_add(change, object);
 }
 
 static void

@@ -36,6 +36,7 @@ typedef struct MiruOrigin
 	Oid relid;
 	MinimalTuple key;
 	bool deleted;		/* the change deletes the record */
+	bool shared;		/* another device changed it in this transaction too */
 	MiruStamp stamp;	/* its own */
 	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
 	int index;			/* its place among the transaction's origins */

@@ -35,6 +35,7 @@ typedef struct MiruChange
 	char *collection;
 	char *id;
 	Jsonb *object;	   /* put, patch: fields; delete: image or NULL */
+	Jsonb *add;		   /* put, patch: increments of counters, or NULL */
 	Hlc clock;		   /* 0: stamped on arrival */
 	int64 base;		   /* feed number the device had seen, or
 						* MIRU_BASE_UNKNOWN */

@@ -104,6 +104,39 @@ get_text(HeapTuple row, TupleDesc desc, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+static int64
+get_integer(HeapTuple row, TupleDesc desc, int column)
+{
+	bool isnull;
+	Datum value = heap_getattr(row, column, desc, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static Jsonb *
+get_jsonb(HeapTuple row, TupleDesc desc, int column)
+{
+	bool isnull;
+	Datum value = heap_getattr(row, column, desc, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/* find begins a scan at a change; NULL if history does not have it. */
+static HeapTuple
+find(MiruScan *scan, MiruTable *table, const char *feed, int64 seq,
+	 Snapshot snapshot)
+{
+	HeapTuple row;
+
+	miru_scan_begin(scan, table, "change_log_pkey", feed, seq - 1, snapshot);
+	row = miru_scan_next(scan, true);
+	if (row != NULL &&
+		get_integer(row, RelationGetDescr(table->heap), LOG_SEQ) != seq)
+		row = NULL;
+	return row;
+}
+
 bool
 miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
 					   Snapshot snapshot, bool *created, char **type,
@@ -111,20 +144,35 @@ miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
 {
 	TupleDesc desc = RelationGetDescr(table->heap);
 	MiruScan scan;
-	HeapTuple row;
-	bool isnull;
-	bool found;
+	HeapTuple row = find(&scan, table, feed, seq, snapshot);
 
-	miru_scan_begin(&scan, table, "change_log_pkey", feed, seq - 1, snapshot);
-	row = miru_scan_next(&scan, true);
-	found = row != NULL &&
-		DatumGetInt64(heap_getattr(row, LOG_SEQ, desc, &isnull)) == seq;
-	if (found)
+	if (row != NULL)
 	{
 		*created = strcmp(get_text(row, desc, LOG_KIND), "put") == 0;
 		*type = get_text(row, desc, LOG_TYPE);
 		*session = get_text(row, desc, LOG_SESSION);
 	}
 	miru_scan_end(&scan);
-	return found;
+	return row != NULL;
+}
+
+bool
+miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
+					 Snapshot snapshot, MiruLogEntry *entry)
+{
+	TupleDesc desc = RelationGetDescr(table->heap);
+	MiruScan scan;
+	HeapTuple row = find(&scan, table, feed, seq, snapshot);
+
+	if (row != NULL)
+	{
+		entry->kind = get_text(row, desc, LOG_KIND);
+		entry->device = get_text(row, desc, LOG_DEVICE);
+		entry->rule = get_text(row, desc, LOG_RULE);
+		entry->from = get_jsonb(row, desc, LOG_FROM);
+		entry->to = get_jsonb(row, desc, LOG_TO);
+		entry->previous = get_integer(row, desc, LOG_PREVIOUS);
+	}
+	miru_scan_end(&scan);
+	return row != NULL;
 }

@@ -47,4 +47,12 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 								   int64 seq, Snapshot snapshot, bool *created,
 								   char **type, char **session);
 
+/*
+ * miru_change_log_read reads of a change what undoing it needs: kind, device,
+ * rule, values and the former change.  False if history does not go back to
+ * it.
+ */
+extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
+								 Snapshot snapshot, MiruLogEntry *entry);
+
 #endif /* MIRUSYNC_CHANGE_LOG_H */

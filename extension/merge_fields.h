@@ -18,12 +18,16 @@ typedef struct MiruFieldMerge
 	const MiruChange *change;
 	MiruTarget *target;
 	Jsonb *object; /* its fields, as far as they may be written */
+	const char *device;
 	MiruStamp incoming;
 
 	/* what it meets */
 	const MiruStamps *before;
 	MiruStamp newest; /* of "before" */
 	Jsonb *stored;	  /* the record; NULL: not read yet */
+	bool is_missing;  /* it has no row */
+	bool is_shared;	  /* another device changed it in this transaction */
+	int64 stored_seq; /* number of its latest change */
 
 	/* what comes of it */
 	bool stands; /* some of it stands; else the rest is not set */

@@ -7,9 +7,9 @@
  * answer.
  *
  * Rules that claim that the order of arrival does not matter (lww, lww_field,
- * max, min) choose by a total order over the writes themselves: clock and
- * device, or value, clock and device.  first_wins and server_wins choose by
- * who knew of whom, which is a matter of arrival.
+ * max, min, counter) choose by a total order over the writes themselves, which
+ * is clock and device, or value, clock and device; or they add.  first_wins
+ * and server_wins choose by who knew of whom, which is a matter of arrival.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -25,11 +25,14 @@ typedef struct RuleInfo
 	bool needs_values;
 } RuleInfo;
 
-/* In the order of MiruRule. */
 static const RuleInfo rules[] = {
-	{"lww", true, false, false},	   {"lww_field", true, true, false},
-	{"first_wins", true, true, false}, {"server_wins", true, true, false},
-	{"max", false, true, true},		   {"min", false, true, true},
+	[MIRU_RULE_LWW] = {"lww", true, false, false},
+	[MIRU_RULE_LWW_FIELD] = {"lww_field", true, true, false},
+	[MIRU_RULE_FIRST_WINS] = {"first_wins", true, true, false},
+	[MIRU_RULE_SERVER_WINS] = {"server_wins", true, true, false},
+	[MIRU_RULE_MAX] = {"max", false, true, true},
+	[MIRU_RULE_MIN] = {"min", false, true, true},
+	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
 };
 
 bool
@@ -87,9 +90,8 @@ miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 	return miru_lww_wins(stored, incoming, ties_lose);
 }
 
-/* is_unseen tells whether what has that stamp came after the number. */
-static bool
-is_unseen(const MiruStamp *stamp, int64 base)
+bool
+miru_is_unseen(const MiruStamp *stamp, int64 base)
 {
 	return stamp->seq == 0 || stamp->seq > base;
 }
@@ -97,7 +99,7 @@ is_unseen(const MiruStamp *stamp, int64 base)
 bool
 miru_is_concurrent(const MiruStamp *stored, int64 base, const char *device)
 {
-	return is_unseen(stored, base) && strcmp(stored->device, device) != 0;
+	return miru_is_unseen(stored, base) && strcmp(stored->device, device) != 0;
 }
 
 /*
@@ -107,7 +109,7 @@ miru_is_concurrent(const MiruStamp *stored, int64 base, const char *device)
 static bool
 replaces(const MiruContest *contest)
 {
-	return !is_unseen(&contest->stored, contest->base) ||
+	return !miru_is_unseen(&contest->stored, contest->base) ||
 		contest->incoming.clock >= contest->stored.clock;
 }
 
@@ -152,6 +154,10 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 		case MIRU_RULE_MIN:
 			decision.incoming_stands =
 				is_beyond(contest, rule == MIRU_RULE_MAX ? 1 : -1);
+			decision.lost = false;
+			break;
+		case MIRU_RULE_COUNTER:
+			decision.incoming_stands = contest->has_incoming;
 			decision.lost = false;
 			break;
 	}

@@ -17,7 +17,8 @@ typedef enum MiruRule
 	MIRU_RULE_FIRST_WINS,  /* of concurrent writes the one numbered first */
 	MIRU_RULE_SERVER_WINS, /* SQL against concurrent pushes, else as above */
 	MIRU_RULE_MAX,		   /* the greatest value */
-	MIRU_RULE_MIN		   /* the least value */
+	MIRU_RULE_MIN,		   /* the least value */
+	MIRU_RULE_COUNTER	   /* the sum of all increments */
 } MiruRule;
 
 /* A base that is not known. */
@@ -28,8 +29,8 @@ typedef struct MiruContest
 {
 	MiruStamp stored;
 	MiruStamp incoming;
-	bool has_stored; /* there is a value, and it is not null */
-	bool has_incoming;
+	bool has_stored;   /* there is a value, and it is not null */
+	bool has_incoming; /* of a counter: there is an increment */
 	int order;	/* of the incoming value after the stored one: 0 if they are
 				 * the same, below 0 if it comes before it */
 	int64 base; /* number that the incoming value's device had seen */
@@ -38,7 +39,7 @@ typedef struct MiruContest
 
 typedef struct MiruDecision
 {
-	bool incoming_stands; /* it replaces the stored one */
+	bool incoming_stands; /* it replaces the stored one, or adds to it */
 	bool lost; /* one of them is lost, and neither writer knew of the other */
 } MiruDecision;
 
@@ -73,6 +74,9 @@ extern bool miru_lww_wins(const MiruStamp *stored, const MiruStamp *incoming,
 extern bool
 miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 					 bool ties_lose, int64 slack_ms);
+
+/* miru_is_unseen tells whether what has that stamp came after the base. */
+extern bool miru_is_unseen(const MiruStamp *stamp, int64 base);
 
 /*
  * miru_is_concurrent tells whether the stored value was written by another

@@ -24,6 +24,7 @@
 #include "attach_check.h"
 #include "attached.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_type.h"
 #include "errors.h"
 #include "merge_rules.h"
 #include "miscadmin.h"
@@ -32,6 +33,7 @@
 #include "rule.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
@@ -102,20 +104,43 @@ miru_field_rules_forget(const char *collection)
 
 /* ----- checks ----- */
 
-/* check_type throws unless values of a column's type can merge by the rule. */
+static bool
+is_exact_number(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case NUMERICOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * check_type throws unless values of a column's type can merge by the rule.
+ * Sums of floats would depend on the order in which they are made.
+ */
 static void
 check_type(const MiruField *field, MiruRule rule)
 {
-	TypeCacheEntry *type = lookup_type_cache(field->type, TYPECACHE_CMP_PROC);
+	bool ordered = rule == MIRU_RULE_MAX || rule == MIRU_RULE_MIN;
+	Oid compare = lookup_type_cache(field->type, TYPECACHE_CMP_PROC)->cmp_proc;
 
-	if ((rule == MIRU_RULE_MAX || rule == MIRU_RULE_MIN) &&
-		!OidIsValid(type->cmp_proc))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("field \"%s\" of type %s cannot have rule \"%s\"",
-						field->name, format_type_be(field->type),
-						miru_rule_name(rule)),
-				 errdetail("Values of that type have no order.")));
+	if ((!ordered || OidIsValid(compare)) &&
+		(rule != MIRU_RULE_COUNTER || is_exact_number(field->type)))
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATATYPE_MISMATCH),
+		 errmsg("field \"%s\" of type %s cannot have rule \"%s\"", field->name,
+				format_type_be(field->type), miru_rule_name(rule)),
+		 ordered
+			 ? errdetail("Values of that type have no order.")
+			 : errdetail(
+				   "A counter is a smallint, integer, bigint or numeric, or a domain over one of these.")));
 }
 
 /* check_column returns the column that is to have a rule of its own. */

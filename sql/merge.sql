@@ -155,6 +155,132 @@ SELECT push('tablet', '{"number": 23, "kind": "patch", "collection": "merge_game
 	"fields": {"best": 1}}');
 SELECT data FROM mirusync.document WHERE collection = 'merge_game';
 
+-- counter.  Two devices add to the likes of a post; SQL does so too.
+CREATE TABLE post (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	title text,
+	likes int NOT NULL DEFAULT 0 CHECK (likes >= 0),
+	hours numeric(6, 2)
+);
+SELECT mirusync.attach('post', feed => 'owner');
+SELECT mirusync.set_rule('post', 'likes', 'counter');
+SELECT mirusync.set_rule('post', 'hours', 'counter');
+INSERT INTO post VALUES (1, 'mia', 'Rain', 10);
+SELECT push('phone', '{"number": 30, "kind": "patch", "collection": "post", "id": "1",
+	"add": {"likes": 1}}');
+SELECT push('tablet', '{"number": 30, "kind": "patch", "collection": "post", "id": "1",
+	"add": {"likes": 2}, "clock": "2026-01-01T09:00:00Z"}');
+UPDATE post SET likes = likes - 3 WHERE id = 1;
+SELECT title, likes FROM post WHERE id = 1;
+-- Sent again it counts once.
+SELECT push('tablet', '{"number": 30, "kind": "patch", "collection": "post", "id": "1",
+	"add": {"likes": 2}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT likes FROM post WHERE id = 1;
+-- A value instead of an increment: by how much it differs from what the device
+-- knew.  The phone saw 10 and added 1 of its own; then it has 15.
+SELECT min(seq) AS base FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'post' \gset
+SELECT push('phone', format('{"number": 31, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 15, "title": "Sun"}, "base": %s}', :base)::jsonb);
+-- It has that now, as a value of its own, and 16 is one more.
+SELECT push('phone', format('{"number": 32, "kind": "put", "collection": "post", "id": "1",
+	"fields": {"likes": 16}, "base": %s}', :base)::jsonb);
+SELECT title, likes FROM post WHERE id = 1;
+-- What it has not changed does not change.
+SELECT push('tablet', format('{"number": 31, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 12}, "base": %s}', :base)::jsonb);
+-- Without a base a value says nothing, and neither does it without history.
+SELECT push('phone', '{"number": 33, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 20}}');
+SELECT likes FROM post WHERE id = 1;
+BEGIN;
+DELETE FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'post' AND seq = :base + 2;
+SELECT push('phone', format('{"number": 34, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 20}, "base": %s}', :base)::jsonb);
+SELECT push('phone', format('{"number": 35, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 20}, "base": %s}', :base + 2)::jsonb);
+ROLLBACK;
+-- A record that both make: both count.  One that SQL made may be an old one
+-- that was attached anew.
+SELECT push('phone', '{"number": 36, "kind": "put", "collection": "post", "id": "2",
+	"fields": {"title": "Snow", "likes": 3, "hours": 1.5}, "base": 0}');
+SELECT push('tablet', '{"number": 36, "kind": "put", "collection": "post", "id": "2",
+	"fields": {"title": "Snow", "likes": 4, "hours": 0.255}, "base": 0}');
+SELECT push('phone', '{"number": 37, "kind": "put", "collection": "post", "id": "2",
+	"fields": {"title": "Snow", "likes": 2}, "base": 0}');
+SELECT push('tablet', '{"number": 37, "kind": "put", "collection": "post", "id": "1",
+	"fields": {"likes": 3}, "base": 0}');
+SELECT title, likes, hours FROM post WHERE id = 2;
+-- Increments of another scale, fractional ones, and of nothing.
+SELECT push('phone', '{"number": 38, "kind": "patch", "collection": "post", "id": "2",
+	"add": {"likes": 1.0, "hours": -0.004}}');
+SELECT push('phone', '{"number": 39, "kind": "patch", "collection": "post", "id": "2",
+	"add": {"likes": 0}}');
+SELECT push('phone', '{"number": 40, "kind": "patch", "collection": "post", "id": "2",
+	"fields": {"hours": null}, "base": 1000}');
+SELECT likes, hours FROM post WHERE id = 2;
+-- Several changes of one record in one batch.
+SELECT mirusync.push('mia', 'phone', '{"changes": [
+	{"number": 41, "kind": "put", "collection": "post", "id": "3", "fields": {"likes": 1}, "base": 0},
+	{"number": 42, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 5}},
+	{"number": 43, "kind": "put", "collection": "post", "id": "3", "fields": {"likes": 8}, "base": 0},
+	{"number": 44, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": -9}}]}');
+SELECT likes FROM post WHERE id = 3;
+-- Two devices of one group: what the other one did has no history yet, so a
+-- value is to be sent again.
+SELECT kind, status, code, body FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+	'{"changes": [{"number": 1, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}',
+	'{"changes": [{"number": 45, "kind": "patch", "collection": "post", "id": "3", "fields": {"likes": 9}, "base": 0}]}'])
+	WHERE kind = 'verdict';
+SELECT kind, status, code, body FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+	'{"changes": [{"number": 2, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}',
+	'{"changes": [{"number": 46, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}'])
+	WHERE kind = 'verdict';
+SELECT likes FROM post WHERE id = 3;
+-- A deleted record: what is older is lost with it, what is newer goes on from
+-- its last value.
+DELETE FROM post WHERE id = 3;
+SELECT push('tablet', '{"number": 40, "kind": "patch", "collection": "post", "id": "3",
+	"add": {"likes": 1}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 41, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}');
+SELECT likes FROM post WHERE id = 3;
+DELETE FROM post WHERE id = 3;
+SELECT push('tablet', '{"number": 42, "kind": "put", "collection": "post", "id": "3",
+	"fields": {"likes": 2}, "base": 0}');
+-- What the table or the type refuses, and what is no increment.
+SELECT push('phone', '{"number": 50, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 2147483647}}');
+SELECT push('phone', '{"number": 51, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 0.5}}');
+SELECT push('phone', '{"number": 52, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": -1000}}');
+SELECT push('phone', '{"number": 53, "kind": "patch", "collection": "post", "id": "2", "add": {"hours": 1e5}}');
+SELECT push('phone', '{"number": 54, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 1e131000}}') ->> 'code' AS huge;
+SELECT push('phone', '{"number": 55, "kind": "patch", "collection": "post", "id": "2", "add": {"title": 1}}');
+SELECT push('phone', '{"number": 56, "kind": "patch", "collection": "post", "id": "2", "add": {"nothing": 1}}');
+SELECT push('phone', '{"number": 57, "kind": "patch", "collection": "post", "id": "2", "add": {"id": 1}}');
+SELECT push('phone', '{"number": 58, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": "1"}}');
+SELECT push('phone', '{"number": 59, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": null}}');
+SELECT push('phone', '{"number": 60, "kind": "patch", "collection": "post", "id": "2", "add": [1]}');
+SELECT push('phone', '{"number": 61, "kind": "patch", "collection": "post", "id": "2", "add": {}}');
+SELECT push('phone', '{"number": 62, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 1}, "fields": {"likes": 1}}');
+SELECT push('phone', '{"number": 63, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 1}, "fields": 1}');
+SELECT push('phone', '{"number": 64, "kind": "patch", "collection": "post", "id": "2", "fields": {"likes": "9"}, "base": 1000}');
+SELECT likes, hours FROM post WHERE id = 2;
+UPDATE post SET hours = 'NaN' WHERE id = 2;
+SELECT push('phone', '{"number": 65, "kind": "patch", "collection": "post", "id": "2", "add": {"hours": 1}}');
+SELECT mirusync.detach('post');
+-- Documents.
+SELECT mirusync.set_rule('merge_game', 'played', 'counter');
+SELECT push('phone', '{"number": 70, "kind": "put", "collection": "merge_game", "id": "h",
+	"fields": {"name": "go"}, "add": {"played": 1.50}}');
+SELECT push('tablet', '{"number": 70, "kind": "put", "collection": "merge_game", "id": "h",
+	"fields": {"name": "hex"}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 71, "kind": "put", "collection": "merge_game", "id": "h",
+	"fields": {"name": "hex"}, "add": {"played": 0.25}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('phone', '{"number": 71, "kind": "put", "collection": "merge_game", "id": "h",
+	"fields": {"played": 2}, "base": 0}');
+SELECT data FROM mirusync.document WHERE collection = 'merge_game' AND id = 'h';
+UPDATE mirusync.document SET data = data || '{"played": "often"}' WHERE collection = 'merge_game' AND id = 'h';
+SELECT push('phone', '{"number": 72, "kind": "patch", "collection": "merge_game", "id": "h", "add": {"played": 1}}');
+
 -- What a restore or an administrator writes counts too.
 UPDATE mirusync.field_rule SET rule = 'min' WHERE collection = 'merge_game' AND field = 'best';
 SELECT push('tablet', '{"number": 24, "kind": "patch", "collection": "merge_game", "id": "g",
@@ -166,7 +292,8 @@ CREATE TABLE thing (
 	owner text NOT NULL,
 	label text,
 	doubled text GENERATED ALWAYS AS (label || label) STORED,
-	place point
+	place point,
+	weight float8
 );
 SELECT mirusync.attach('thing', feed => 'owner');
 SELECT mirusync.set_rule(NULL, 'label', 'max');
@@ -181,6 +308,8 @@ SELECT mirusync.set_rule('thing', 'label', 'lww');
 SELECT mirusync.set_rule('thing', NULL, 'max');
 SELECT mirusync.set_rule('thing', 'place', 'max');
 SELECT mirusync.set_rule('thing', 'place', 'min');
+SELECT mirusync.set_rule('thing', 'label', 'counter');
+SELECT mirusync.set_rule('thing', 'weight', 'counter');
 SELECT mirusync.set_rule('thing', 'id', 'max');
 SELECT mirusync.set_rule('thing', 'owner', 'first_wins');
 SELECT mirusync.set_rule('thing', 'doubled', 'first_wins');
@@ -211,11 +340,11 @@ SELECT field, rule FROM mirusync.rules WHERE collection = 'thing'
 ALTER TABLE thing ADD n int, ADD d numeric;
 SELECT mirusync.set_rule('thing', 'n', 'max');
 SELECT mirusync.set_rule('thing', 'd', 'min');
-SELECT push('phone', '{"number": 30, "kind": "put", "collection": "thing", "id": "1", "fields": {"n": 1, "d": 1}}');
-SELECT push('phone', '{"number": 31, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": "two"}}');
-SELECT push('phone', '{"number": 32, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": [2]}}');
-SELECT push('phone', '{"number": 33, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": 3000000000}}');
-SELECT push('phone', '{"number": 34, "kind": "patch", "collection": "thing", "id": "1", "fields": {"d": -1e1000}}') ->> 'verdict' AS huge;
+SELECT push('phone', '{"number": 830, "kind": "put", "collection": "thing", "id": "1", "fields": {"n": 1, "d": 1}}');
+SELECT push('phone', '{"number": 831, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": "two"}}');
+SELECT push('phone', '{"number": 832, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": [2]}}');
+SELECT push('phone', '{"number": 833, "kind": "patch", "collection": "thing", "id": "1", "fields": {"n": 3000000000}}');
+SELECT push('phone', '{"number": 834, "kind": "patch", "collection": "thing", "id": "1", "fields": {"d": -1e1000}}') ->> 'verdict' AS huge;
 SELECT n, d = -1e1000 AS huge FROM thing;
 
 SELECT mirusync.detach('thing');

@@ -43,32 +43,41 @@ BEGIN
 				'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'));
 	END IF;
 	verdict := mirusync.push(feed, device, jsonb_build_object('changes', jsonb_build_array(change))) #> '{verdicts,0}';
-	IF verdict ->> 'verdict' = 'rejected' THEN
-		RAISE EXCEPTION '%', verdict;
-	END IF;
 	RETURN verdict;
 END $$;
 
--- play returns the field as it stands after the vector.
+-- play returns the field as it stands after the vector.  "at_base" is what it
+-- was when it had the number "base".
 CREATE FUNCTION play(n int, v jsonb, in_table boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	in_feed text := format('vector %s %s', n, in_table);
 	in_collection text := CASE WHEN in_table THEN 'vector_table_' ELSE 'vector_' END || (v ->> 'rule');
 	change jsonb := jsonb_build_object('kind', 'put', 'collection', in_collection, 'id', '1');
 	stored jsonb := CASE WHEN v ? 'stored' THEN jsonb_build_object('f', v -> 'stored') ELSE '{}' END;
+	had jsonb := jsonb_build_object('f', v -> 'at_base');
 	number bigint;
 	result jsonb;
 BEGIN
 	PERFORM set_config('vector.start', clock_timestamp()::text, false);
 	-- Other records take the numbers before.
-	FOR i IN 2 .. (v ->> 'stored_number')::int LOOP
-		PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('id', 'filler ' || i, 'fields', '{}'::jsonb));
+	FOR i IN 1 .. (v ->> 'stored_number')::int - 1 LOOP
+		IF v ? 'at_base' AND i = (v ->> 'base')::int THEN
+			PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('fields', had), 0);
+		ELSE
+			PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('id', 'filler ' || i, 'fields', '{}'::jsonb));
+		END IF;
 	END LOOP;
 	IF v ->> 'stored_device' <> '' THEN
-		PERFORM push(in_feed, v ->> 'stored_device', 1000, change || jsonb_build_object('fields', stored),
-			(v ->> 'stored_clock')::numeric);
+		IF v ->> 'rule' = 'counter' AND v ? 'at_base' THEN
+			change := change || jsonb_build_object('kind', 'patch', 'fields', '{}'::jsonb,
+				'add', jsonb_build_object('f', (v ->> 'stored')::int - coalesce((v ->> 'at_base')::int, 0)));
+		ELSE
+			change := change || jsonb_build_object('fields', stored);
+		END IF;
+		PERFORM push(in_feed, v ->> 'stored_device', 1000, change, (v ->> 'stored_clock')::numeric);
 	ELSIF in_table THEN
-		EXECUTE format('INSERT INTO %I VALUES (''1'', $1, $2)', in_collection) USING in_feed, (stored ->> 'f')::int;
+		EXECUTE format('INSERT INTO %I VALUES (''1'', $1, $2)
+			ON CONFLICT (feed, id) DO UPDATE SET f = excluded.f', in_collection) USING in_feed, (stored ->> 'f')::int;
 		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	ELSE
 		PERFORM mirusync.put(in_feed, in_collection, '1', stored);
@@ -77,10 +86,19 @@ BEGIN
 	SELECT seq INTO STRICT number FROM mirusync.record r
 		WHERE r.feed = in_feed AND r.collection = in_collection AND r.id = '1';
 	ASSERT number = (v ->> 'stored_number')::int, format('number is %s in %s', number, v ->> 'case');
-	PERFORM push(in_feed, v ->> 'device', 1001, change || '{"kind": "patch"}'
-		|| jsonb_build_object('fields', jsonb_build_object('f', v -> 'incoming'))
-		|| CASE WHEN v ? 'base' THEN jsonb_build_object('base', v -> 'base') ELSE '{}' END,
-		(v ->> 'clock')::numeric);
+	IF v ? 'base_gone' THEN
+		DELETE FROM mirusync.change_log l WHERE l.feed = in_feed;
+	END IF;
+	change := change - 'add' || jsonb_build_object('kind', coalesce(v ->> 'kind', 'patch'),
+		'fields', CASE WHEN v ? 'incoming' THEN jsonb_build_object('f', v -> 'incoming') ELSE '{}' END);
+	IF v ? 'add' THEN
+		change := change || jsonb_build_object('add', jsonb_build_object('f', v -> 'add'));
+	END IF;
+	IF v ? 'base' THEN
+		change := change || jsonb_build_object('base', v -> 'base');
+	END IF;
+	result := push(in_feed, v ->> 'device', 1001, change, (v ->> 'clock')::numeric);
+	ASSERT (result ->> 'verdict' = 'rejected') = (v ? 'rejected'), format('%s in %s', result, v ->> 'case');
 	IF in_table THEN
 		EXECUTE format('SELECT coalesce(to_jsonb(f), ''null'') FROM %I t WHERE t.feed = $1 AND id = ''1''', in_collection)
 			INTO result USING in_feed;
@@ -95,10 +113,10 @@ FROM vector, play(n, v, false) result WHERE result IS DISTINCT FROM v -> 'result
 -- Columns hold what fits into an integer.
 SELECT name, v -> 'result' AS expected, result
 FROM (SELECT * FROM vector WHERE NOT EXISTS (
-	SELECT FROM jsonb_each(v - '{case,rule,stored_device,device}'::text[]) WHERE jsonb_typeof(value) = 'string')
+	SELECT FROM jsonb_each(v - '{case,kind,rule,stored_device,device}'::text[]) WHERE jsonb_typeof(value) = 'string')
 	OFFSET 0) vector, play(n, v, true) result WHERE result IS DISTINCT FROM v -> 'result';
 
--- lww, lww_field, max and min claim that the order of arrival does not matter:
+-- lww, lww_field, max, min and counter claim that the order of arrival does not matter:
 -- random changes of three devices, in every order, each time into a new
 -- record, sent in random groups.  A failure shows the seed, from which
 -- "SELECT setseed(...)" makes the same changes again.
@@ -106,9 +124,9 @@ CREATE TABLE seed AS SELECT setseed(s) IS NULL AS done, s
 	FROM (SELECT extract(microseconds FROM clock_timestamp())::int % 1000000 / 1e6 OFFSET 0) r(s);
 CREATE TABLE write AS
 SELECT * FROM (
-	SELECT round, device, clock, floor(random() * 3)::int AS value,
+	SELECT round, device, clock, floor(random() * 5)::int AS value,
 		row_number() OVER (PARTITION BY round ORDER BY random()) AS place
-	FROM generate_series(1, 6) round, unnest('{phone,tablet,desk}'::text[]) device,
+	FROM generate_series(1, 10) round, unnest('{phone,tablet,desk}'::text[]) device,
 		generate_series(1, 3) clock) w
 WHERE place <= 4;
 CREATE FUNCTION orders(places int[]) RETURNS SETOF int[] LANGUAGE plpgsql AS $$
@@ -123,7 +141,7 @@ BEGIN
 END $$;
 CREATE TABLE played AS
 SELECT rule, round, place_order, row_number() OVER ()::text AS id
-FROM unnest('{lww,lww_field,max,min}'::text[]) rule, generate_series(1, 6) round,
+FROM unnest('{lww,lww_field,max,min,counter}'::text[]) rule, generate_series(1, 10) round,
 	orders('{1,2,3,4}') place_order;
 CREATE FUNCTION play_order(rule text, round int, place_order int[], id text) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -137,7 +155,8 @@ BEGIN
 		devices := devices || w.device;
 		messages := messages || jsonb_build_object('changes', jsonb_build_array(jsonb_build_object(
 			'number', 10 * id::int + w.place, 'kind', 'put', 'collection', 'vector_' || rule,
-			'id', id, 'fields', jsonb_build_object('f', w.value),
+			'id', id, 'fields', CASE WHEN rule = 'counter' THEN '{}' ELSE jsonb_build_object('f', w.value) END,
+			'add', CASE WHEN rule = 'counter' THEN jsonb_build_object('f', w.value) END,
 			'clock', format('2026-01-01T00:00:0%sZ', w.clock))))::text;
 		-- Two messages of one device in a group would wait for each other.
 		IF i = cardinality(place_order) OR random() < 0.5 OR
@@ -157,6 +176,12 @@ SELECT s AS seed, rule, round, array_agg(DISTINCT data) AS results
 FROM seed, played p JOIN mirusync.document d
 	ON d.feed = 'order' AND d.collection = 'vector_' || rule AND d.id = p.id
 GROUP BY s, rule, round HAVING count(DISTINCT data) <> 1 OR count(*) <> 24;
+SELECT s AS seed, round, array_agg(DISTINCT data) AS results
+FROM seed, played p JOIN mirusync.document d
+	ON d.feed = 'order' AND d.collection = 'vector_counter' AND d.id = p.id
+WHERE rule = 'counter' AND (data ->> 'f')::int <>
+	(SELECT sum(value) FROM write w WHERE w.round = p.round)
+GROUP BY s, round;
 
 SELECT count(mirusync.detach(c.relation)) FROM mirusync.collection c WHERE name LIKE 'vector_table_%';
 DELETE FROM mirusync.document WHERE collection LIKE 'vector_%';

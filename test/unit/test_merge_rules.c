@@ -50,7 +50,7 @@ test_names(void **state)
 	assert_true(miru_rule_parse("lww_field", &rule));
 	assert_int_equal(rule, MIRU_RULE_LWW_FIELD);
 	assert_false(miru_rule_parse("LWW", &rule));
-	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_MIN; i++)
+	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_COUNTER; i++)
 	{
 		assert_true(miru_rule_parse(miru_rule_name((MiruRule) i), &rule));
 		assert_int_equal(rule, i);
@@ -146,8 +146,11 @@ typedef struct Vector
 	MiruContest contest;
 	Value stored;
 	Value incoming;
+	Value add;	   /* of a counter */
+	Value at_base; /* what the field was when it had the number "base" */
 	Value result;
 	bool lost;
+	bool rejected; /* before it comes to a decision */
 	char devices[2][32];
 } Vector;
 
@@ -210,6 +213,12 @@ vector_member(Vector *vector, const JsonMember *member)
 		vector_text(member, vector->devices[0], sizeof(vector->devices[0]));
 	else if (json_equals(member->key, "incoming"))
 		vector->incoming = vector_value(member);
+	else if (json_equals(member->key, "add"))
+		vector->add = vector_value(member);
+	else if (json_equals(member->key, "at_base"))
+		vector->at_base = vector_value(member);
+	else if (json_equals(member->key, "rejected"))
+		vector->rejected = member->type == JSON_TRUE;
 	else if (json_equals(member->key, "clock"))
 		vector->contest.incoming.clock = hlc_make(vector_integer(member), 0);
 	else if (json_equals(member->key, "device"))
@@ -220,7 +229,7 @@ vector_member(Vector *vector, const JsonMember *member)
 		vector->result = vector_value(member);
 	else if (json_equals(member->key, "lost"))
 		vector->lost = member->type == JSON_TRUE;
-	else
+	else if (!json_equals(member->key, "base_gone"))
 		fail_msg("%s: unknown key", vector->name);
 }
 
@@ -234,20 +243,45 @@ order(const Value *a, const Value *b)
 	return strcmp(a->text, b->text);
 }
 
+/* increment_of returns by how much a counter is changed. */
+static int64
+increment_of(const Vector *vector)
+{
+	const MiruContest *contest = &vector->contest;
+
+	if (vector->add.type == INTEGER)
+		return vector->add.integer;
+	if (vector->at_base.type != ABSENT)
+		return vector->incoming.integer - vector->at_base.integer;
+	/* Made by both: what the device knew of it is nothing. */
+	if (contest->base == 0)
+		return vector->incoming.integer;
+	return vector->incoming.integer - vector->stored.integer;
+}
+
 /* check decides as merge_fields.c would. */
 static void
 check(Vector *vector)
 {
 	MiruContest *contest = &vector->contest;
+	Value incoming = vector->incoming;
 	MiruDecision decision;
 
+	if (vector->rejected)
+		return;
 	contest->stored.device = vector->devices[0];
 	contest->incoming.device = vector->devices[1];
 	contest->has_stored = vector->stored.type > NULL_VALUE;
-	contest->has_incoming = vector->incoming.type > NULL_VALUE;
-	contest->order = order(&vector->incoming, &vector->stored);
+	contest->has_incoming = incoming.type > NULL_VALUE;
+	contest->order = order(&incoming, &vector->stored);
+	if (vector->rule == MIRU_RULE_COUNTER)
+	{
+		contest->has_incoming = increment_of(vector) != 0;
+		incoming.type = INTEGER;
+		incoming.integer = vector->stored.integer + increment_of(vector);
+	}
 	decision = miru_decide(vector->rule, contest);
-	if (order(decision.incoming_stands ? &vector->incoming : &vector->stored,
+	if (order(decision.incoming_stands ? &incoming : &vector->stored,
 			  &vector->result) != 0)
 		fail_msg("%s: the %s value stands", vector->name,
 				 decision.incoming_stands ? "incoming" : "stored");
