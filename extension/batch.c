@@ -281,22 +281,17 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		miru_object_get(winner->changed, name, &other);
 }
 
-/* push_winner adds the stored values that the device does not have. */
-static void
-push_winner(JsonbParseState **state, const MiruChange *change)
+/* news_of returns the stored values that the device does not have. */
+static Jsonb *
+news_of(const MiruChange *change)
 {
+	JsonbParseState *state;
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue item;
 	JsonbValue key;
 
-	if (change->winner->deleted)
-	{
-		miru_build_bool(state, "deleted", true);
-		return;
-	}
-	miru_build_key(state, "fields");
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	iterator = JsonbIteratorInit(&change->winner->object->root);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
@@ -306,10 +301,57 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 			!is_news(change, pnstrdup(key.val.string.val, key.val.string.len),
 					 &item))
 			continue;
-		pushJsonbValue(state, WJB_KEY, &key);
-		pushJsonbValue(state, WJB_VALUE, &item);
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &item);
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	return miru_build_end(&state);
+}
+
+/* push_removed names the fields that it sent and that are not there. */
+static void
+push_removed(JsonbParseState **state, const MiruChange *change)
+{
+	List *names;
+	ListCell *cell;
+
+	if (change->kind == MIRU_DELETE)
+		return;
+	names = miru_object_lacking(change->collection, change->object,
+								change->winner->object);
+	if (names == NIL)
+		return;
+	miru_build_key(state, "removed");
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, names)
+	{
+		JsonbValue name;
+
+		name.type = jbvString;
+		name.val.string.val = strVal(lfirst(cell));
+		name.val.string.len = (int) strlen(strVal(lfirst(cell)));
+		pushJsonbValue(state, WJB_ELEM, &name);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/* push_winner adds what the device does not have, or has too much. */
+static void
+push_winner(JsonbParseState **state, const MiruChange *change)
+{
+	Jsonb *news;
+
+	if (change->winner->deleted)
+	{
+		miru_build_bool(state, "deleted", true);
+		return;
+	}
+	news = news_of(change);
+	if (JB_ROOT_COUNT(news) > 0)
+	{
+		miru_build_key(state, "fields");
+		pushJsonbValue(state, WJB_VALUE, miru_value_of_jsonb(news));
+	}
+	push_removed(state, change);
 }
 
 Jsonb *

@@ -92,6 +92,29 @@ is_value(const JsonbValue *value)
 
 /* ----- what the change speaks of ----- */
 
+/*
+ * is_compared tells whether a field counts as changed only if it is not as the
+ * device had it: of a whole record that names its base.  Fields that are
+ * merged together are replaced together, and counters look at differences.
+ */
+static bool
+is_compared(Work *work, const Field *field)
+{
+	const MiruFieldMerge *merge = work->merge;
+
+	return work->is_put && !merge->is_missing &&
+		merge->change->base != MIRU_BASE_UNKNOWN &&
+		field->rule != MIRU_RULE_LWW && field->rule != MIRU_RULE_COUNTER;
+}
+
+static bool
+is_same(JsonbValue *a, JsonbValue *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return miru_values_compare(a, b) == 0;
+}
+
 static Field *
 add_field(Work *work, char *name)
 {
@@ -100,7 +123,7 @@ add_field(Work *work, char *name)
 	field->name = name;
 	field->key = miru_stamp_key(work->merge->target->rel, name);
 	field->rule = miru_collection_rule(work->collection, field->key);
-	if (miru_rule_needs_values(field->rule))
+	if (miru_rule_needs_values(field->rule) || is_compared(work, field))
 		field->stored = get_value(stored_record(work), name);
 	work->fields = lappend(work->fields, field);
 	return field;
@@ -172,18 +195,22 @@ add_absent(Work *work)
 
 /*
  * needs_past tells whether history must be asked for what the device had when
- * it set a field: only a counter's value, which stands for a difference.
+ * it sent a value: a counter's value stands for a difference, and a field of a
+ * whole record may be one that somebody else has changed since.
  */
 static bool
 needs_past(Work *work, const Field *field)
 {
 	const MiruFieldMerge *merge = work->merge;
+	const MiruStamp *stamp = miru_stamps_get(merge->before, field->key);
+	int64 base = merge->change->base;
 
-	if (merge->is_missing || field->rule != MIRU_RULE_COUNTER ||
-		field->incoming == NULL)
-		return false;
-	return miru_is_unseen(miru_stamps_get(merge->before, field->key),
-						  merge->change->base);
+	if (field->rule == MIRU_RULE_COUNTER)
+		return !merge->is_missing && field->incoming != NULL &&
+			miru_is_unseen(stamp, base);
+	return is_compared(work, field) &&
+		miru_is_concurrent(stamp, base, merge->device) &&
+		!is_same(field->incoming, field->stored);
 }
 
 static void
@@ -322,6 +349,22 @@ order_of(Work *work, const Field *field)
 							   field->incoming, field->stored);
 }
 
+static MiruSince
+since_base(Work *work, const Field *field)
+{
+	if (!is_compared(work, field))
+		return MIRU_CHANGED;
+	if (is_same(field->incoming, field->stored))
+		return MIRU_UNCHANGED;
+	/* Nobody else has changed it, so what is stored is what it had. */
+	if (field->past == NULL)
+		return MIRU_CHANGED;
+	if (!work->past_is_known)
+		return MIRU_NOT_TOLD;
+	return is_same(field->incoming, field->past->value) ? MIRU_UNCHANGED
+														: MIRU_CHANGED;
+}
+
 static bool
 incoming_stands(Work *work, const Field *field, Numeric increment)
 {
@@ -333,6 +376,7 @@ incoming_stands(Work *work, const Field *field, Numeric increment)
 	contest.stored = *miru_stamps_get(merge->before, field->key);
 	contest.incoming = merge->incoming;
 	contest.base = merge->change->base;
+	contest.since = since_base(work, field);
 	contest.ties_lose = merge->change->ties_lose;
 	contest.has_stored = is_value(field->stored);
 	contest.has_incoming = is_value(field->incoming);
@@ -341,7 +385,8 @@ incoming_stands(Work *work, const Field *field, Numeric increment)
 		/* A new one has a value though it be 0. */
 		contest.has_incoming = increment != NULL &&
 			(!contest.has_stored || !miru_number_is_zero(increment));
-	else if (contest.has_stored && contest.has_incoming)
+	else if (contest.has_stored && contest.has_incoming &&
+			 miru_rule_needs_values(field->rule))
 		contest.order = order_of(work, field);
 	return miru_decide(field->rule, &contest).incoming_stands;
 }

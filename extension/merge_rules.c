@@ -137,6 +137,15 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 	bool last = miru_lww_wins(stored, &contest->incoming, contest->ties_lose);
 	MiruDecision decision = {false, concurrent && contest->order != 0};
 
+	if (contest->since == MIRU_UNCHANGED)
+	{
+		decision.lost = false;
+		return decision;
+	}
+	/* It may be unchanged, and must not undo what others did since. */
+	if (contest->since == MIRU_NOT_TOLD && concurrent &&
+		!miru_rule_needs_values(rule))
+		return decision;
 	switch (rule)
 	{
 		case MIRU_RULE_LWW:

@@ -24,6 +24,14 @@ typedef enum MiruRule
 /* A base that is not known. */
 #define MIRU_BASE_UNKNOWN INT64CONST(-1)
 
+/* How an incoming value stands to the one that its device had seen. */
+typedef enum MiruSince
+{
+	MIRU_CHANGED,	/* the device set it */
+	MIRU_UNCHANGED, /* it came with the record, and says nothing */
+	MIRU_NOT_TOLD	/* by the history that is kept */
+} MiruSince;
+
 /* An incoming value that meets a stored one. */
 typedef struct MiruContest
 {
@@ -34,6 +42,7 @@ typedef struct MiruContest
 	int order;	/* of the incoming value after the stored one: 0 if they are
 				 * the same, below 0 if it comes before it */
 	int64 base; /* number that the incoming value's device had seen */
+	MiruSince since;
 	bool ties_lose;
 } MiruContest;
 

@@ -319,3 +319,24 @@ miru_object_pick(const Jsonb *object, List *names)
 	}
 	return miru_build_end(&state);
 }
+
+List *
+miru_object_lacking(const char *collection, const Jsonb *object,
+					const Jsonb *in)
+{
+	MiruCollection *found = miru_collection_get(collection);
+	MiruRelation *rel = found ? miru_relation_get(found->relid) : NULL;
+	List *lacking = NIL;
+	ListCell *cell;
+
+	if (rel == NULL || rel->data_attnum == 0)
+		return NIL;
+	foreach(cell, miru_object_names(object))
+	{
+		JsonbValue value;
+
+		if (!miru_object_get(in, strVal(lfirst(cell)), &value))
+			lacking = lappend(lacking, lfirst(cell));
+	}
+	return lacking;
+}

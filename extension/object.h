@@ -58,6 +58,13 @@ extern int miru_values_compare(JsonbValue *a, JsonbValue *b);
 /* miru_object_overlay returns "base" with the fields of "over" put in. */
 extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
 
+/*
+ * miru_object_lacking returns the names of "object" that "in" has not, NIL for
+ * rows of tables, whose fields do not come and go.
+ */
+extern List *miru_object_lacking(const char *collection, const Jsonb *object,
+								 const Jsonb *in);
+
 /* miru_object_pick returns the fields of "object" that "names" lists. */
 extern Jsonb *miru_object_pick(const Jsonb *object, List *names);
 

@@ -281,6 +281,82 @@ SELECT data FROM mirusync.document WHERE collection = 'merge_game' AND id = 'h';
 UPDATE mirusync.document SET data = data || '{"played": "often"}' WHERE collection = 'merge_game' AND id = 'h';
 SELECT push('phone', '{"number": 72, "kind": "patch", "collection": "merge_game", "id": "h", "add": {"played": 1}}');
 
+-- A put that names its base changes only what is not as it was there.
+CREATE TABLE card (
+	id int PRIMARY KEY,
+	owner text NOT NULL,
+	front text,
+	back text,
+	price numeric(6, 2),
+	best int
+);
+SELECT mirusync.attach('card', feed => 'owner');
+SELECT mirusync.set_rule('card', 'best', 'max');
+SELECT push('phone', '{"number": 100, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "back": "Hund", "price": 1.5, "best": 3}, "clock": "2026-01-01T09:00:00Z"}') ->> 'seq' AS base \gset
+SELECT push('tablet', format('{"number": 100, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "the dog", "back": "Hund", "price": 1.5, "best": 3}, "clock": "2026-01-01T09:10:00Z", "base": %s}', :base)::jsonb);
+SELECT push('phone', format('{"number": 101, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "back": "der Hund", "price": 1.5, "best": 3}, "clock": "2026-01-01T09:20:00Z", "base": %s}', :base)::jsonb);
+SELECT front, back FROM card WHERE id = 1;
+-- Both have changed the front: its rule decides.  What the phone did itself it
+-- had seen, and its own former value is no change any more.
+SELECT push('phone', format('{"number": 102, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "a dog", "back": "der Hund"}, "clock": "2026-01-01T09:05:00Z", "base": %s}', :base)::jsonb);
+SELECT push('tablet', format('{"number": 101, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "hound", "back": "Hund"}, "clock": "2026-01-01T09:30:00Z", "base": %s}', :base)::jsonb);
+SELECT push('phone', format('{"number": 103, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "back": "der Hund"}, "clock": "2026-01-01T09:40:00Z", "base": %s}', :base)::jsonb);
+SELECT front, back FROM card WHERE id = 1;
+-- A put that changes nothing against its base, and one equal to what stands.
+SELECT push('desk', format('{"number": 100, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "back": "Hund", "price": 1.50, "best": 3}, "base": %s}', :base)::jsonb);
+SELECT push('desk', '{"number": 101, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"id": 1, "front": "hound", "back": "der Hund", "price": 1.5, "best": 3}, "base": 0}');
+-- SQL lowers a maximum; a put that carries the former one does not raise it.
+UPDATE card SET best = 1 WHERE id = 1;
+SELECT push('desk', format('{"number": 102, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "best": 3}, "base": %s}', :base)::jsonb);
+SELECT push('desk', format('{"number": 103, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "dog", "best": 2}, "base": %s}', :base)::jsonb);
+SELECT front, back, best FROM card WHERE id = 1;
+-- History is gone: what somebody else has changed since stays, the rest is the
+-- device's.
+DELETE FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'card' AND seq = :base + 1;
+SELECT push('desk', format('{"number": 104, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"front": "cat", "back": "Katze", "price": 2, "best": 9}, "base": %s}', :base)::jsonb);
+-- Created since, by a device: everything differs from nothing.
+SELECT push('phone', '{"number": 104, "kind": "put", "collection": "card", "id": "2",
+	"fields": {"front": "one", "back": "eins"}, "clock": "2026-01-01T09:00:00Z"}') ->> 'verdict' AS made;
+SELECT push('tablet', format('{"number": 102, "kind": "put", "collection": "card", "id": "2",
+	"fields": {"front": "1", "back": "eins"}, "clock": "2026-01-01T09:10:00Z", "base": %s}', :base)::jsonb);
+-- Two devices of one group.
+SELECT status, code FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+	'{"changes": [{"number": 110, "kind": "patch", "collection": "card", "id": "2", "fields": {"back": "uno"}}]}',
+	'{"changes": [{"number": 110, "kind": "put", "collection": "card", "id": "2", "fields": {"front": "1", "back": "eins"}, "base": 1000}]}'])
+	WHERE kind = 'verdict';
+SELECT mirusync.detach('card');
+-- Documents: a field that somebody has added since is not removed, and one
+-- that somebody has removed does not come back.
+SELECT mirusync.create_collection('merge_list', 'lww_field');
+SELECT push('phone', '{"number": 120, "kind": "put", "collection": "merge_list", "id": "l",
+	"fields": {"a": 1, "b": 1, "c": 1}, "clock": "2026-01-01T09:00:00Z"}') ->> 'seq' AS base \gset
+SELECT push('tablet', format('{"number": 120, "kind": "put", "collection": "merge_list", "id": "l",
+	"fields": {"a": 1, "b": 1, "d": 1}, "clock": "2026-01-01T09:10:00Z", "base": %s}', :base)::jsonb);
+SELECT push('phone', format('{"number": 121, "kind": "put", "collection": "merge_list", "id": "l",
+	"fields": {"b": 2, "c": 1}, "clock": "2026-01-01T09:20:00Z", "base": %s}', :base)::jsonb);
+SELECT data FROM mirusync.document WHERE collection = 'merge_list';
+-- Without a base it is the whole document.
+SELECT push('phone', '{"number": 122, "kind": "put", "collection": "merge_list", "id": "l",
+	"fields": {"b": 2, "c": 1}, "clock": "2026-01-01T09:30:00Z"}');
+SELECT data FROM mirusync.document WHERE collection = 'merge_list';
+-- Deleted and made anew since: nothing of it is the device's former record.
+SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+SELECT push('tablet', '{"number": 121, "kind": "delete", "collection": "merge_list", "id": "l"}');
+SELECT push('tablet', '{"number": 122, "kind": "put", "collection": "merge_list", "id": "l", "fields": {"b": 5}}');
+SELECT push('phone', format('{"number": 123, "kind": "put", "collection": "merge_list", "id": "l",
+	"fields": {"b": 2, "c": 1, "e": 1}, "base": %s}', :base)::jsonb);
+
 -- What a restore or an administrator writes counts too.
 UPDATE mirusync.field_rule SET rule = 'min' WHERE collection = 'merge_game' AND field = 'best';
 SELECT push('tablet', '{"number": 24, "kind": "patch", "collection": "merge_game", "id": "g",
@@ -348,9 +424,9 @@ SELECT push('phone', '{"number": 834, "kind": "patch", "collection": "thing", "i
 SELECT n, d = -1e1000 AS huge FROM thing;
 
 SELECT mirusync.detach('thing');
-DELETE FROM mirusync.document WHERE collection = 'merge_game';
+DELETE FROM mirusync.document WHERE collection IN ('merge_game', 'merge_list');
 DELETE FROM mirusync.field_rule WHERE collection = 'merge_game';
-DELETE FROM mirusync.collection WHERE name = 'merge_game';
+DELETE FROM mirusync.collection WHERE name IN ('merge_game', 'merge_list');
 DROP SCHEMA merge_test CASCADE;
 DROP OWNED BY regress_mirusync_merge;
 DROP ROLE regress_mirusync_merge;

@@ -72,7 +72,8 @@ BEGIN
 			change := change || jsonb_build_object('kind', 'patch', 'fields', '{}'::jsonb,
 				'add', jsonb_build_object('f', (v ->> 'stored')::int - coalesce((v ->> 'at_base')::int, 0)));
 		ELSE
-			change := change || jsonb_build_object('fields', stored);
+			change := change || jsonb_build_object('fields', stored,
+				'base', (v ->> 'stored_number')::int - 1);
 		END IF;
 		PERFORM push(in_feed, v ->> 'stored_device', 1000, change, (v ->> 'stored_clock')::numeric);
 	ELSIF in_table THEN
@@ -89,7 +90,7 @@ BEGIN
 	IF v ? 'base_gone' THEN
 		DELETE FROM mirusync.change_log l WHERE l.feed = in_feed;
 	END IF;
-	change := change - 'add' || jsonb_build_object('kind', coalesce(v ->> 'kind', 'patch'),
+	change := change - '{add,base}'::text[] || jsonb_build_object('kind', coalesce(v ->> 'kind', 'patch'),
 		'fields', CASE WHEN v ? 'incoming' THEN jsonb_build_object('f', v -> 'incoming') ELSE '{}' END);
 	IF v ? 'add' THEN
 		change := change || jsonb_build_object('add', jsonb_build_object('f', v -> 'add'));

@@ -151,6 +151,8 @@ typedef struct Vector
 	Value result;
 	bool lost;
 	bool rejected; /* before it comes to a decision */
+	bool is_put;
+	bool base_gone; /* history does not go back to the base */
 	char devices[2][32];
 } Vector;
 
@@ -229,7 +231,11 @@ vector_member(Vector *vector, const JsonMember *member)
 		vector->result = vector_value(member);
 	else if (json_equals(member->key, "lost"))
 		vector->lost = member->type == JSON_TRUE;
-	else if (!json_equals(member->key, "base_gone"))
+	else if (json_equals(member->key, "base_gone"))
+		vector->base_gone = member->type == JSON_TRUE;
+	else if (json_equals(member->key, "kind"))
+		vector->is_put = json_equals(member->value, "put");
+	else
 		fail_msg("%s: unknown key", vector->name);
 }
 
@@ -259,6 +265,27 @@ increment_of(const Vector *vector)
 	return vector->incoming.integer - vector->stored.integer;
 }
 
+static MiruSince
+since_base(const Vector *vector)
+{
+	const MiruContest *contest = &vector->contest;
+	const Value *at_base = &vector->stored;
+
+	if (!vector->is_put)
+		return MIRU_CHANGED;
+	if (order(&vector->incoming, &vector->stored) == 0)
+		return MIRU_UNCHANGED;
+	if (miru_is_concurrent(&contest->stored, contest->base,
+						   contest->incoming.device))
+	{
+		if (vector->base_gone)
+			return MIRU_NOT_TOLD;
+		at_base = &vector->at_base;
+	}
+	return order(&vector->incoming, at_base) == 0 ? MIRU_UNCHANGED
+												  : MIRU_CHANGED;
+}
+
 /* check decides as merge_fields.c would. */
 static void
 check(Vector *vector)
@@ -274,6 +301,7 @@ check(Vector *vector)
 	contest->has_stored = vector->stored.type > NULL_VALUE;
 	contest->has_incoming = incoming.type > NULL_VALUE;
 	contest->order = order(&incoming, &vector->stored);
+	contest->since = since_base(vector);
 	if (vector->rule == MIRU_RULE_COUNTER)
 	{
 		contest->has_incoming = increment_of(vector) != 0;
