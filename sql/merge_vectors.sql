@@ -52,7 +52,7 @@ CREATE FUNCTION play(n int, v jsonb, in_table boolean) RETURNS jsonb LANGUAGE pl
 DECLARE
 	in_feed text := format('vector %s %s', n, in_table);
 	in_collection text := CASE WHEN in_table THEN 'vector_table_' ELSE 'vector_' END || (v ->> 'rule');
-	change jsonb := jsonb_build_object('kind', 'put', 'collection', in_collection, 'id', '1');
+	change jsonb := jsonb_build_object('kind', 'put', 'collection', in_collection, 'id', 'vector');
 	stored jsonb := CASE WHEN v ? 'stored' THEN jsonb_build_object('f', v -> 'stored') ELSE '{}' END;
 	had jsonb := jsonb_build_object('f', v -> 'at_base');
 	number bigint;
@@ -77,15 +77,15 @@ BEGIN
 		END IF;
 		PERFORM push(in_feed, v ->> 'stored_device', 1000, change, (v ->> 'stored_clock')::numeric);
 	ELSIF in_table THEN
-		EXECUTE format('INSERT INTO %I VALUES (''1'', $1, $2)
+		EXECUTE format('INSERT INTO %I VALUES (''vector'', $1, $2)
 			ON CONFLICT (feed, id) DO UPDATE SET f = excluded.f', in_collection) USING in_feed, (stored ->> 'f')::int;
 		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	ELSE
-		PERFORM mirusync.put(in_feed, in_collection, '1', stored);
+		PERFORM mirusync.put(in_feed, in_collection, 'vector', stored);
 		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	END IF;
 	SELECT seq INTO STRICT number FROM mirusync.record r
-		WHERE r.feed = in_feed AND r.collection = in_collection AND r.id = '1';
+		WHERE r.feed = in_feed AND r.collection = in_collection AND r.id = 'vector';
 	ASSERT number = (v ->> 'stored_number')::int, format('number is %s in %s', number, v ->> 'case');
 	IF v ? 'base_gone' THEN
 		DELETE FROM mirusync.change_log l WHERE l.feed = in_feed;
@@ -101,10 +101,10 @@ BEGIN
 	result := push(in_feed, v ->> 'device', 1001, change, (v ->> 'clock')::numeric);
 	ASSERT (result ->> 'verdict' = 'rejected') = (v ? 'rejected'), format('%s in %s', result, v ->> 'case');
 	IF in_table THEN
-		EXECUTE format('SELECT coalesce(to_jsonb(f), ''null'') FROM %I t WHERE t.feed = $1 AND id = ''1''', in_collection)
+		EXECUTE format('SELECT coalesce(to_jsonb(f), ''null'') FROM %I t WHERE t.feed = $1 AND id = ''vector''', in_collection)
 			INTO result USING in_feed;
 	ELSE
-		result := mirusync.get(in_feed, in_collection, '1') -> 'f';
+		result := mirusync.get(in_feed, in_collection, 'vector') -> 'f';
 	END IF;
 	RETURN result;
 END $$;
@@ -141,10 +141,10 @@ BEGIN
 	END LOOP;
 END $$;
 CREATE TABLE played AS
-SELECT rule, round, place_order, row_number() OVER ()::text AS id
+SELECT rule, round, place_order, row_number() OVER () AS place_in_all
 FROM unnest('{lww,lww_field,max,min,counter}'::text[]) rule, generate_series(1, 10) round,
 	orders('{1,2,3,4}') place_order;
-CREATE FUNCTION play_order(rule text, round int, place_order int[], id text) RETURNS void
+CREATE FUNCTION play_order(rule text, round int, place_order int[], n bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	devices text[] := '{}';
@@ -155,8 +155,8 @@ BEGIN
 		SELECT * INTO STRICT w FROM write WHERE write.round = play_order.round AND place = place_order[i];
 		devices := devices || w.device;
 		messages := messages || jsonb_build_object('changes', jsonb_build_array(jsonb_build_object(
-			'number', 10 * id::int + w.place, 'kind', 'put', 'collection', 'vector_' || rule,
-			'id', id, 'fields', CASE WHEN rule = 'counter' THEN '{}' ELSE jsonb_build_object('f', w.value) END,
+			'number', 10 * n + w.place, 'kind', 'put', 'collection', 'vector_' || rule,
+			'id', 'order ' || n, 'fields', CASE WHEN rule = 'counter' THEN '{}' ELSE jsonb_build_object('f', w.value) END,
 			'add', CASE WHEN rule = 'counter' THEN jsonb_build_object('f', w.value) END,
 			'clock', format('2026-01-01T00:00:0%sZ', w.clock))))::text;
 		-- Two messages of one device in a group would wait for each other.
@@ -172,14 +172,14 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
-SELECT count(play_order(rule, round, place_order, id)) FROM played;
+SELECT count(play_order(rule, round, place_order, place_in_all)) FROM played;
 SELECT s AS seed, rule, round, array_agg(DISTINCT data) AS results
 FROM seed, played p JOIN mirusync.document d
-	ON d.feed = 'order' AND d.collection = 'vector_' || rule AND d.id = p.id
+	ON d.feed = 'order' AND d.collection = 'vector_' || rule AND d.id = 'order ' || place_in_all
 GROUP BY s, rule, round HAVING count(DISTINCT data) <> 1 OR count(*) <> 24;
 SELECT s AS seed, round, array_agg(DISTINCT data) AS results
 FROM seed, played p JOIN mirusync.document d
-	ON d.feed = 'order' AND d.collection = 'vector_counter' AND d.id = p.id
+	ON d.feed = 'order' AND d.collection = 'vector_counter' AND d.id = 'order ' || place_in_all
 WHERE rule = 'counter' AND (data ->> 'f')::int <>
 	(SELECT sum(value) FROM write w WHERE w.round = p.round)
 GROUP BY s, round;
