@@ -19,7 +19,7 @@ SELECT mirusync.set_rule('task', 'price', 'server_wins');
 SELECT mirusync.set_rule('task', 'best_time', 'min');
 SELECT mirusync.set_rule('task', 'high_score', 'max');
 
--- push() of one change of one of Mia's devices
+-- One change of one of Mia's devices.
 CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('mia', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
@@ -33,34 +33,43 @@ SELECT push('tablet', '{"number": 1, "kind": "patch", "collection": "task", "id"
 SELECT push('phone', '{"number": 2, "kind": "patch", "collection": "task", "id": "1",
 	"fields": {"title": "Black tea"}, "clock": "2026-01-01T09:05:00Z", "base": 1}');
 
+-- A whole record that names its base.  Each changed one field of it.
+SELECT push('phone', '{"number": 80, "kind": "put", "collection": "task", "id": "6",
+	"fields": {"title": "Bread", "assignee": "Tom"}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 80, "kind": "put", "collection": "task", "id": "6",
+	"fields": {"title": "Bread", "assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 3}');
+SELECT push('phone', '{"number": 81, "kind": "put", "collection": "task", "id": "6",
+	"fields": {"title": "Rye bread", "assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 3}');
+SELECT title, assignee FROM task WHERE id = 6;
+
 -- first_wins.  Both take the task; what counts is who is numbered first.
 INSERT INTO task (id, owner, title) VALUES (2, 'mia', 'Shopping');
 SELECT push('phone', '{"number": 3, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 3}');
+	"fields": {"assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 6}');
 SELECT push('tablet', '{"number": 2, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 3}');
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 6}');
 -- Tom's tablet has seen it now, and may hand the task on.
 SELECT push('tablet', '{"number": 3, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:30:00Z", "base": 4}');
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:30:00Z", "base": 7}');
 -- Without a base nobody knows what it had seen.
 SELECT push('phone', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
 	"fields": {"assignee": "Mia"}}');
 -- Its own value a device knows without having been told.
 SELECT push('tablet', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Ann"}, "clock": "2026-01-01T09:50:00Z", "base": 4}');
+	"fields": {"assignee": "Ann"}, "clock": "2026-01-01T09:50:00Z", "base": 7}');
 SELECT push('tablet', '{"number": 5, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:40:00Z", "base": 4}');
+	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:40:00Z", "base": 7}');
 
 -- server_wins.  A job sets the price while the phone is offline.
 INSERT INTO task (id, owner, price) VALUES (3, 'mia', 10);
 UPDATE task SET price = 12.50 WHERE id = 3;
 SELECT push('phone', '{"number": 5, "kind": "patch", "collection": "task", "id": "3",
-	"fields": {"price": 11, "title": "Lamp"}, "base": 7}');
+	"fields": {"price": 11, "title": "Lamp"}, "base": 10}');
 -- Two devices are equals, and one that has seen the price may change it.
 SELECT push('phone', '{"number": 6, "kind": "patch", "collection": "task", "id": "3",
-	"fields": {"price": 13}, "base": 8}');
+	"fields": {"price": 13}, "base": 11}');
 SELECT push('tablet', '{"number": 6, "kind": "patch", "collection": "task", "id": "3",
-	"fields": {"price": 14}, "base": 8}');
+	"fields": {"price": 14}, "base": 11}');
 
 -- max and min.  Two games on two devices; the clocks do not matter.
 SELECT push('tablet', '{"number": 7, "kind": "put", "collection": "task", "id": "4",
