@@ -81,7 +81,7 @@ REGRESS      = hlc attach documents capture push merge merge_vectors pull events
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
-	sql_repeatable_read push_commit push_sql push_push push_retry \
+	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
 	feed_create feed_feed feed_move
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.

@@ -32,8 +32,11 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* A longer way back counts as trimmed. */
-#define CHANGES_MAX 10000
+/*
+ * A longer way back counts as trimmed: a batch of a thousand changes may ask
+ * for as many, and must not keep a relay's writer busy for long.
+ */
+#define CHANGES_MAX 1000
 
 /* One change while it is being undone. */
 typedef struct Step

@@ -226,7 +226,7 @@ SELECT push('phone', '{"number": 38, "kind": "patch", "collection": "post", "id"
 SELECT push('phone', '{"number": 39, "kind": "patch", "collection": "post", "id": "2",
 	"add": {"likes": 0}}');
 SELECT push('phone', '{"number": 40, "kind": "patch", "collection": "post", "id": "2",
-	"fields": {"hours": null}, "base": 1000}');
+	"fields": {"hours": null}, "base": 100000}');
 SELECT likes, hours FROM post WHERE id = 2;
 -- Several changes of one record in one batch.
 SELECT mirusync.push('mia', 'phone', '{"changes": [
@@ -271,10 +271,26 @@ SELECT push('phone', '{"number": 60, "kind": "patch", "collection": "post", "id"
 SELECT push('phone', '{"number": 61, "kind": "patch", "collection": "post", "id": "2", "add": {}}');
 SELECT push('phone', '{"number": 62, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 1}, "fields": {"likes": 1}}');
 SELECT push('phone', '{"number": 63, "kind": "patch", "collection": "post", "id": "2", "add": {"likes": 1}, "fields": 1}');
-SELECT push('phone', '{"number": 64, "kind": "patch", "collection": "post", "id": "2", "fields": {"likes": "9"}, "base": 1000}');
+SELECT push('phone', '{"number": 64, "kind": "patch", "collection": "post", "id": "2", "fields": {"likes": "9"}, "base": 100000}');
 SELECT likes, hours FROM post WHERE id = 2;
 UPDATE post SET hours = 'NaN' WHERE id = 2;
 SELECT push('phone', '{"number": 65, "kind": "patch", "collection": "post", "id": "2", "add": {"hours": 1}}');
+-- The way back is bounded.
+CREATE PROCEDURE touch_post(times int) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. times LOOP
+		UPDATE post SET hours = i % 2 WHERE id = 1;
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+CALL touch_post(1000);
+SELECT push('phone', format('{"number": 66, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 16}, "base": %s}', :base)::jsonb) ->> 'verdict' AS verdict;
+SELECT likes FROM post WHERE id = 1;
+CALL touch_post(1);
+SELECT push('phone', format('{"number": 67, "kind": "patch", "collection": "post", "id": "1",
+	"fields": {"likes": 17}, "base": %s}', :base)::jsonb) ->> 'code' AS code;
 SELECT mirusync.detach('post');
 -- Documents.
 SELECT mirusync.set_rule('merge_game', 'played', 'counter');
@@ -342,7 +358,7 @@ SELECT push('tablet', format('{"number": 102, "kind": "put", "collection": "card
 -- Two devices of one group.
 SELECT status, code FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
 	'{"changes": [{"number": 110, "kind": "patch", "collection": "card", "id": "2", "fields": {"back": "uno"}}]}',
-	'{"changes": [{"number": 110, "kind": "put", "collection": "card", "id": "2", "fields": {"front": "1", "back": "eins"}, "base": 1000}]}'])
+	'{"changes": [{"number": 110, "kind": "put", "collection": "card", "id": "2", "fields": {"front": "1", "back": "eins"}, "base": 100000}]}'])
 	WHERE kind = 'verdict';
 SELECT mirusync.detach('card');
 -- Documents: a field that somebody has added since is not removed, and one
