@@ -127,7 +127,7 @@ CREATE TABLE write AS
 SELECT * FROM (
 	SELECT round, device, clock, floor(random() * 5)::int AS value,
 		row_number() OVER (PARTITION BY round ORDER BY random()) AS place
-	FROM generate_series(1, 10) round, unnest('{phone,tablet,desk}'::text[]) device,
+	FROM generate_series(1, 6) round, unnest('{phone,tablet,desk}'::text[]) device,
 		generate_series(1, 3) clock) w
 WHERE place <= 4;
 CREATE FUNCTION orders(places int[]) RETURNS SETOF int[] LANGUAGE plpgsql AS $$
@@ -142,23 +142,25 @@ BEGIN
 END $$;
 CREATE TABLE played AS
 SELECT rule, round, place_order, row_number() OVER () AS place_in_all
-FROM unnest('{lww,lww_field,max,min,counter}'::text[]) rule, generate_series(1, 10) round,
+FROM unnest('{lww,lww_field,max,min,counter}'::text[]) rule, generate_series(1, 6) round,
 	orders('{1,2,3,4}') place_order;
 CREATE FUNCTION play_order(rule text, round int, place_order int[], n bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	devices text[] := '{}';
 	messages text[] := '{}';
+	change jsonb;
 	w write;
 BEGIN
 	FOR i IN 1 .. cardinality(place_order) LOOP
 		SELECT * INTO STRICT w FROM write WHERE write.round = play_order.round AND place = place_order[i];
 		devices := devices || w.device;
-		messages := messages || jsonb_build_object('changes', jsonb_build_array(jsonb_build_object(
-			'number', 10 * n + w.place, 'kind', 'put', 'collection', 'vector_' || rule,
-			'id', 'order ' || n, 'fields', CASE WHEN rule = 'counter' THEN '{}' ELSE jsonb_build_object('f', w.value) END,
-			'add', CASE WHEN rule = 'counter' THEN jsonb_build_object('f', w.value) END,
-			'clock', format('2026-01-01T00:00:0%sZ', w.clock))))::text;
+		change := jsonb_build_object('kind', 'put', 'id', 'order ' || n,
+			CASE WHEN rule = 'counter' THEN 'add' ELSE 'fields' END, jsonb_build_object('f', w.value),
+			'clock', format('2026-01-01T00:00:0%sZ', w.clock));
+		messages := messages || jsonb_build_object('changes', jsonb_build_array(
+			change || jsonb_build_object('number', 20 * n + 2 * w.place, 'collection', 'vector_' || rule),
+			change || jsonb_build_object('number', 20 * n + 2 * w.place + 1, 'collection', 'vector_table_' || rule)))::text;
 		-- Two messages of one device in a group would wait for each other.
 		IF i = cardinality(place_order) OR random() < 0.5 OR
 			(SELECT device FROM write WHERE write.round = play_order.round AND place = place_order[i + 1]) = ANY (devices) THEN
@@ -173,17 +175,19 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT count(play_order(rule, round, place_order, place_in_all)) FROM played;
-SELECT s AS seed, rule, round, array_agg(DISTINCT data) AS results
-FROM seed, played p JOIN mirusync.document d
-	ON d.feed = 'order' AND d.collection = 'vector_' || rule AND d.id = 'order ' || place_in_all
-GROUP BY s, rule, round HAVING count(DISTINCT data) <> 1 OR count(*) <> 24;
-SELECT s AS seed, round, array_agg(DISTINCT data) AS results
-FROM seed, played p JOIN mirusync.document d
-	ON d.feed = 'order' AND d.collection = 'vector_counter' AND d.id = 'order ' || place_in_all
-WHERE rule = 'counter' AND (data ->> 'f')::int <>
-	(SELECT sum(value) FROM write w WHERE w.round = p.round)
-GROUP BY s, round;
-
+CREATE FUNCTION results(rule text) RETURNS TABLE (place bigint, result int) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE format($q$
+		SELECT substr(id, 7)::bigint, (data ->> 'f')::int FROM mirusync.document
+			WHERE feed = 'order' AND collection = %L
+		UNION ALL SELECT substr(id, 7)::bigint, f FROM %I WHERE feed = 'order' $q$,
+		'vector_' || rule, 'vector_table_' || rule);
+END $$;
+-- Each round has one result, in documents and tables; of a counter the sum.
+SELECT s AS seed, rule, round, array_agg(DISTINCT result) AS results
+FROM seed, played, results(rule) r WHERE r.place = place_in_all
+GROUP BY s, rule, round HAVING count(DISTINCT result) <> 1 OR count(*) <> 48 OR
+	(rule = 'counter' AND min(result) <> (SELECT sum(value) FROM write w WHERE w.round = played.round));
 SELECT count(mirusync.detach(c.relation)) FROM mirusync.collection c WHERE name LIKE 'vector_table_%';
 DELETE FROM mirusync.document WHERE collection LIKE 'vector_%';
 DELETE FROM mirusync.field_rule WHERE collection LIKE 'vector_%';

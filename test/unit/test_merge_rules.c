@@ -2,7 +2,7 @@
  * test_merge_rules.c
  *     Unit tests of the merge rules: the vectors of test/vectors/merge.json,
  *     one a line, and the rules' claim that the order of arrival does not
- *     matter, with random changes (SEED=n plays those of a failure again).
+ *     matter, with random changes (MIRUSYNC_SEED=n plays those of a failure again).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -443,12 +443,12 @@ test_order_does_not_matter(void **state)
 {
 	const MiruRule rules_of_order[] = {MIRU_RULE_LWW, MIRU_RULE_LWW_FIELD,
 									   MIRU_RULE_MAX, MIRU_RULE_MIN};
-	const char *given = getenv("SEED");
+	const char *given = getenv("MIRUSYNC_SEED");
 	unsigned int seed = given ? (unsigned int) atoi(given)
 							  : (unsigned int) time(NULL);
 
 	(void) state;
-	print_message("SEED=%u\n", seed);
+	print_message("MIRUSYNC_SEED=%u\n", seed);
 	srand(seed);
 	for (int round = 0; round < 2000; round++)
 	{
