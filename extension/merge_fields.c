@@ -49,6 +49,7 @@ typedef struct Field
 	char *key; /* among the stamps */
 	MiruRule rule;
 	JsonbValue *incoming;  /* NULL: removed, or added to */
+	JsonbValue *normal;	   /* the same as the table would give it back */
 	JsonbValue *increment; /* of a counter, as sent; else NULL */
 	JsonbValue *stored;	   /* NULL: not there, or of no interest */
 	MiruPastField *past;   /* what the device knew; NULL: what is stored */
@@ -140,6 +141,13 @@ add_sent(Work *work)
 		Field *field = add_field(work, strVal(lfirst(cell)));
 
 		field->incoming = get_value(object, field->name);
+		field->normal = field->incoming;
+		/* A time, say, may be the same and be written in another way. */
+		if (!work->is_document && is_compared(work, field) &&
+			is_value(field->incoming) &&
+			!is_same(field->incoming, field->stored))
+			field->normal = miru_target_normal(work->merge->target, field->name,
+											   field->incoming);
 	}
 }
 
@@ -210,7 +218,7 @@ needs_past(Work *work, const Field *field)
 			miru_is_unseen(stamp, base);
 	return is_compared(work, field) &&
 		miru_is_concurrent(stamp, base, merge->device) &&
-		!is_same(field->incoming, field->stored);
+		!is_same(field->normal, field->stored);
 }
 
 static void
@@ -354,15 +362,15 @@ since_base(Work *work, const Field *field)
 {
 	if (!is_compared(work, field))
 		return MIRU_CHANGED;
-	if (is_same(field->incoming, field->stored))
+	if (is_same(field->normal, field->stored))
 		return MIRU_UNCHANGED;
 	/* Nobody else has changed it, so what is stored is what it had. */
 	if (field->past == NULL)
 		return MIRU_CHANGED;
 	if (!work->past_is_known)
 		return MIRU_NOT_TOLD;
-	return is_same(field->incoming, field->past->value) ? MIRU_UNCHANGED
-														: MIRU_CHANGED;
+	return is_same(field->normal, field->past->value) ? MIRU_UNCHANGED
+													  : MIRU_CHANGED;
 }
 
 static bool

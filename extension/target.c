@@ -20,6 +20,7 @@
 #include "access/table.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "convert.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "jsonb_build.h"
@@ -442,6 +443,33 @@ object_of_field(const char *name, JsonbValue *value)
 	miru_build_key(&state, name);
 	pushJsonbValue(&state, WJB_VALUE, value);
 	return miru_build_end(&state);
+}
+
+JsonbValue *
+miru_target_normal(MiruTarget *target, const char *field, JsonbValue *value)
+{
+	int settings = miru_settings_fix();
+	Statement statement;
+	JsonbValue *normal;
+	Datum datum;
+	bool isnull;
+
+	statement_init(&statement);
+	appendStringInfo(&statement.sql,
+					 "SELECT pg_catalog.to_jsonb(n.%s) FROM"
+					 " pg_catalog.jsonb_populate_record(NULL::%s, ",
+					 quote_identifier(field), target->rel->qualified_name);
+	add_parameter(&statement, JSONBOID,
+				  JsonbPGetDatum(object_of_field(field, value)));
+	appendStringInfoString(&statement.sql, ") AS n");
+	if (execute_rows(target, &statement) != 1)
+		elog(ERROR, "could not convert a value of field \"%s\"", field);
+	datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
+	normal = isnull ? NULL : miru_value_of_jsonb(DatumGetJsonbPCopy(datum));
+	SPI_freetuptable(SPI_tuptable);
+	miru_settings_restore(settings);
+	return normal;
 }
 
 /*

@@ -313,7 +313,8 @@ CREATE TABLE card (
 	front text,
 	back text,
 	price numeric(6, 2),
-	best int
+	best int,
+	due timestamptz
 );
 SELECT mirusync.attach('card', feed => 'owner');
 SELECT mirusync.set_rule('card', 'best', 'max');
@@ -360,6 +361,14 @@ SELECT status, code FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,
 	'{"changes": [{"number": 110, "kind": "patch", "collection": "card", "id": "2", "fields": {"back": "uno"}}]}',
 	'{"changes": [{"number": 110, "kind": "put", "collection": "card", "id": "2", "fields": {"front": "1", "back": "eins"}, "base": 100000}]}'])
 	WHERE kind = 'verdict';
+-- The same value in another form is no change.
+UPDATE card SET price = 9, due = '2026-02-02T10:00:00+02' WHERE id = 1;
+SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+UPDATE card SET price = 8, due = '2026-03-03T10:00:00Z' WHERE id = 1;
+SELECT push('desk', format('{"number": 130, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"price": "9.0", "due": "2026-02-02T08:00:00.000Z"}, "base": %s}', :base)::jsonb);
+SELECT push('desk', format('{"number": 131, "kind": "put", "collection": "card", "id": "1",
+	"fields": {"due": "soon"}, "base": %s}', :base)::jsonb);
 SELECT mirusync.detach('card');
 -- Documents: a field that somebody has added since is not removed, and one
 -- that somebody has removed does not come back.
