@@ -3,8 +3,8 @@
  *     Attaching tables, detaching them, and naming collections.
  *
  * To attach a table is to put two triggers on it (attach_trigger.c) and to
- * write down what they are for (attached.c), after checking that it can be
- * (attach_check.c).
+ * write down what they are for (attached.c, attach_columns.c), after checking
+ * that it can be (attach_check.c).
  *
  * Ordering and locks: mirusync.attached first, kept to the end of the
  * transaction, so that of these functions one runs at a time; then the table,
@@ -16,11 +16,15 @@
 #include "postgres.h"
 
 #include "attach_check.h"
+#include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
 #include "access/relation.h"
 #include "capture.h"
+#include "epoch.h"
 #include "miscadmin.h"
+#include "registry.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -36,7 +40,6 @@ attach_table(MiruAttachment *attachment)
 {
 	Relation rel = miru_open_own_table(attachment->relid,
 									   ShareRowExclusiveLock);
-
 	miru_check_kind(rel);
 	miru_check_persistence(rel);
 	miru_attached_clear_dropped();
@@ -55,27 +58,37 @@ attach_table(MiruAttachment *attachment)
 	miru_check_collection_name(attachment->collection);
 	miru_check_collection_free(attachment->collection);
 	miru_warn_of_policies(rel, attachment->feed_column);
+	miru_columns_choose(rel, attachment);
 	relation_close(rel, NoLock);
 
 	miru_triggers_create(attachment->relid);
 	miru_attached_insert(attachment);
 	miru_collection_insert(attachment);
+	if (!attachment->backfill)
+		miru_serving_open(attachment->collection);
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 
-	/* The first look numbers the fields; after that rows can be noted. */
-	(void) miru_relation_get(attachment->relid);
-	miru_capture_existing(attachment->relid);
+	if (attachment->backfill)
+		miru_capture_existing(attachment->relid);
+	/* A backup taken from now on has the epoch. */
+	(void) miru_epoch_current();
 }
 
-/* mirusync.attach(relation, feed, collection, rule, role, pushable) */
+/*
+ * mirusync.attach(relation, feed, collection, rule, role, pushable, columns,
+ * excluding, backfill)
+ */
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
-										"rule",		NULL,	"pushable"};
+										"rule",		NULL,	"pushable",
+										NULL,		NULL,	"backfill"};
 	MiruAttachment attachment;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
 	PreventCommandIfReadOnly("mirusync.attach()");
 	miru_check_not_null(fcinfo, lengthof(names), names);
 	attachment.relid = PG_GETARG_OID(0);
@@ -86,6 +99,8 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	attachment.rule = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
+	miru_columns_take(fcinfo, 6, &attachment);
+	attachment.backfill = PG_GETARG_BOOL(8);
 
 	miru_check_rule(attachment.rule);
 	miru_check_role(attachment.role);
@@ -110,11 +125,7 @@ mirusync_detach(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot detach the document store")));
-	if (!miru_is_attached(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached",
-						RelationGetRelationName(rel))));
+	miru_check_attached(rel);
 	relation_close(rel, NoLock);
 
 	miru_triggers_drop(relid);
@@ -172,5 +183,6 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 								 get_rel_name(existing->relid))));
 	miru_collection_insert(&wanted);
 	miru_registry_written();
+	(void) miru_epoch_current();
 	PG_RETURN_VOID();
 }

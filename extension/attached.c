@@ -24,6 +24,7 @@
 #include "registry.h"
 #include "registry_table.h"
 #include "rule.h"
+#include "serving.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -75,6 +76,7 @@ miru_attached_insert(const MiruAttachment *attachment)
 	namestrcpy(&feed_column, attachment->feed_column);
 	values[ATTACHED_RELATION - 1] = ObjectIdGetDatum(attachment->relid);
 	values[ATTACHED_FEED - 1] = NameGetDatum(&feed_column);
+	values[ATTACHED_SYNC_ADDED - 1] = BoolGetDatum(attachment->sync_added);
 	nulls[ATTACHED_COLLECTION - 1] = true;
 	nulls[ATTACHED_DATA - 1] = true;
 	CatalogTupleInsert(attached,
@@ -164,6 +166,8 @@ delete_collections(Oid relid)
 	{
 		miru_field_rules_forget(lfirst(cell));
 		miru_record_forget(lfirst(cell));
+		miru_record_forget(lfirst(cell));
+		miru_serving_forget(lfirst(cell));
 	}
 }
 

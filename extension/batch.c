@@ -3,7 +3,7 @@
  *     The native form of a push: a JSON batch of numbered changes, and the
  *     JSON of its verdicts.
  *
- *     {"digested": 40, "changes": [
+ *     {"digested": 40, "epoch": 0, "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
  *        "add": {...}, "base": 17, "feed": "anna"}]}
@@ -19,13 +19,14 @@
 #include "postgres.h"
 
 #include "batch.h"
+#include "epoch.h"
 #include "errors.h"
 #include "jsonb_build.h"
+#include "key.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "utils/builtins.h"
 
-#define ID_MAX_BYTES 1024
 
 static const char *const kind_names[] = {"put", "patch", "delete"};
 static const char *const verdict_names[] = {"applied", "merged", "stale",
@@ -178,7 +179,7 @@ read_change(Jsonb *object)
 	change->feed = get_text(object, "feed");
 	if (change->collection == NULL)
 		reject(change, "collection must be a string");
-	if (change->id == NULL || strlen(change->id) > ID_MAX_BYTES)
+	if (change->id == NULL || strlen(change->id) > MIRU_ID_MAX_BYTES)
 		reject(change, "id must be a string of at most 1024 bytes");
 	if (has(object, "feed") && change->feed == NULL)
 		reject(change, "feed must be a string");
@@ -235,9 +236,10 @@ read_changes(JsonbContainer *array)
 }
 
 List *
-miru_batch_parse(Jsonb *batch, int64 *digested)
+miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 {
 	JsonbValue value;
+	int64 number = MIRU_NO_EPOCH;
 
 	if (!JB_ROOT_IS_OBJECT(batch))
 		ereport(ERROR,
@@ -250,6 +252,12 @@ miru_batch_parse(Jsonb *batch, int64 *digested)
 			(errcode(ERRCODE_MIRU_INVALID_BATCH),
 			 errmsg(
 				 "\"digested\" of the batch is not an integer of at least 0")));
+	if (has(batch, "epoch") &&
+		(!get_integer(batch, "epoch", &number) || number > PG_INT32_MAX))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"epoch\" of the batch is not an epoch")));
+	*epoch = (int32) number;
 	if (!miru_object_get(batch, "changes", &value) || value.type != jbvBinary ||
 		!JsonContainerIsArray(value.val.binary.data))
 		ereport(ERROR,

@@ -10,6 +10,9 @@
  * and UPDATE t SET id = id + 1 passes through states in which rows seem to
  * vanish.
  *
+ * Others note rows too: attach and backfill those that were there before,
+ * rescan those that differ from what devices were told.
+ *
  * The list of notes spills to disk (note_log.c), so a transaction may change
  * any number of rows.
  *
@@ -34,9 +37,12 @@
 #include "access/xact.h"
 #include "capture.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "common/hashfn.h"
 #include "errors.h"
+#include "feed_rows.h"
 #include "flush.h"
 #include "guc.h"
 #include "key.h"
@@ -114,18 +120,38 @@ miru_notes_flushed(void)
 }
 
 /*
+ * was_rewritten tells whether the table got a new file in this transaction,
+ * so that its rows look as if the transaction had made them.
+ */
+static bool
+was_rewritten(MiruRelation *rel)
+{
+	Relation heap = RelationIdGetRelation(rel->relid);
+	bool rewritten = heap->rd_createSubid == InvalidSubTransactionId &&
+		miru_relation_new_file(heap) != InvalidSubTransactionId;
+
+	RelationClose(heap);
+	return rewritten;
+}
+
+/*
  * is_original tells whether a row was there when this transaction began, or
  * when it last flushed.  Of all notings of a key at most one has such a row:
  * where keys pass from row to row it need not be the first one.
+ *
+ * Where that cannot be known (the table was rewritten, or COPY FREEZE made
+ * rows that look old) it says yes: then the first such row of a key counts,
+ * and a feed that has no record of it is told nothing.
  */
 static bool
-is_original(HeapTuple row)
+is_original(MiruRelation *rel, HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
 		return true;
-	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command;
+	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command ||
+		was_rewritten(rel);
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -134,6 +160,12 @@ is_pushed_record(const MiruOrigin *origin, Oid relid, MinimalTuple key)
 {
 	return origin->relid == relid && origin->key->t_len == key->t_len &&
 		memcmp(origin->key, key, key->t_len) == 0;
+}
+
+static uint32
+text_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
 }
 
 static uint32
@@ -148,16 +180,24 @@ put_text(char *note, uint32 *length, const char *text)
 	return offset;
 }
 
-/* append_note writes a note; "old" is the former row or NULL. */
+/*
+ * append_note writes a note; "old" is the former row or NULL, "known" what
+ * rescan knows of the record, or NULL.
+ */
 static void
 append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
-			const char *old_feed, const char *new_feed, bool tombstone)
+			const char *old_feed, const char *new_feed, bool tombstone,
+			const MiruKnown *known)
 {
 	uint32 key_offset = MAXALIGN(sizeof(MiruNote));
 	uint32 old_offset = key_offset + MAXALIGN(key->t_len);
-	uint32 length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
-	MiruNote *note = palloc0(length + (old_feed ? strlen(old_feed) + 1 : 0) +
-							 (new_feed ? strlen(new_feed) + 1 : 0));
+	uint32 known_offset = old_offset + (old ? MAXALIGN(old->t_len) : 0);
+	uint32 length = known_offset +
+		(known && known->object ? VARSIZE(known->object) : 0);
+	MiruNote *note = palloc0(length + text_size(old_feed) +
+							 text_size(new_feed) +
+							 text_size(known ? known->collection : NULL) +
+							 text_size(known ? known->id : NULL));
 
 	note->relid = rel->relid;
 	note->shape = rel->shape;
@@ -171,10 +211,22 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
-		note->original = is_original(old);
+		note->original = is_original(rel, old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
+	}
+	if (known != NULL)
+	{
+		if (known->object != NULL)
+		{
+			note->known_offset = known_offset;
+			memcpy((char *) note + known_offset, known->object,
+				   VARSIZE(known->object));
+		}
+		note->collection_offset = put_text((char *) note, &length,
+										   known->collection);
+		note->id_offset = put_text((char *) note, &length, known->id);
 	}
 	note->old_feed_offset = put_text((char *) note, &length, old_feed);
 	note->new_feed_offset = put_text((char *) note, &length, new_feed);
@@ -348,6 +400,13 @@ is_restoring(void)
 		 strcmp(namespace_search_path, "\"\"") == 0);
 }
 
+static bool
+is_document_store(Relation heap)
+{
+	return strcmp(RelationGetRelationName(heap), "document") == 0 &&
+		RelationGetNamespace(heap) == get_namespace_oid("mirusync", true);
+}
+
 static void
 check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
@@ -366,15 +425,18 @@ check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 static void
 note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL,
-				miru_row_feed(rel, row, desc), false);
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
+	char *feed = miru_row_feed(rel, row, desc);
+
+	miru_key_check(rel, key, feed);
+	append_note(rel, key, NULL, NULL, feed, false, NULL);
 }
 
 static void
 note_delete(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 {
 	append_note(rel, miru_key_of_row(rel, row, desc), row,
-				miru_row_feed(rel, row, desc), NULL, false);
+				miru_row_feed(rel, row, desc), NULL, false, NULL);
 }
 
 static void
@@ -390,8 +452,13 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 	new_key = miru_key_of_row(rel, new, desc);
 	if (old_key->t_len == new_key->t_len &&
 		memcmp(old_key, new_key, old_key->t_len) == 0)
-		append_note(rel, old_key, old, miru_row_feed(rel, old, desc),
-					miru_row_feed(rel, new, desc), false);
+	{
+		char *feed = miru_row_feed(rel, new, desc);
+
+		miru_key_check(rel, new_key, feed);
+		append_note(rel, old_key, old, miru_row_feed(rel, old, desc), feed,
+					false, NULL);
+	}
 	else
 	{
 		note_delete(rel, old, desc);
@@ -459,6 +526,10 @@ mirusync_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"capture\" was not called as a trigger")));
 	event = trigger->tg_event;
+	/* Before we look at the registry, which may be an older version's. */
+	if (TRIGGER_FIRED_FOR_ROW(event) && is_restoring() &&
+		is_document_store(trigger->tg_relation))
+		return PointerGetDatum(NULL);
 	rel = attached_relation(trigger->tg_relation);
 	desc = RelationGetDescr(trigger->tg_relation);
 
@@ -473,18 +544,19 @@ mirusync_capture(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
-	if (rel->data_attnum != 0 && is_restoring())
-		return PointerGetDatum(NULL);
 	if (TRIGGER_FIRED_BY_INSERT(event))
 	{
 		check_document(rel, trigger->tg_trigtuple, desc);
 		check_collection(rel, trigger->tg_trigtuple, desc);
+		miru_object_check(rel, NULL, trigger->tg_trigtuple, desc);
 		note_insert(rel, trigger->tg_trigtuple, desc);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 	{
 		check_document(rel, trigger->tg_newtuple, desc);
 		check_collection(rel, trigger->tg_newtuple, desc);
+		miru_object_check(rel, trigger->tg_trigtuple, trigger->tg_newtuple,
+						  desc);
 		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
 	}
 	else
@@ -508,6 +580,7 @@ miru_capture_existing(Oid relid)
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		miru_object_check(rel, NULL, row, RelationGetDescr(heap));
 		note_insert(rel, row, RelationGetDescr(heap));
 		MemoryContextReset(per_row);
 	}
@@ -518,12 +591,79 @@ miru_capture_existing(Oid relid)
 	table_close(heap, NoLock);
 }
 
+int64
+miru_capture_feed(MiruRelation *rel, const char *feed)
+{
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync backfill",
+												  ALLOCSET_DEFAULT_SIZES);
+	MiruFeedRows rows;
+	HeapTuple row;
+	int64 count = 0;
+
+	miru_feed_rows_begin(&rows, rel, feed);
+	while ((row = miru_feed_rows_next(&rows)) != NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(per_row);
+
+		miru_object_check(rel, NULL, row, RelationGetDescr(rows.heap));
+		note_insert(rel, row, RelationGetDescr(rows.heap));
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(per_row);
+		count++;
+	}
+	miru_feed_rows_end(&rows);
+	MemoryContextDelete(per_row);
+	return count;
+}
+
+void
+miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
+				 const char *feed, const Jsonb *object)
+{
+	MiruKnown known = {object, NULL, NULL};
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
+
+	miru_object_check(rel, NULL, row, desc);
+	miru_key_check(rel, key, feed);
+	append_note(rel, key, NULL, NULL, feed, false, object ? &known : NULL);
+}
+
+/*
+ * gone_key makes up a key for a record that has no row: its id may be none
+ * that the key's type takes today.  It tells one such record from another, and
+ * from any row, because it has another number of columns than the key.
+ */
+static MinimalTuple
+gone_key(MiruRelation *rel, const char *feed, const MiruKnown *known)
+{
+	int columns = rel->key_count == 3 ? 4 : 3;
+	TupleDesc desc = CreateTemplateTupleDesc(columns);
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	for (int i = 0; i < columns; i++)
+	{
+		TupleDescInitEntry(desc, i + 1, NULL, TEXTOID, -1, 0);
+		values[i] = CStringGetTextDatum(i == 0		 ? feed
+											: i == 1 ? known->collection
+													 : known->id);
+	}
+	return heap_form_minimal_tuple(desc, values, nulls);
+}
+
+void
+miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known)
+{
+	append_note(rel, gone_key(rel, feed, known), NULL, feed, NULL, true, known);
+}
+
 void
 miru_capture_tombstone(MiruRelation *rel, int origin)
 {
 	miru_origin_set(origin);
 	append_note(rel, transaction.origins[origin]->key, NULL,
-				transaction.origins[origin]->feed, NULL, true);
+				transaction.origins[origin]->feed, NULL, true, NULL);
 	miru_origin_set(-1);
 }
 

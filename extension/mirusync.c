@@ -6,10 +6,13 @@
  */
 #include "postgres.h"
 
+#include "acting.h"
 #include "capture.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
+#include "pusher.h"
 #include "registry.h"
 
 PG_MODULE_MAGIC;
@@ -21,7 +24,10 @@ _PG_init(void)
 {
 	miru_guc_init();
 	miru_registry_init();
+	miru_acting_init();
+	miru_epoch_init();
 	miru_capture_init();
+	miru_pusher_init();
 	miru_doorbell_init();
 	miru_event_map_init();
 }

@@ -16,7 +16,7 @@
 typedef struct MiruFieldChange
 {
 	char *name; /* the field in JSON */
-	char *key;	/* its key among the stamps */
+	char *key;	/* its key among the stamps; NULL: it has none */
 	JsonbValue *from;
 	JsonbValue *to;
 } MiruFieldChange;
@@ -29,6 +29,20 @@ extern Jsonb *
 miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /*
+ * miru_object_value returns one field's value.
+ */
+extern JsonbValue *
+miru_object_value(MiruRelation *rel, MiruField *field, Datum value);
+
+/*
+ * miru_object_check throws if a row that was just written cannot be sent, for
+ * want of a JSON form or because it is too large.  Values that the former
+ * row, which may be NULL, has as well are taken to be fine.
+ */
+extern void miru_object_check(MiruRelation *rel, HeapTuple old, HeapTuple row,
+							  TupleDesc desc);
+
+/*
  * miru_object_diff returns the fields (MiruFieldChange) that differ between
  * two versions of a row, either of which may be NULL.  Values are compared as
  * stored, so 1.0 and 1.00 differ.
@@ -36,8 +50,25 @@ miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 extern List *miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
 							  TupleDesc desc);
 
+/*
+ * miru_object_diff_known returns the fields in which a row differs from an
+ * object.  Those that the row has no column for have no key.
+ */
+extern List *miru_object_diff_known(MiruRelation *rel, Jsonb *known,
+									HeapTuple to, TupleDesc desc);
+
+/*
+ * miru_object_apply returns "object" after a change: without the fields of
+ * "from", and with those of "to".
+ */
+extern Jsonb *
+miru_object_apply(const Jsonb *object, const Jsonb *from, const Jsonb *to);
+
 /* miru_object_side builds an object of the from or the to values. */
 extern Jsonb *miru_object_side(List *changes, bool to);
+
+/* miru_object_copy copies into the current memory context. */
+extern Jsonb *miru_object_copy(const Jsonb *object);
 
 /* miru_object_get finds a field of an object; false if it is not there. */
 extern bool
@@ -45,6 +76,14 @@ miru_object_get(const Jsonb *object, const char *name, JsonbValue *value);
 
 /* miru_object_names returns the keys of an object, as String nodes. */
 extern List *miru_object_names(const Jsonb *object);
+
+/*
+ * miru_object_without_hidden returns an object without the columns of the
+ * table that are not synced: it may be older than that choice.  "rel" may be
+ * NULL.
+ */
+extern Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object);
 
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);

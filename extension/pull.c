@@ -9,7 +9,10 @@
  * snapshot of its own.
  *
  * Until a page says "complete" what the device has is no image of one moment:
- * a record changed meanwhile comes with a later page.
+ * a record changed meanwhile comes with a later page.  So a cursor of such a
+ * page is good only while the feed still has the head that the page saw: in
+ * an older backup, a record that the page left out as changed later may have
+ * the number of its former change, below the cursor.  That head is "seen".
  *
  * A page costs the same wherever it begins: a scan of the index on (feed,
  * seq) from the cursor on, and for each record a look-up of its row.
@@ -23,7 +26,9 @@
 #include "access/table.h"
 #include "change_log.h"
 #include "convert.h"
+#include "cursor.h"
 #include "delivery.h"
+#include "epoch.h"
 #include "errors.h"
 #include "feed.h"
 #include "fmgr.h"
@@ -33,6 +38,8 @@
 #include "miscadmin.h"
 #include "object.h"
 #include "record.h"
+#include "type.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -133,6 +140,67 @@ parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
 	return false;
 }
 
+/* A row whose object is to be made. */
+typedef struct Make
+{
+	Opened *opened;
+	HeapTuple row;
+	Jsonb *object;
+} Make;
+
+static void
+make(void *arg)
+{
+	Make *wanted = arg;
+
+	wanted->object = miru_object_of_row(wanted->opened->rel, wanted->row,
+										RelationGetDescr(wanted->opened->heap));
+}
+
+/*
+ * make_object returns the row as JSON.  Capture sees to it that there is one,
+ * but ALTER TABLE writes unseen.  One such row must not keep the rest of the
+ * feed from being read: NULL, and a warning.
+ */
+static Jsonb *
+make_object(Opened *opened, MiruRecord *record, HeapTuple row)
+{
+	Make wanted = {opened, row, NULL};
+	ErrorData *error;
+
+	if ((opened->rel->type_traits & MIRU_TYPE_REFUSES) == 0)
+	{
+		make(&wanted);
+		return wanted.object;
+	}
+	error = miru_run_isolated(make, &wanted);
+	if (error == NULL)
+		return wanted.object;
+	if (miru_is_transient(error->sqlerrcode))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("record \"%s\" of collection \"%s\" is left out",
+					record->id, record->collection),
+			 errdetail("It has no JSON form: %s", error->message)));
+	return NULL;
+}
+
+/* image_of returns the image of a tombstone, as far as its table is synced. */
+static Jsonb *
+image_of(MiruRecord *record)
+{
+	MiruCollection *collection;
+
+	if (record->image == NULL)
+		return NULL;
+	collection = miru_collection_get(record->collection);
+	if (collection == NULL)
+		return record->image;
+	return miru_object_without_hidden(miru_relation_get(collection->relid),
+									  record->image);
+}
+
 static Jsonb *
 read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 {
@@ -140,7 +208,7 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 	HeapTuple row;
 
 	if (record->deleted)
-		return record->image;
+		return image_of(record);
 	if (!open_collection(opened, record->collection))
 		return NULL;
 	if (!parse_key(opened->rel, record, key))
@@ -149,15 +217,16 @@ read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
 							record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
-	return miru_object_of_row(opened->rel, row, RelationGetDescr(opened->heap));
+	return make_object(opened, record, row);
 }
 
 static MiruDelivery *
-make_delivery(MiruRecord *record, Jsonb *object, int64 after)
+make_delivery(MiruRecord *record, Jsonb *object, int32 epoch, int64 after)
 {
 	MiruDelivery *delivery = palloc0(sizeof(MiruDelivery));
 
 	delivery->feed = unconstify(char *, record->feed);
+	delivery->epoch = epoch;
 	delivery->after = after;
 	delivery->seq = record->seq;
 	delivery->part_of = record->part_of;
@@ -221,7 +290,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		{
 			page->deliveries =
 				lappend(page->deliveries,
-						make_delivery(record, object, delivered));
+						make_delivery(record, object, page->epoch, delivered));
 			delivered = record->seq;
 		}
 		bytes += object ? VARSIZE(object) : 0;
@@ -236,20 +305,24 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 }
 
 MiruPage *
-miru_page_read(const char *feed, int64 after, int max, bool origins)
+miru_page_read(const char *feed, const MiruCursor *cursor, int max,
+			   bool origins)
 {
 	Snapshot snapshot = GetActiveSnapshot();
 	MiruPage *page = palloc0(sizeof(MiruPage));
+	MiruFeedState state;
 	int settings;
 
-	if (after < 0 || max < 1)
+	if (cursor->number < 0 || max < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("cursor must be at least 0 and page size at least 1")));
-	if (!miru_feed_read(feed, snapshot, &page->head, &page->epoch))
-		page->head = 0;
-	page->start_over = after > page->head;
-	page->after = page->start_over ? 0 : after;
+	miru_feed_read(feed, snapshot, &state);
+	page->head = state.head;
+	page->epoch = state.epoch;
+	page->start_over = Max(cursor->number, cursor->seen) >
+		miru_feed_limit(feed, &state, cursor->epoch, snapshot);
+	page->after = page->start_over ? 0 : cursor->number;
 	settings = miru_settings_fix();
 	page->complete = !read_records(page, feed, max, snapshot);
 	miru_settings_restore(settings);
@@ -290,8 +363,8 @@ page_to_jsonb(MiruPage *page, const char *feed)
 
 	miru_build_begin(&state);
 	miru_build_text(&state, "feed", feed);
-	if (page->epoch != NULL)
-		miru_build_text(&state, "epoch", page->epoch);
+	if (page->epoch != MIRU_NO_EPOCH)
+		miru_build_integer(&state, "epoch", page->epoch);
 	miru_build_integer(&state, "after", page->after);
 	miru_build_integer(&state, "upto", page->upto);
 	miru_build_integer(&state, "head", page->head);
@@ -306,26 +379,43 @@ page_to_jsonb(MiruPage *page, const char *feed)
 	return miru_build_end(&state);
 }
 
-/* mirusync_pull returns a page of a feed that the user may read. */
+/*
+ * mirusync_pull is pull(user_id, feed, after, max, epoch, seen), a page of a
+ * feed that the user may read.  Not strict: the last two may be null.
+ */
 Datum
 mirusync_pull(PG_FUNCTION_ARGS)
 {
-	char *user = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	int64 after = PG_GETARG_INT64(2);
-	int max = PG_GETARG_INT32(3);
+	MiruCursor cursor = {MIRU_NO_EPOCH, 0, 0};
+	char *user;
+	char *feed;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
+	for (int i = 0; i < 4; i++)
+	{
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	}
+	user = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	cursor.number = PG_GETARG_INT64(2);
+	if (!PG_ARGISNULL(4))
+		cursor.epoch = Max(PG_GETARG_INT32(4), 0);
+	if (!PG_ARGISNULL(5))
+		cursor.seen = PG_GETARG_INT64(5);
 	if (strcmp(user, feed) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
 				 errmsg("user may not read feed \"%s\"", feed)));
 	PG_RETURN_JSONB_P(
-		page_to_jsonb(miru_page_read(feed, after, max, false), feed));
+		page_to_jsonb(miru_page_read(feed, &cursor, PG_GETARG_INT32(3), false),
+					  feed));
 }
 
 /*
- * mirusync_seq_before returns the cursor above which lies every record that
- * was changed at a time or after it.  Times of a feed never go back, so the
+ * mirusync_seq_before returns the packed cursor above which lies every record
+ * that was changed at a time or after it.  Times of a feed never go back, so the
  * walk begins at the head and costs what it finds.
  */
 Datum
@@ -338,6 +428,7 @@ mirusync_seq_before(PG_FUNCTION_ARGS)
 	TupleDesc desc = RelationGetDescr(table.heap);
 	MiruScan scan;
 	HeapTuple row;
+	MiruFeedState state;
 	int64 cursor = 0;
 
 	miru_scan_begin(&scan, &table, "record_seq", feed, 0, snapshot);
@@ -346,7 +437,8 @@ mirusync_seq_before(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (miru_record_changed_at(row, desc) < at)
 		{
-			cursor = miru_record_seq(row, desc);
+			(void) miru_feed_read(feed, snapshot, &state);
+			cursor = miru_cursor_pack(state.epoch, miru_record_seq(row, desc));
 			break;
 		}
 	}

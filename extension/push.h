@@ -42,4 +42,11 @@ extern void miru_push_check_name(const char *what, const char *name);
  */
 extern int miru_push_fix_search_path(void);
 
+/*
+ * miru_push_begin finishes what the transaction did before by SQL: it fires
+ * its deferred triggers and numbers its changes.  Then it fixes search_path,
+ * as above.
+ */
+extern int miru_push_begin(void);
+
 #endif /* MIRUSYNC_PUSH_H */

@@ -24,7 +24,9 @@ typedef struct MiruField
 	bool byval; /* type's passing and length, for comparing */
 	int16 typlen;
 	bool is_key;	   /* part of the primary key */
-	bool is_generated; /* sent, never accepted */
+	bool is_generated; /* or GENERATED ALWAYS AS IDENTITY: sent, never
+						* accepted */
+	bool may_refuse;   /* some values have no JSON form */
 	FmgrInfo to_jsonb; /* pg_catalog.to_jsonb, bound to the type */
 } MiruField;
 
@@ -61,19 +63,27 @@ typedef struct MiruRelation
 	AttrNumber data_attnum;		  /* 0: columns are the fields */
 	char *data_name;
 	char *collection; /* its name; NULL if collection_attnum */
+	bool backfilling; /* not every feed is served yet (serving.c) */
 	Oid key_index;	  /* index of the primary key */
 	int key_count;
 	MiruKeyColumn *keys;
 	TupleDesc key_desc; /* tuple descriptor of the key columns */
+	bool sync_added;	/* columns added later are fields */
 	int field_count;
 	MiruField *fields; /* by attnum; empty if data_attnum */
+	List *hidden;	   /* names of columns that are not synced, char * */
 	Oid feed_type;
 	FmgrInfo feed_output;
-	Oid file;		  /* the table's file; TRUNCATE and rewriting change it */
-	uint32 key_shape; /* hash of the key's columns and types */
-	uint32 shape;	  /* hash of the row type: old rows of another
+	int type_traits;	  /* of all columns, see type.h */
+	bool ids_may_be_long; /* although the key is short */
+	Oid row_type;
+	FmgrInfo populate; /* pg_catalog.jsonb_populate_record, bound to it */
+	Datum blank_row;   /* what it fills in: all null */
+	Oid file;		   /* the table's file; TRUNCATE and rewriting change it */
+	uint32 key_shape;  /* hash of the key's columns and types */
+	uint32 shape;	   /* hash of the row type: old rows of another
 								 * shape cannot be read any more */
-	List *plans;	  /* target.c's saved plans */
+	List *plans;	   /* target.c's saved plans */
 } MiruRelation;
 
 /* The rule of a field that has one of its own. */
@@ -112,6 +122,13 @@ miru_collection_rule(const MiruCollection *collection, const char *key);
 
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);
+
+/*
+ * miru_extension_check throws unless the extension in this database is of the
+ * library's version.  A function whose arguments are others than in an older
+ * version calls it before it reads them; the rest is checked on the way.
+ */
+extern void miru_extension_check(void);
 
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
 extern Oid miru_table_oid(const char *name);

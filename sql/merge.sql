@@ -19,9 +19,9 @@ SELECT mirusync.set_rule('task', 'price', 'server_wins');
 SELECT mirusync.set_rule('task', 'best_time', 'min');
 SELECT mirusync.set_rule('task', 'high_score', 'max');
 
--- One change of one of Mia's devices.
+-- One change of one of Pia's devices.
 CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT mirusync.push('mia', device, jsonb_build_object('changes',
+	SELECT mirusync.push('pia', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
 
@@ -37,15 +37,15 @@ SELECT push('phone', '{"number": 2, "kind": "patch", "collection": "task", "id":
 SELECT push('phone', '{"number": 80, "kind": "put", "collection": "task", "id": "6",
 	"fields": {"title": "Bread", "assignee": "Tom"}, "clock": "2026-01-01T09:00:00Z"}');
 SELECT push('tablet', '{"number": 80, "kind": "put", "collection": "task", "id": "6",
-	"fields": {"title": "Bread", "assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 3}');
+	"fields": {"title": "Bread", "assignee": "Pia"}, "clock": "2026-01-01T09:10:00Z", "base": 3}');
 SELECT push('phone', '{"number": 81, "kind": "put", "collection": "task", "id": "6",
 	"fields": {"title": "Rye bread", "assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 3}');
 SELECT title, assignee FROM task WHERE id = 6;
 
 -- first_wins.  Both take the task; what counts is who is numbered first.
-INSERT INTO task (id, owner, title) VALUES (2, 'mia', 'Shopping');
+INSERT INTO task (id, owner, title) VALUES (2, 'pia', 'Shopping');
 SELECT push('phone', '{"number": 3, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Mia"}, "clock": "2026-01-01T09:10:00Z", "base": 6}');
+	"fields": {"assignee": "Pia"}, "clock": "2026-01-01T09:10:00Z", "base": 6}');
 SELECT push('tablet', '{"number": 2, "kind": "patch", "collection": "task", "id": "2",
 	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:20:00Z", "base": 6}');
 -- Tom's tablet has seen it now, and may hand the task on.
@@ -53,7 +53,7 @@ SELECT push('tablet', '{"number": 3, "kind": "patch", "collection": "task", "id"
 	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:30:00Z", "base": 7}');
 -- Without a base nobody knows what it had seen.
 SELECT push('phone', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
-	"fields": {"assignee": "Mia"}}');
+	"fields": {"assignee": "Pia"}}');
 -- Its own value a device knows without having been told.
 SELECT push('tablet', '{"number": 4, "kind": "patch", "collection": "task", "id": "2",
 	"fields": {"assignee": "Ann"}, "clock": "2026-01-01T09:50:00Z", "base": 7}');
@@ -61,7 +61,7 @@ SELECT push('tablet', '{"number": 5, "kind": "patch", "collection": "task", "id"
 	"fields": {"assignee": "Tom"}, "clock": "2026-01-01T09:40:00Z", "base": 7}');
 
 -- server_wins.  A job sets the price while the phone is offline.
-INSERT INTO task (id, owner, price) VALUES (3, 'mia', 10);
+INSERT INTO task (id, owner, price) VALUES (3, 'pia', 10);
 UPDATE task SET price = 12.50 WHERE id = 3;
 SELECT push('phone', '{"number": 5, "kind": "patch", "collection": "task", "id": "3",
 	"fields": {"price": 11, "title": "Lamp"}, "base": 10}');
@@ -94,7 +94,7 @@ SELECT title, high_score, best_time FROM task WHERE id = 4;
 
 -- History says which rules were in force.
 SELECT seq, rule, field_rules FROM mirusync.change_log
-	WHERE feed = 'mia' AND rule IS NOT NULL ORDER BY seq DESC LIMIT 3;
+	WHERE feed = 'pia' AND rule IS NOT NULL ORDER BY seq DESC LIMIT 3;
 
 -- A rule stays with its column, and goes with the collection.
 CREATE VIEW task_rules AS SELECT field, rule FROM mirusync.rules
@@ -142,7 +142,7 @@ SELECT push('phone', '{"number": 21, "kind": "put", "collection": "merge_game", 
 SELECT push('phone', '{"number": 22, "kind": "put", "collection": "merge_game", "id": "g",
 	"fields": {"name": "chess"}, "clock": "2026-01-01T09:30:00Z"}');
 SELECT push('phone', '{"number": 23, "kind": "patch", "collection": "merge_game", "id": "g",
-	"fields": {"best": null, "owner": "mia"}, "clock": "2026-01-01T09:40:00Z"}');
+	"fields": {"best": null, "owner": "pia"}, "clock": "2026-01-01T09:40:00Z"}');
 -- A newer best does not make the rest look newer.
 SELECT push('tablet', '{"number": 21, "kind": "patch", "collection": "merge_game", "id": "g",
 	"fields": {"best": 12}, "clock": "2026-01-01T09:59:00Z"}');
@@ -155,7 +155,7 @@ SELECT push('phone', '{"number": 25, "kind": "patch", "collection": "merge_game"
 	"fields": {"best": 12.00}, "clock": "2026-01-01T09:30:00Z"}');
 SELECT data FROM mirusync.document WHERE collection = 'merge_game';
 SELECT field_rules FROM mirusync.change_log
-	WHERE feed = 'mia' AND collection = 'merge_game' ORDER BY seq;
+	WHERE feed = 'pia' AND collection = 'merge_game' ORDER BY seq;
 SELECT field, rule FROM mirusync.rules WHERE collection = 'merge_game'
 	ORDER BY field NULLS FIRST;
 -- A deleted one that is patched.
@@ -175,7 +175,7 @@ CREATE TABLE post (
 SELECT mirusync.attach('post', feed => 'owner');
 SELECT mirusync.set_rule('post', 'likes', 'counter');
 SELECT mirusync.set_rule('post', 'hours', 'counter');
-INSERT INTO post VALUES (1, 'mia', 'Rain', 10);
+INSERT INTO post VALUES (1, 'pia', 'Rain', 10);
 SELECT push('phone', '{"number": 30, "kind": "patch", "collection": "post", "id": "1",
 	"add": {"likes": 1}}');
 SELECT push('tablet', '{"number": 30, "kind": "patch", "collection": "post", "id": "1",
@@ -188,7 +188,7 @@ SELECT push('tablet', '{"number": 30, "kind": "patch", "collection": "post", "id
 SELECT likes FROM post WHERE id = 1;
 -- A value instead of an increment: by how much it differs from what the device
 -- knew.  The phone saw 10 and added 1 of its own; then it has 15.
-SELECT min(seq) AS base FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'post' \gset
+SELECT min(seq) AS base FROM mirusync.change_log WHERE feed = 'pia' AND collection = 'post' \gset
 SELECT push('phone', format('{"number": 31, "kind": "patch", "collection": "post", "id": "1",
 	"fields": {"likes": 15, "title": "Sun"}, "base": %s}', :base)::jsonb);
 -- It has that now, as a value of its own, and 16 is one more.
@@ -203,7 +203,7 @@ SELECT push('phone', '{"number": 33, "kind": "patch", "collection": "post", "id"
 	"fields": {"likes": 20}}');
 SELECT likes FROM post WHERE id = 1;
 BEGIN;
-DELETE FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'post' AND seq = :base + 2;
+DELETE FROM mirusync.change_log WHERE feed = 'pia' AND collection = 'post' AND seq = :base + 2;
 SELECT push('phone', format('{"number": 34, "kind": "patch", "collection": "post", "id": "1",
 	"fields": {"likes": 20}, "base": %s}', :base)::jsonb);
 SELECT push('phone', format('{"number": 35, "kind": "patch", "collection": "post", "id": "1",
@@ -229,7 +229,7 @@ SELECT push('phone', '{"number": 40, "kind": "patch", "collection": "post", "id"
 	"fields": {"hours": null}, "base": 100000}');
 SELECT likes, hours FROM post WHERE id = 2;
 -- Several changes of one record in one batch.
-SELECT mirusync.push('mia', 'phone', '{"changes": [
+SELECT mirusync.push('pia', 'phone', '{"changes": [
 	{"number": 41, "kind": "put", "collection": "post", "id": "3", "fields": {"likes": 1}, "base": 0},
 	{"number": 42, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 5}},
 	{"number": 43, "kind": "put", "collection": "post", "id": "3", "fields": {"likes": 8}, "base": 0},
@@ -237,11 +237,11 @@ SELECT mirusync.push('mia', 'phone', '{"changes": [
 SELECT likes FROM post WHERE id = 3;
 -- Two devices of one group: what the other one did has no history yet, so a
 -- value is to be sent again.
-SELECT kind, status, code, body FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+SELECT kind, status, code, body FROM mirusync.push_many('{pia,pia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
 	'{"changes": [{"number": 1, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}',
 	'{"changes": [{"number": 45, "kind": "patch", "collection": "post", "id": "3", "fields": {"likes": 9}, "base": 0}]}'])
 	WHERE kind = 'verdict';
-SELECT kind, status, code, body FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+SELECT kind, status, code, body FROM mirusync.push_many('{pia,pia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
 	'{"changes": [{"number": 2, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}',
 	'{"changes": [{"number": 46, "kind": "patch", "collection": "post", "id": "3", "add": {"likes": 1}}]}'])
 	WHERE kind = 'verdict';
@@ -283,7 +283,7 @@ BEGIN
 		COMMIT;
 	END LOOP;
 END $$;
-SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+SELECT head AS base FROM mirusync.feed WHERE feed = 'pia' \gset
 CALL touch_post(1000);
 SELECT push('phone', format('{"number": 66, "kind": "patch", "collection": "post", "id": "1",
 	"fields": {"likes": 16}, "base": %s}', :base)::jsonb) ->> 'verdict' AS verdict;
@@ -348,22 +348,25 @@ SELECT push('desk', format('{"number": 103, "kind": "put", "collection": "card",
 SELECT front, back, best FROM card WHERE id = 1;
 -- History is gone: what somebody else has changed since stays, the rest is the
 -- device's.
-DELETE FROM mirusync.change_log WHERE feed = 'mia' AND collection = 'card' AND seq = :base + 1;
+CREATE TEMP TABLE trimmed AS
+	SELECT * FROM mirusync.change_log WHERE feed = 'pia' AND collection = 'card' AND seq = :base + 1;
+DELETE FROM mirusync.change_log WHERE feed = 'pia' AND collection = 'card' AND seq = :base + 1;
 SELECT push('desk', format('{"number": 104, "kind": "put", "collection": "card", "id": "1",
 	"fields": {"front": "cat", "back": "Katze", "price": 2, "best": 9}, "base": %s}', :base)::jsonb);
+INSERT INTO mirusync.change_log TABLE trimmed;
 -- Created since, by a device: everything differs from nothing.
 SELECT push('phone', '{"number": 104, "kind": "put", "collection": "card", "id": "2",
 	"fields": {"front": "one", "back": "eins"}, "clock": "2026-01-01T09:00:00Z"}') ->> 'verdict' AS made;
 SELECT push('tablet', format('{"number": 102, "kind": "put", "collection": "card", "id": "2",
 	"fields": {"front": "1", "back": "eins"}, "clock": "2026-01-01T09:10:00Z", "base": %s}', :base)::jsonb);
 -- Two devices of one group.
-SELECT status, code FROM mirusync.push_many('{mia,mia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
+SELECT status, code FROM mirusync.push_many('{pia,pia}', '{desk,phone}', '{desk,phone}', '{batch,batch}', ARRAY[
 	'{"changes": [{"number": 110, "kind": "patch", "collection": "card", "id": "2", "fields": {"back": "uno"}}]}',
 	'{"changes": [{"number": 110, "kind": "put", "collection": "card", "id": "2", "fields": {"front": "1", "back": "eins"}, "base": 100000}]}'])
 	WHERE kind = 'verdict';
 -- The same value in another form is no change.
 UPDATE card SET price = 9, due = '2026-02-02T10:00:00+02' WHERE id = 1;
-SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+SELECT head AS base FROM mirusync.feed WHERE feed = 'pia' \gset
 UPDATE card SET price = 8, due = '2026-03-03T10:00:00Z' WHERE id = 1;
 SELECT push('desk', format('{"number": 130, "kind": "put", "collection": "card", "id": "1",
 	"fields": {"price": "9.0", "due": "2026-02-02T08:00:00.000Z"}, "base": %s}', :base)::jsonb);
@@ -385,7 +388,7 @@ SELECT push('phone', '{"number": 122, "kind": "put", "collection": "merge_list",
 	"fields": {"b": 2, "c": 1}, "clock": "2026-01-01T09:30:00Z"}');
 SELECT data FROM mirusync.document WHERE collection = 'merge_list';
 -- Deleted and made anew since: nothing of it is the device's former record.
-SELECT head AS base FROM mirusync.feed WHERE feed = 'mia' \gset
+SELECT head AS base FROM mirusync.feed WHERE feed = 'pia' \gset
 SELECT push('tablet', '{"number": 121, "kind": "delete", "collection": "merge_list", "id": "l"}');
 SELECT push('tablet', '{"number": 122, "kind": "put", "collection": "merge_list", "id": "l", "fields": {"b": 5}}');
 SELECT push('phone', format('{"number": 123, "kind": "put", "collection": "merge_list", "id": "l",
