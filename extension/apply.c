@@ -24,6 +24,7 @@
 #include "event.h"
 #include "guc.h"
 #include "key.h"
+#include "merge_fields.h"
 #include "merge_rules.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -48,6 +49,7 @@ typedef struct Before
 	int64 seq;		  /* 0 if changed in this transaction */
 	int64 stored_seq; /* of the stored state, whatever is pending */
 	int pending;	  /* that change, -1: none */
+	bool shared;	  /* by another device than ours, too */
 	MiruStamp newest;
 	MiruStamps *stamps;
 	Jsonb *image;
@@ -59,7 +61,6 @@ typedef struct Merge
 	const MiruPusher *pusher;
 	MiruChange *change;
 	MiruTarget target;
-	MiruRule rule;
 	MiruStamp incoming;
 	Jsonb *object; /* bounded; NULL for a delete without image */
 	int64 skew_ms;
@@ -109,9 +110,6 @@ find_target(Merge *merge)
 				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
 				 errmsg("table of collection \"%s\" is not attached",
 						change->collection)));
-	if (!miru_rule_parse(target->collection->rule, &merge->rule))
-		elog(ERROR, "unknown rule of collection \"%s\": %s", change->collection,
-			 target->collection->rule);
 	target->feed = change->feed;
 	if (!miru_feed_is_canonical(target->rel, change->feed))
 		ereport(ERROR,
@@ -312,6 +310,8 @@ read_pending(Merge *merge, MiruOrigin *pending)
 	before->known = true;
 	before->deleted = pending->deleted;
 	before->pending = pending->index;
+	before->shared = pending->shared ||
+		strcmp(pending->device, merge->pusher->device) != 0;
 	before->stored_seq = pending->merged_with;
 	before->stamps = pending->stamps;
 	before->newest = newest_stamp(pending->stamps, 0);
@@ -433,7 +433,7 @@ is_concurrent(Merge *merge)
 	int64 base = merge->change->base;
 	const char *device = merge->pusher->device;
 
-	if (base == 0 || !before->known)
+	if (base == MIRU_BASE_UNKNOWN || !before->known)
 		return false;
 	if (miru_is_concurrent(&before->stamps->base, base, device))
 		return true;
@@ -445,9 +445,24 @@ is_concurrent(Merge *merge)
 	return false;
 }
 
-/* win registers the change, so that what is written now is on its behalf. */
+static Jsonb *
+copy_jsonb(Jsonb *jsonb)
+{
+	Jsonb *copy;
+
+	if (jsonb == NULL)
+		return NULL;
+	copy = palloc(VARSIZE(jsonb));
+	memcpy(copy, jsonb, VARSIZE(jsonb));
+	return copy;
+}
+
+/*
+ * win registers the change, so that what is written now is on its behalf.
+ * "rules" are those of the fields that have one of their own, or NULL.
+ */
 static MiruOrigin *
-win(Merge *merge, MiruStamps *stamps)
+win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 	MiruChange *change = merge->change;
@@ -458,10 +473,12 @@ win(Merge *merge, MiruStamps *stamps)
 	origin->session = merge->pusher->session ? pstrdup(merge->pusher->session)
 											 : NULL;
 	origin->type = change->type ? pstrdup(change->type) : NULL;
-	origin->rule = pstrdup(merge->target.collection->rule);
+	origin->rule = miru_rule_name(merge->target.collection->default_rule);
+	origin->field_rules = copy_jsonb(rules);
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
 	origin->base = change->base;
+	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
@@ -500,15 +517,14 @@ apply_delete(Merge *merge)
 	/* A replay of what it deleted must lose against the tombstone. */
 	if (before->known)
 		stamp.clock = Max(stamp.clock, before->newest.clock);
-	origin = win(merge, stamps_whole(stamp));
+	origin = win(merge, stamps_whole(stamp), NULL);
 	origin->deleted = true;
 	if (merge->object != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(
 			TopTransactionContext);
 
-		origin->image = palloc(VARSIZE(merge->object));
-		memcpy(origin->image, merge->object, VARSIZE(merge->object));
+		origin->image = copy_jsonb(merge->object);
 		MemoryContextSwitchTo(old_context);
 	}
 	if (before->has_row)
@@ -517,22 +533,13 @@ apply_delete(Merge *merge)
 		miru_capture_tombstone(merge->target.rel, change->origin);
 }
 
-/* stamp_key returns under which key a field of the object is stamped. */
-static char *
-stamp_key(MiruRelation *rel, const char *name)
-{
-	if (rel->data_attnum != 0)
-		return unconstify(char *, name);
-	return miru_field_by_name(rel, name)->key;
-}
-
 /* insert writes a record that has no row; false: somebody else just did. */
 static bool
-insert(Merge *merge, MiruStamps *stamps, Jsonb *object)
+insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object)
 {
 	bool inserted;
 
-	win(merge, stamps);
+	win(merge, stamps, rules);
 	inserted = miru_target_insert(&merge->target, object);
 	miru_origin_set(-1);
 	if (!inserted)
@@ -560,12 +567,34 @@ writable_image(Merge *merge)
 	return miru_object_pick(merge->before.image, names);
 }
 
-/* apply_missing: a put or patch of a record that has no row. */
+/* fields_init begins to merge the change's fields with what is stored. */
+static void
+fields_init(Merge *merge, MiruFieldMerge *fields)
+{
+	memset(fields, 0, sizeof(MiruFieldMerge));
+	fields->change = merge->change;
+	fields->target = &merge->target;
+	fields->object = merge->object;
+	fields->incoming = merge->incoming;
+	fields->before = merge->before.stamps;
+	fields->newest = merge->before.newest;
+	fields->device = merge->pusher->device;
+	fields->is_shared = merge->before.shared;
+	fields->stored_seq = merge->before.stored_seq;
+}
+
+/*
+ * apply_missing: a put or patch of a record that has no row.  A patch brings
+ * back what was deleted, with its fields merged into those of the last image.
+ */
 static bool
 apply_missing(Merge *merge)
 {
 	Before *before = &merge->before;
-	Jsonb *object = merge->object;
+	MiruStamp nobody = {0, -1, ""};
+	Jsonb *image = NULL;
+	MiruFieldMerge fields;
+	Jsonb *object;
 
 	if (before->known &&
 		!miru_lww_wins(&before->newest, &merge->incoming,
@@ -574,113 +603,46 @@ apply_missing(Merge *merge)
 		lose(merge);
 		return true;
 	}
-	/* A patch brings back what was deleted, with its fields changed. */
 	if (merge->change->kind == MIRU_PATCH && before->image != NULL)
-		object = miru_object_overlay(writable_image(merge), object);
-	return insert(merge, stamps_whole(merge->incoming), object);
+		image = writable_image(merge);
+	fields_init(merge, &fields);
+	fields.before = stamps_whole(nobody);
+	fields.newest = nobody;
+	fields.is_missing = true;
+	fields.stored = image ? image : miru_object_pick(merge->object, NIL);
+	miru_merge_fields(&fields);
+	object = fields.stands ? fields.result : fields.stored;
+	if (image != NULL && merge->target.rel->data_attnum == 0)
+		object = miru_object_overlay(image, object);
+	return insert(merge, stamps_whole(merge->incoming), fields.rules, object);
 }
 
-/* apply_lww: the change as a whole wins or loses. */
-static void
-apply_lww(Merge *merge)
-{
-	Before *before = &merge->before;
-	bool document = merge->target.rel->data_attnum != 0;
-	Jsonb *object = merge->object;
-	MiruStamps *stamps;
-	ListCell *cell;
-
-	if (!miru_lww_wins(&before->newest, &merge->incoming,
-					   merge->change->ties_lose))
-	{
-		lose(merge);
-		return;
-	}
-	if (merge->change->kind == MIRU_PUT)
-		stamps = stamps_whole(merge->incoming);
-	else
-	{
-		stamps = miru_stamps_copy(before->stamps);
-		foreach(cell, miru_object_names(object))
-			miru_stamps_set(stamps,
-							stamp_key(merge->target.rel, strVal(lfirst(cell))),
-							merge->incoming);
-		if (document)
-			object = miru_object_overlay(miru_target_read(&merge->target),
-										 object);
-	}
-	win(merge, stamps);
-	miru_target_update(&merge->target, object);
-}
-
-/* field_wins decides for one field, and stamps it if it wins. */
+/* has_fields tells whether the change says anything about a field. */
 static bool
-field_wins(Merge *merge, MiruStamps *stamps, const char *name)
+has_fields(Merge *merge)
 {
-	char *key = stamp_key(merge->target.rel, name);
+	const Jsonb *add = merge->change->add;
 
-	if (!miru_lww_wins(miru_stamps_get(stamps, key), &merge->incoming,
-					   merge->change->ties_lose))
-		return false;
-	miru_stamps_set(stamps, key, merge->incoming);
-	return true;
-}
-
-/* apply_lww_field: each field wins or loses for itself. */
-static void
-apply_lww_field(Merge *merge)
-{
-	bool document = merge->target.rel->data_attnum != 0;
-	MiruStamps *stamps = miru_stamps_copy(merge->before.stamps);
-	Jsonb *stored = document ? miru_target_read(&merge->target) : NULL;
-	List *won = NIL;
-	List *kept = NIL; /* of the stored document */
-	bool removed = false;
-	Jsonb *object;
-	ListCell *cell;
-
-	foreach(cell, miru_object_names(merge->object))
-	{
-		if (field_wins(merge, stamps, strVal(lfirst(cell))))
-			won = lappend(won, lfirst(cell));
-	}
-	object = miru_object_pick(merge->object, won);
-	if (document)
-	{
-		foreach(cell, miru_object_names(stored))
-		{
-			JsonbValue value;
-			char *name = strVal(lfirst(cell));
-
-			/* A put removes the fields that it does not have. */
-			if (merge->change->kind == MIRU_PUT &&
-				!miru_object_get(merge->object, name, &value) &&
-				field_wins(merge, stamps, name))
-				removed = true;
-			else
-				kept = lappend(kept, lfirst(cell));
-		}
-		object = miru_object_overlay(miru_object_pick(stored, kept), object);
-	}
-	if (won == NIL && !removed)
-	{
-		lose(merge);
-		return;
-	}
-	win(merge, stamps);
-	miru_target_update(&merge->target, object);
+	return JB_ROOT_COUNT(merge->object) > 0 ||
+		(add != NULL && JB_ROOT_COUNT(add) > 0);
 }
 
 static void
 merge_row(Merge *merge)
 {
-	if (merge->target.rel->data_attnum == 0 &&
-		JB_ROOT_COUNT(merge->object) == 0)
-		lose(merge); /* it is there, and there is nothing to write */
-	else if (merge->rule == MIRU_RULE_LWW)
-		apply_lww(merge);
-	else
-		apply_lww_field(merge);
+	MiruFieldMerge fields;
+
+	fields_init(merge, &fields);
+	/* A row of a table may be there, and nothing to be written. */
+	if (merge->target.rel->data_attnum != 0 || has_fields(merge))
+		miru_merge_fields(&fields);
+	if (!fields.stands)
+	{
+		lose(merge);
+		return;
+	}
+	win(merge, fields.stamps, fields.rules);
+	miru_target_update(&merge->target, fields.result);
 }
 
 static void
@@ -689,8 +651,7 @@ check_object(Merge *merge)
 	/* A put of a row that is all key can still create it. */
 	if (merge->change->kind != MIRU_PATCH)
 		return;
-	if (merge->target.rel->data_attnum == 0 &&
-		JB_ROOT_COUNT(merge->object) == 0)
+	if (merge->target.rel->data_attnum == 0 && !has_fields(merge))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("change has no field that can be written")));

@@ -140,7 +140,7 @@ static bool
 is_same(const MiruCollection *collection, const MiruAttachment *wanted)
 {
 	return collection->relid == wanted->relid &&
-		strcmp(collection->rule, wanted->rule) == 0 &&
+		strcmp(miru_rule_name(collection->default_rule), wanted->rule) == 0 &&
 		collection->pushable == wanted->pushable;
 }
 
@@ -177,7 +177,7 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 				 errmsg("collection \"%s\" already exists", wanted.collection),
 				 existing->relid == wanted.relid
 					 ? errdetail("Its rule is \"%s\" and devices %s change it.",
-								 existing->rule,
+								 miru_rule_name(existing->default_rule),
 								 existing->pushable ? "may" : "may not")
 					 : errdetail("It is kept in table \"%s\".",
 								 get_rel_name(existing->relid))));

@@ -70,10 +70,17 @@ miru_check_rule(const char *rule)
 	MiruRule parsed;
 
 	if (!miru_rule_parse(rule, &parsed))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown rule \"%s\"", rule),
+			 errhint(
+				 "The rules are \"lww\", \"lww_field\", \"first_wins\" and \"server_wins\", and for single fields also \"max\", \"min\" and \"counter\".")));
+	if (!miru_rule_is_for_collections(parsed))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown rule \"%s\"", rule),
-				 errhint("The rules are \"lww\" and \"lww_field\".")));
+				 errmsg("rule \"%s\" is for single fields", rule),
+				 errhint("Use mirusync.set_rule() with a field.")));
 }
 
 /* miru_check_collection_free throws when the name is taken. */

@@ -23,6 +23,7 @@
 #include "record.h"
 #include "registry.h"
 #include "registry_table.h"
+#include "rule.h"
 #include "serving.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -104,6 +105,35 @@ miru_collection_insert(const MiruAttachment *attachment)
 	table_close(collection, NoLock);
 }
 
+void
+miru_collection_set_rule(const char *name, const char *rule)
+{
+	Relation collection = table_open(miru_table_oid("collection"),
+									 RowExclusiveLock);
+	Datum values[COLLECTION_COLUMNS] = {0};
+	bool nulls[COLLECTION_COLUMNS] = {false};
+	bool replaced[COLLECTION_COLUMNS] = {false};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, COLLECTION_NAME, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	scan = systable_beginscan(collection, miru_table_oid("collection_pkey"),
+							  true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		values[COLLECTION_RULE - 1] = CStringGetTextDatum(rule);
+		replaced[COLLECTION_RULE - 1] = true;
+		tuple = heap_modify_tuple(tuple, RelationGetDescr(collection), values,
+								  nulls, replaced);
+		CatalogTupleUpdate(collection, &tuple->t_self, tuple);
+	}
+	systable_endscan(scan);
+	table_close(collection, NoLock);
+}
+
 /* delete_collections removes a table's collections and their sync state. */
 static void
 delete_collections(Oid relid)
@@ -134,6 +164,8 @@ delete_collections(Oid relid)
 
 	foreach(cell, names)
 	{
+		miru_field_rules_forget(lfirst(cell));
+		miru_record_forget(lfirst(cell));
 		miru_record_forget(lfirst(cell));
 		miru_serving_forget(lfirst(cell));
 	}

@@ -36,6 +36,7 @@ extern void miru_registry_written(void);
 extern bool miru_is_attached(Oid relid);
 extern void miru_attached_insert(const MiruAttachment *attachment);
 extern void miru_collection_insert(const MiruAttachment *attachment);
+extern void miru_collection_set_rule(const char *name, const char *rule);
 
 /*
  * miru_attached_delete removes all that is known of a table, with the sync

@@ -6,7 +6,7 @@
  *     {"digested": 40, "epoch": 0, "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
- *        "base": 17, "feed": "anna"}]}
+ *        "add": {...}, "base": 17, "feed": "anna"}]}
  *
  * gives
  *
@@ -23,6 +23,7 @@
 #include "errors.h"
 #include "jsonb_build.h"
 #include "key.h"
+#include "nodes/value.h"
 #include "object.h"
 #include "utils/builtins.h"
 
@@ -94,18 +95,58 @@ read_kind(MiruChange *change, Jsonb *object)
 	reject(change, "kind must be \"put\", \"patch\" or \"delete\"");
 }
 
-static void
-read_fields(MiruChange *change, Jsonb *object)
+/* get_object reads an object; NULL if it is none. */
+static Jsonb *
+get_object(Jsonb *object, const char *name)
 {
 	JsonbValue value;
 
+	if (!miru_object_get(object, name, &value) || value.type != jbvBinary ||
+		!JsonContainerIsObject(value.val.binary.data))
+		return NULL;
+	return JsonbValueToJsonb(&value);
+}
+
+/* read_add reads increments: numbers, of fields that are not set as well. */
+static void
+read_add(MiruChange *change, Jsonb *object)
+{
+	ListCell *cell;
+
+	change->add = get_object(object, "add");
+	if (change->add == NULL)
+	{
+		reject(change, "add must be an object of numbers");
+		return;
+	}
+	foreach(cell, miru_object_names(change->add))
+	{
+		char *name = strVal(lfirst(cell));
+		JsonbValue value;
+
+		miru_object_get(change->add, name, &value);
+		if (value.type != jbvNumeric)
+			reject(change, "add must be an object of numbers");
+		if (change->object != NULL &&
+			miru_object_get(change->object, name, &value))
+			reject(change, "a field stands both in fields and in add");
+	}
+}
+
+static void
+read_fields(MiruChange *change, Jsonb *object)
+{
+	bool has_add = has(object, "add");
+
 	if (change->kind == MIRU_DELETE)
 		return;
-	if (!miru_object_get(object, "fields", &value) || value.type != jbvBinary ||
-		!JsonContainerIsObject(value.val.binary.data))
+	change->object = get_object(object, "fields");
+	if (change->object == NULL && has_add && !has(object, "fields"))
+		change->object = miru_object_pick(object, NIL);
+	if (change->object == NULL)
 		reject(change, "fields must be an object");
-	else
-		change->object = JsonbValueToJsonb(&value);
+	if (has_add)
+		read_add(change, object);
 }
 
 static void
@@ -127,6 +168,7 @@ read_change(Jsonb *object)
 	MiruChange *change = palloc0(sizeof(MiruChange));
 
 	change->origin = -1;
+	change->base = MIRU_BASE_UNKNOWN;
 	if (!get_integer(object, "number", &change->number) || change->number == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
@@ -247,22 +289,17 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		miru_object_get(winner->changed, name, &other);
 }
 
-/* push_winner adds the stored values that the device does not have. */
-static void
-push_winner(JsonbParseState **state, const MiruChange *change)
+/* news_of returns the stored values that the device does not have. */
+static Jsonb *
+news_of(const MiruChange *change)
 {
+	JsonbParseState *state;
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue item;
 	JsonbValue key;
 
-	if (change->winner->deleted)
-	{
-		miru_build_bool(state, "deleted", true);
-		return;
-	}
-	miru_build_key(state, "fields");
-	pushJsonbValue(state, WJB_BEGIN_OBJECT, NULL);
+	miru_build_begin(&state);
 	iterator = JsonbIteratorInit(&change->winner->object->root);
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
@@ -272,10 +309,57 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 			!is_news(change, pnstrdup(key.val.string.val, key.val.string.len),
 					 &item))
 			continue;
-		pushJsonbValue(state, WJB_KEY, &key);
-		pushJsonbValue(state, WJB_VALUE, &item);
+		pushJsonbValue(&state, WJB_KEY, &key);
+		pushJsonbValue(&state, WJB_VALUE, &item);
 	}
-	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	return miru_build_end(&state);
+}
+
+/* push_removed names the fields that it sent and that are not there. */
+static void
+push_removed(JsonbParseState **state, const MiruChange *change)
+{
+	List *names;
+	ListCell *cell;
+
+	if (change->kind == MIRU_DELETE)
+		return;
+	names = miru_object_lacking(change->collection, change->object,
+								change->winner->object);
+	if (names == NIL)
+		return;
+	miru_build_key(state, "removed");
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, names)
+	{
+		JsonbValue name;
+
+		name.type = jbvString;
+		name.val.string.val = strVal(lfirst(cell));
+		name.val.string.len = (int) strlen(strVal(lfirst(cell)));
+		pushJsonbValue(state, WJB_ELEM, &name);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+/* push_winner adds what the device does not have, or has too much. */
+static void
+push_winner(JsonbParseState **state, const MiruChange *change)
+{
+	Jsonb *news;
+
+	if (change->winner->deleted)
+	{
+		miru_build_bool(state, "deleted", true);
+		return;
+	}
+	news = news_of(change);
+	if (JB_ROOT_COUNT(news) > 0)
+	{
+		miru_build_key(state, "fields");
+		pushJsonbValue(state, WJB_VALUE, miru_value_of_jsonb(news));
+	}
+	push_removed(state, change);
 }
 
 Jsonb *

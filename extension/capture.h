@@ -23,9 +23,10 @@ typedef struct MiruOrigin
 	const char *session; /* or NULL */
 	const char *type;	 /* event type, or NULL */
 	const char *rule;
-	int group; /* changes of one group stay together; -1 */
+	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
+	int group;			/* changes of one group stay together; -1 */
 	int64 skew_ms;
-	int64 base;		   /* number that the device had seen; 0 unknown */
+	int64 base;		   /* number that the device had seen, or unknown */
 	int64 merged_with; /* number of the state it was merged with; 0: none */
 	const char *feed;
 	const char *collection;
@@ -35,6 +36,7 @@ typedef struct MiruOrigin
 	Oid relid;
 	MinimalTuple key;
 	bool deleted;		/* the change deletes the record */
+	bool shared;		/* another device changed it in this transaction too */
 	MiruStamp stamp;	/* its own */
 	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
 	int index;			/* its place among the transaction's origins */

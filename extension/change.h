@@ -8,6 +8,7 @@
 #define MIRUSYNC_CHANGE_H
 
 #include "delivery.h"
+#include "merge_rules.h"
 
 typedef enum MiruChangeKind
 {
@@ -34,8 +35,10 @@ typedef struct MiruChange
 	char *collection;
 	char *id;
 	Jsonb *object;	   /* put, patch: fields; delete: image or NULL */
+	Jsonb *add;		   /* put, patch: increments of counters, or NULL */
 	Hlc clock;		   /* 0: stamped on arrival */
-	int64 base;		   /* feed number the device had seen; 0 unknown */
+	int64 base;		   /* feed number the device had seen, or
+						* MIRU_BASE_UNKNOWN */
 	char *type;		   /* event type, or NULL */
 	bool delete_slack; /* delete wins within the allowed clock skew */
 	bool ties_lose;	   /* equal clocks leave what is stored */

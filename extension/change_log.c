@@ -3,8 +3,8 @@
  *     History: every change of every feed, in order.
  *
  * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
- * flush, under the lock of the feed, until the feed is forgotten.  Sync reads state (record.c), so trimming
- * history by age does not hurt it.
+ * flush, under the lock of the feed, until the feed is forgotten.  Sync reads
+ * state (record.c), so trimming history by age does not hurt it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -44,7 +44,9 @@ enum
 	LOG_BASE,
 	LOG_FROM,
 	LOG_TO,
-	LOG_COLUMNS = LOG_TO
+	LOG_PREVIOUS,
+	LOG_FIELD_RULES,
+	LOG_COLUMNS = LOG_FIELD_RULES
 };
 
 static void
@@ -85,10 +87,13 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	set_text(values, nulls, LOG_RULE, entry->rule);
 	nulls[LOG_SKEW_MS - 1] = entry->skew_ms == 0;
 	values[LOG_SKEW_MS - 1] = Int64GetDatum(entry->skew_ms);
-	nulls[LOG_BASE - 1] = entry->base == 0;
+	nulls[LOG_BASE - 1] = entry->base < 0;
 	values[LOG_BASE - 1] = Int64GetDatum(entry->base);
 	set_jsonb(values, nulls, LOG_FROM, entry->from);
 	set_jsonb(values, nulls, LOG_TO, entry->to);
+	nulls[LOG_PREVIOUS - 1] = entry->previous == 0;
+	values[LOG_PREVIOUS - 1] = Int64GetDatum(entry->previous);
+	set_jsonb(values, nulls, LOG_FIELD_RULES, entry->field_rules);
 	miru_table_insert(table, values, nulls);
 }
 
@@ -101,36 +106,13 @@ get_text(HeapTuple row, TupleDesc desc, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-bool
-miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
-					   Snapshot snapshot, bool *created, char **type,
-					   char **session)
+static int64
+get_integer(HeapTuple row, TupleDesc desc, int column)
 {
-	TupleDesc desc = RelationGetDescr(table->heap);
-	MiruScan scan;
-	HeapTuple row;
 	bool isnull;
-	bool found;
+	Datum value = heap_getattr(row, column, desc, &isnull);
 
-	miru_scan_begin(&scan, table, "change_log_pkey", feed, seq - 1, snapshot);
-	row = miru_scan_next(&scan, true);
-	found = row != NULL &&
-		DatumGetInt64(heap_getattr(row, LOG_SEQ, desc, &isnull)) == seq;
-	if (found)
-	{
-		*created = strcmp(get_text(row, desc, LOG_KIND), "put") == 0;
-		*type = get_text(row, desc, LOG_TYPE);
-		*session = get_text(row, desc, LOG_SESSION);
-	}
-	miru_scan_end(&scan);
-	return found;
-}
-
-int64
-miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
-{
-	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
-							 max, LOG_SEQ);
+	return isnull ? 0 : DatumGetInt64(value);
 }
 
 static Jsonb *
@@ -140,6 +122,68 @@ get_jsonb(HeapTuple row, TupleDesc desc, int column)
 	Datum value = heap_getattr(row, column, desc, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+/* find begins a scan at a change; NULL if history does not have it. */
+static HeapTuple
+find(MiruScan *scan, MiruTable *table, const char *feed, int64 seq,
+	 Snapshot snapshot)
+{
+	HeapTuple row;
+
+	miru_scan_begin(scan, table, "change_log_pkey", feed, seq - 1, snapshot);
+	row = miru_scan_next(scan, true);
+	if (row != NULL &&
+		get_integer(row, RelationGetDescr(table->heap), LOG_SEQ) != seq)
+		row = NULL;
+	return row;
+}
+
+bool
+miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
+					   Snapshot snapshot, bool *created, char **type,
+					   char **session)
+{
+	TupleDesc desc = RelationGetDescr(table->heap);
+	MiruScan scan;
+	HeapTuple row = find(&scan, table, feed, seq, snapshot);
+
+	if (row != NULL)
+	{
+		*created = strcmp(get_text(row, desc, LOG_KIND), "put") == 0;
+		*type = get_text(row, desc, LOG_TYPE);
+		*session = get_text(row, desc, LOG_SESSION);
+	}
+	miru_scan_end(&scan);
+	return row != NULL;
+}
+
+bool
+miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
+					 Snapshot snapshot, MiruLogEntry *entry)
+{
+	TupleDesc desc = RelationGetDescr(table->heap);
+	MiruScan scan;
+	HeapTuple row = find(&scan, table, feed, seq, snapshot);
+
+	if (row != NULL)
+	{
+		entry->kind = get_text(row, desc, LOG_KIND);
+		entry->device = get_text(row, desc, LOG_DEVICE);
+		entry->rule = get_text(row, desc, LOG_RULE);
+		entry->from = get_jsonb(row, desc, LOG_FROM);
+		entry->to = get_jsonb(row, desc, LOG_TO);
+		entry->previous = get_integer(row, desc, LOG_PREVIOUS);
+	}
+	miru_scan_end(&scan);
+	return row != NULL;
+}
+
+int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
+							 max, LOG_SEQ);
 }
 
 void

@@ -28,10 +28,12 @@ typedef struct MiruLogEntry
 	const char *session;
 	const char *type;
 	const char *rule;
-	int64 skew_ms; /* 0: none */
-	int64 base;	   /* 0: not known */
+	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
+	int64 skew_ms;		/* 0: none */
+	int64 base;			/* below 0: not known */
 	Jsonb *from;
 	Jsonb *to;
+	int64 previous; /* number of the record's former change; 0: none */
 } MiruLogEntry;
 
 extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
@@ -44,6 +46,14 @@ extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
 extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 								   int64 seq, Snapshot snapshot, bool *created,
 								   char **type, char **session);
+
+/*
+ * miru_change_log_read reads of a change what undoing it needs: kind, device,
+ * rule, values and the former change.  False if history does not go back to
+ * it.
+ */
+extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
+								 Snapshot snapshot, MiruLogEntry *entry);
 
 /* miru_change_log_forget is miru_table_forget for history. */
 extern int64

@@ -212,6 +212,7 @@ add_change(Message *message, const MiruEventPart *part, int64 ms)
 	change->delete_slack = true;
 	change->ties_lose = true;
 	change->origin = -1;
+	change->base = MIRU_BASE_UNKNOWN;
 	message->changes = lappend(message->changes, change);
 	return change;
 }

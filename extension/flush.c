@@ -88,6 +88,7 @@ typedef struct Row
 	MiruOrigin *direct; /* push of this very record, or NULL */
 	MiruOrigin *cause;	/* push that caused it, or NULL */
 	bool mixed;
+	int64 previous; /* number of its former change in the feed; 0: none */
 } Row;
 
 /* ----- step 2: lock ----- */
@@ -412,6 +413,8 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 	entry.at = record->changed_at;
 	entry.from = from;
 	entry.to = to;
+	entry.previous = row->previous;
+	entry.base = MIRU_BASE_UNKNOWN;
 	if (cause != NULL)
 	{
 		entry.user = cause->user;
@@ -421,6 +424,7 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 	{
 		entry.type = row->direct->type;
 		entry.rule = row->direct->rule;
+		entry.field_rules = row->direct->field_rules;
 		entry.skew_ms = row->direct->skew_ms;
 		entry.base = row->direct->base;
 		if (!row->mixed)
@@ -519,8 +523,9 @@ find_before(Flush *flush, Row *row, MiruFeed *feed)
 										  row->collection, row->id,
 										  SnapshotSelf);
 
+	row->previous = before ? before->seq : 0;
 	if (row->direct != NULL && strcmp(row->direct->feed, feed->name) == 0 &&
-		row->direct->merged_with != (before ? before->seq : 0))
+		row->direct->merged_with != row->previous)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -3,7 +3,13 @@
  *     Which of two values of a field or record stands.
  *
  * Pure: no table, no clock of its own, no memory; the unit tests link it
- * alone.  apply.c applies the answer.
+ * alone.  merge_fields.c finds out what is to be compared and applies the
+ * answer.
+ *
+ * Rules that claim that the order of arrival does not matter (lww, lww_field,
+ * max, min, counter) choose by a total order over the writes themselves, which
+ * is clock and device, or value, clock and device; or they add.  first_wins
+ * and server_wins choose by who knew of whom, which is a matter of arrival.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -11,16 +17,59 @@
 
 #include "merge_rules.h"
 
+typedef struct RuleInfo
+{
+	const char *name;
+	bool is_for_collections;
+	bool is_for_fields;
+	bool needs_values;
+} RuleInfo;
+
+static const RuleInfo rules[] = {
+	[MIRU_RULE_LWW] = {"lww", true, false, false},
+	[MIRU_RULE_LWW_FIELD] = {"lww_field", true, true, false},
+	[MIRU_RULE_FIRST_WINS] = {"first_wins", true, true, false},
+	[MIRU_RULE_SERVER_WINS] = {"server_wins", true, true, false},
+	[MIRU_RULE_MAX] = {"max", false, true, true},
+	[MIRU_RULE_MIN] = {"min", false, true, true},
+	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
+};
+
 bool
 miru_rule_parse(const char *name, MiruRule *rule)
 {
-	if (strcmp(name, "lww") == 0)
-		*rule = MIRU_RULE_LWW;
-	else if (strcmp(name, "lww_field") == 0)
-		*rule = MIRU_RULE_LWW_FIELD;
-	else
-		return false;
-	return true;
+	for (int i = 0; i < (int) lengthof(rules); i++)
+	{
+		if (strcmp(name, rules[i].name) != 0)
+			continue;
+		*rule = (MiruRule) i;
+		return true;
+	}
+	return false;
+}
+
+const char *
+miru_rule_name(MiruRule rule)
+{
+	return rules[rule].name;
+}
+
+bool
+miru_rule_is_for_collections(MiruRule rule)
+{
+	return rules[rule].is_for_collections;
+}
+
+bool
+miru_rule_is_for_fields(MiruRule rule)
+{
+	return rules[rule].is_for_fields;
+}
+
+bool
+miru_rule_needs_values(MiruRule rule)
+{
+	return rules[rule].needs_values;
 }
 
 bool
@@ -42,7 +91,84 @@ miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 }
 
 bool
+miru_is_unseen(const MiruStamp *stamp, int64 base)
+{
+	return stamp->seq == 0 || stamp->seq > base;
+}
+
+bool
 miru_is_concurrent(const MiruStamp *stored, int64 base, const char *device)
 {
-	return stored->seq > base && strcmp(stored->device, device) != 0;
+	return miru_is_unseen(stored, base) && strcmp(stored->device, device) != 0;
+}
+
+/*
+ * replaces: a value whose writer knew of the stored one.  What a device itself
+ * wrote it knows, but its changes may arrive in another order.
+ */
+static bool
+replaces(const MiruContest *contest)
+{
+	return !miru_is_unseen(&contest->stored, contest->base) ||
+		contest->incoming.clock >= contest->stored.clock;
+}
+
+/*
+ * is_beyond: the greater value wins, or with "sign" -1 the lesser one; of
+ * equal ones (1.0 and 1.00) the last written.  No value loses against any.
+ */
+static bool
+is_beyond(const MiruContest *contest, int sign)
+{
+	if (contest->has_incoming != contest->has_stored)
+		return contest->has_incoming;
+	if (contest->has_incoming && contest->order != 0)
+		return (contest->order > 0) == (sign > 0);
+	return miru_lww_wins(&contest->stored, &contest->incoming,
+						 contest->ties_lose);
+}
+
+MiruDecision
+miru_decide(MiruRule rule, const MiruContest *contest)
+{
+	const MiruStamp *stored = &contest->stored;
+	bool concurrent = miru_is_concurrent(stored, contest->base,
+										 contest->incoming.device);
+	bool last = miru_lww_wins(stored, &contest->incoming, contest->ties_lose);
+	MiruDecision decision = {false, concurrent && contest->order != 0};
+
+	if (contest->since == MIRU_UNCHANGED)
+	{
+		decision.lost = false;
+		return decision;
+	}
+	/* It may be unchanged, and must not undo what others did since. */
+	if (contest->since == MIRU_NOT_TOLD && concurrent &&
+		!miru_rule_needs_values(rule))
+		return decision;
+	switch (rule)
+	{
+		case MIRU_RULE_LWW:
+		case MIRU_RULE_LWW_FIELD:
+			decision.incoming_stands = last;
+			break;
+		case MIRU_RULE_FIRST_WINS:
+			decision.incoming_stands = !concurrent && replaces(contest);
+			break;
+		case MIRU_RULE_SERVER_WINS:
+			decision.incoming_stands = last &&
+				!(concurrent && stored->device[0] == '\0');
+			break;
+		case MIRU_RULE_MAX:
+		case MIRU_RULE_MIN:
+			decision.incoming_stands =
+				is_beyond(contest, rule == MIRU_RULE_MAX ? 1 : -1);
+			decision.lost = false;
+			break;
+		case MIRU_RULE_COUNTER:
+			decision.incoming_stands = contest->has_incoming;
+			decision.lost = false;
+			break;
+	}
+	return decision;
 }

@@ -1,7 +1,7 @@
 /*
  * merge_rules.h
  *     Which of two values of a field or record stands: pure functions over
- *     their stamps.
+ *     the values' stamps and order.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -12,12 +12,59 @@
 
 typedef enum MiruRule
 {
-	MIRU_RULE_LWW,		/* last write wins, for the record as a whole */
-	MIRU_RULE_LWW_FIELD /* last write wins, for each field */
+	MIRU_RULE_LWW,		   /* last write wins, for the record as a whole */
+	MIRU_RULE_LWW_FIELD,   /* last write wins, for each field */
+	MIRU_RULE_FIRST_WINS,  /* of concurrent writes the one numbered first */
+	MIRU_RULE_SERVER_WINS, /* SQL against concurrent pushes, else as above */
+	MIRU_RULE_MAX,		   /* the greatest value */
+	MIRU_RULE_MIN,		   /* the least value */
+	MIRU_RULE_COUNTER	   /* the sum of all increments */
 } MiruRule;
+
+/* A base that is not known. */
+#define MIRU_BASE_UNKNOWN INT64CONST(-1)
+
+/* How an incoming value stands to the one that its device had seen. */
+typedef enum MiruSince
+{
+	MIRU_CHANGED,	/* the device set it */
+	MIRU_UNCHANGED, /* it came with the record, and says nothing */
+	MIRU_NOT_TOLD	/* by the history that is kept */
+} MiruSince;
+
+/* An incoming value that meets a stored one. */
+typedef struct MiruContest
+{
+	MiruStamp stored;
+	MiruStamp incoming;
+	bool has_stored;   /* there is a value, and it is not null */
+	bool has_incoming; /* of a counter: there is an increment */
+	int order;	/* of the incoming value after the stored one: 0 if they are
+				 * the same, below 0 if it comes before it */
+	int64 base; /* number that the incoming value's device had seen */
+	MiruSince since;
+	bool ties_lose;
+} MiruContest;
+
+typedef struct MiruDecision
+{
+	bool incoming_stands; /* it replaces the stored one, or adds to it */
+	bool lost; /* one of them is lost, and neither writer knew of the other */
+} MiruDecision;
 
 /* miru_rule_parse finds a rule by its name; false if there is none. */
 extern bool miru_rule_parse(const char *name, MiruRule *rule);
+extern const char *miru_rule_name(MiruRule rule);
+
+/* Whether a rule can be a collection's default, and a single field's. */
+extern bool miru_rule_is_for_collections(MiruRule rule);
+extern bool miru_rule_is_for_fields(MiruRule rule);
+
+/* Whether it looks at the values, or only at their stamps. */
+extern bool miru_rule_needs_values(MiruRule rule);
+
+/* miru_decide says what stands by a rule. */
+extern MiruDecision miru_decide(MiruRule rule, const MiruContest *contest);
 
 /*
  * miru_lww_wins tells whether the incoming value replaces the stored one:
@@ -37,9 +84,13 @@ extern bool
 miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 					 bool ties_lose, int64 slack_ms);
 
+/* miru_is_unseen tells whether what has that stamp came after the base. */
+extern bool miru_is_unseen(const MiruStamp *stamp, int64 base);
+
 /*
  * miru_is_concurrent tells whether the stored value was written by another
- * device after the number that the incoming change's device had seen.
+ * device or SQL after the number that the incoming change's device had seen.
+ * As long as that is not known, everything counts as not seen.
  */
 extern bool
 miru_is_concurrent(const MiruStamp *stored, int64 base, const char *device);

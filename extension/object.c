@@ -273,6 +273,13 @@ miru_values_equal(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
+int
+miru_values_compare(JsonbValue *a, JsonbValue *b)
+{
+	return compareJsonbContainers(&JsonbValueToJsonb(a)->root,
+								  &JsonbValueToJsonb(b)->root);
+}
+
 static MiruFieldChange *
 field_change(char *name, char *key, JsonbValue *from, JsonbValue *to)
 {
@@ -511,6 +518,27 @@ miru_object_pick(const Jsonb *object, List *names)
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return miru_build_end(&state);
+}
+
+List *
+miru_object_lacking(const char *collection, const Jsonb *object,
+					const Jsonb *in)
+{
+	MiruCollection *found = miru_collection_get(collection);
+	MiruRelation *rel = found ? miru_relation_get(found->relid) : NULL;
+	List *lacking = NIL;
+	ListCell *cell;
+
+	if (rel == NULL || rel->data_attnum == 0)
+		return NIL;
+	foreach(cell, miru_object_names(object))
+	{
+		JsonbValue value;
+
+		if (!miru_object_get(in, strVal(lfirst(cell)), &value))
+			lacking = lappend(lacking, lfirst(cell));
+	}
+	return lacking;
 }
 
 Jsonb *

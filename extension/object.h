@@ -88,8 +88,21 @@ miru_object_without_hidden(const MiruRelation *rel, Jsonb *object);
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
 
+/*
+ * miru_values_compare compares two values in the order of jsonb, in which 1.0
+ * and 1.00 are equal.
+ */
+extern int miru_values_compare(JsonbValue *a, JsonbValue *b);
+
 /* miru_object_overlay returns "base" with the fields of "over" put in. */
 extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
+
+/*
+ * miru_object_lacking returns the names of "object" that "in" has not, NIL for
+ * rows of tables, whose fields do not come and go.
+ */
+extern List *miru_object_lacking(const char *collection, const Jsonb *object,
+								 const Jsonb *in);
 
 /* miru_object_pick returns the fields of "object" that "names" lists. */
 extern Jsonb *miru_object_pick(const Jsonb *object, List *names);

@@ -331,7 +331,7 @@ drop_lost_bases(MiruPush *push, int32 epoch)
 		MiruChange *change = lfirst(cell);
 
 		if (change->base > limit)
-			change->base = 0;
+			change->base = MIRU_BASE_UNKNOWN;
 	}
 }
 

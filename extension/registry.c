@@ -2,9 +2,9 @@
  * registry.c
  *     What is attached: relations and collections, cached.
  *
- * Owns no table: attach.c writes mirusync.attached and mirusync.collection,
- * field.c writes mirusync.field, serving.c writes mirusync.backfill.  This
- * file reads them for everybody else.
+ * Owns no table: attached.c writes mirusync.attached and mirusync.collection,
+ * field.c mirusync.field, rule.c mirusync.field_rule, serving.c
+ * mirusync.backfill.  This file reads them for everybody else.
  *
  * A trigger, a flush at pre-commit and a push all need to know what is
  * attached, often and where SPI would be too heavy or too late, so each
@@ -52,7 +52,7 @@
 
 /* The tables that are cached here. */
 static const char *const registry_tables[] = {"attached", "collection", "field",
-											  "backfill"};
+											  "field_rule", "backfill"};
 
 typedef struct RelationEntry
 {
@@ -354,6 +354,16 @@ miru_field_by_name(MiruRelation *rel, const char *name)
  * Collections
  * ------------------------------------------------------------------------- */
 
+static MiruRule
+parse_rule(const char *name)
+{
+	MiruRule rule;
+
+	if (!miru_rule_parse(name, &rule))
+		elog(ERROR, "unknown rule: %s", name);
+	return rule;
+}
+
 static MiruCollection *
 collection_from_row(HeapTuple tuple, TupleDesc desc)
 {
@@ -364,11 +374,56 @@ collection_from_row(HeapTuple tuple, TupleDesc desc)
 	heap_deform_tuple(tuple, desc, values, nulls);
 	collection->name = TextDatumGetCString(values[COLLECTION_NAME - 1]);
 	collection->relid = DatumGetObjectId(values[COLLECTION_RELATION - 1]);
-	collection->rule = TextDatumGetCString(values[COLLECTION_RULE - 1]);
+	collection->default_rule = parse_rule(
+		TextDatumGetCString(values[COLLECTION_RULE - 1]));
 	collection->pushable = DatumGetBool(values[COLLECTION_PUSHABLE - 1]);
 	if (!nulls[COLLECTION_ROLE - 1])
 		collection->role = DatumGetObjectId(values[COLLECTION_ROLE - 1]);
 	return collection;
+}
+
+static void
+read_field_rules(MiruCollection *collection)
+{
+	Relation table = table_open(miru_table_oid("field_rule"), AccessShareLock);
+	TupleDesc desc = RelationGetDescr(table);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, FIELD_RULE_COLLECTION, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(collection->name));
+	scan = systable_beginscan(table, miru_table_oid("field_rule_pkey"), true,
+							  NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum values[FIELD_RULE_COLUMNS];
+		bool nulls[FIELD_RULE_COLUMNS];
+		MiruFieldRule *rule = palloc(sizeof(MiruFieldRule));
+
+		heap_deform_tuple(tuple, desc, values, nulls);
+		rule->field = TextDatumGetCString(values[FIELD_RULE_FIELD - 1]);
+		rule->rule = parse_rule(
+			TextDatumGetCString(values[FIELD_RULE_RULE - 1]));
+		collection->field_rules = lappend(collection->field_rules, rule);
+	}
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+}
+
+MiruRule
+miru_collection_rule(const MiruCollection *collection, const char *key)
+{
+	ListCell *cell;
+
+	foreach(cell, collection->field_rules)
+	{
+		MiruFieldRule *rule = lfirst(cell);
+
+		if (strcmp(rule->field, key) == 0)
+			return rule->rule;
+	}
+	return collection->default_rule;
 }
 
 /*
@@ -397,6 +452,8 @@ read_collection(const char *name)
 	if (collection != NULL &&
 		!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(collection->relid)))
 		return NULL;
+	if (collection != NULL)
+		read_field_rules(collection);
 	return collection;
 }
 

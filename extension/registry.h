@@ -9,6 +9,7 @@
 
 #include "access/tupdesc.h"
 #include "fmgr.h"
+#include "merge_rules.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
@@ -85,12 +86,20 @@ typedef struct MiruRelation
 	List *plans;	   /* target.c's saved plans */
 } MiruRelation;
 
+/* The rule of a field that has one of its own. */
+typedef struct MiruFieldRule
+{
+	char *field; /* its key among the stamps */
+	MiruRule rule;
+} MiruFieldRule;
+
 /* A collection, by name. */
 typedef struct MiruCollection
 {
 	char *name; /* hash key is its text */
 	Oid relid;
-	char *rule; /* "lww" or "lww_field" */
+	MiruRule default_rule; /* of fields that have none of their own */
+	List *field_rules;	   /* of MiruFieldRule */
 	bool pushable;
 	Oid role; /* pushes run as this role */
 } MiruCollection;
@@ -106,6 +115,10 @@ extern MiruCollection *miru_collection_get(const char *name);
 
 /* miru_field_by_name returns the field or NULL. */
 extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
+
+/* miru_collection_rule returns the rule of a field, by its stamp key. */
+extern MiruRule
+miru_collection_rule(const MiruCollection *collection, const char *key);
 
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);

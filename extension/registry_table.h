@@ -29,6 +29,15 @@ enum
 	COLLECTION_COLUMNS = COLLECTION_ROLE
 };
 
+/* Columns of mirusync.field_rule. */
+enum
+{
+	FIELD_RULE_COLLECTION = 1,
+	FIELD_RULE_FIELD,
+	FIELD_RULE_RULE,
+	FIELD_RULE_COLUMNS = FIELD_RULE_RULE
+};
+
 /* Length of a collection's name, in bytes. */
 #define COLLECTION_NAME_MAX 255
 

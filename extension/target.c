@@ -187,9 +187,12 @@ miru_target_role(const MiruCollection *collection, const MiruRelation *rel)
 	return OidIsValid(collection->role) ? collection->role : rel->owner;
 }
 
-/* execute runs the statement as the collection's role, returns its count. */
+/*
+ * execute_rows runs the statement as the collection's role and returns its
+ * count; its rows are in SPI_tuptable.
+ */
 static uint64
-execute(MiruTarget *target, Statement *statement)
+execute_rows(MiruTarget *target, Statement *statement)
 {
 	MiruActing saved;
 	int result;
@@ -201,8 +204,17 @@ execute(MiruTarget *target, Statement *statement)
 	if (result < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(result));
-	SPI_freetuptable(SPI_tuptable);
 	return SPI_processed;
+}
+
+/* execute is for statements of which only the count is of interest. */
+static uint64
+execute(MiruTarget *target, Statement *statement)
+{
+	uint64 count = execute_rows(target, statement);
+
+	SPI_freetuptable(SPI_tuptable);
+	return count;
 }
 
 bool
@@ -541,4 +553,92 @@ miru_target_delete(MiruTarget *target)
 					 target->rel->qualified_name);
 	add_where(&statement, target);
 	check_done(target, execute(target, &statement));
+}
+
+static Jsonb *
+object_of_field(const char *name, JsonbValue *value)
+{
+	JsonbParseState *state;
+
+	miru_build_begin(&state);
+	miru_build_key(&state, name);
+	pushJsonbValue(&state, WJB_VALUE, value);
+	return miru_build_end(&state);
+}
+
+JsonbValue *
+miru_target_normal(MiruTarget *target, const char *field, JsonbValue *value)
+{
+	int settings = miru_settings_fix();
+	Statement statement;
+	JsonbValue *normal;
+	Datum datum;
+	bool isnull;
+
+	statement_init(&statement);
+	appendStringInfo(&statement.sql,
+					 "SELECT pg_catalog.to_jsonb(n.%s) FROM"
+					 " pg_catalog.jsonb_populate_record(NULL::%s, ",
+					 quote_identifier(field), target->rel->qualified_name);
+	add_parameter(&statement, JSONBOID,
+				  JsonbPGetDatum(object_of_field(field, value)));
+	appendStringInfoString(&statement.sql, ") AS n");
+	if (execute_rows(target, &statement) != 1)
+		elog(ERROR, "could not convert a value of field \"%s\"", field);
+	datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+						  &isnull);
+	normal = isnull ? NULL : miru_value_of_jsonb(DatumGetJsonbPCopy(datum));
+	SPI_freetuptable(SPI_tuptable);
+	miru_settings_restore(settings);
+	return normal;
+}
+
+/*
+ * Both values are converted as a write would convert them, so that they have
+ * the same form: what was sent may be "007" where 7 is stored.
+ */
+int
+miru_target_compare(MiruTarget *target, const char *field, JsonbValue *a,
+					JsonbValue *b)
+{
+	const char *table = target->rel->qualified_name;
+	const char *column = quote_identifier(field);
+	Statement statement;
+	Datum values[2];
+	bool nulls[2];
+	TupleDesc desc;
+	TypeCacheEntry *type;
+	int order;
+
+	statement_init(&statement);
+	appendStringInfo(&statement.sql,
+					 "SELECT a.%s, b.%s FROM"
+					 " pg_catalog.jsonb_populate_record(NULL::%s, ",
+					 column, column, table);
+	add_parameter(&statement, JSONBOID,
+				  JsonbPGetDatum(object_of_field(field, a)));
+	appendStringInfo(&statement.sql,
+					 ") AS a, pg_catalog.jsonb_populate_record(NULL::%s, ",
+					 table);
+	add_parameter(&statement, JSONBOID,
+				  JsonbPGetDatum(object_of_field(field, b)));
+	appendStringInfoString(&statement.sql, ") AS b");
+	if (execute_rows(target, &statement) != 1)
+		elog(ERROR, "could not convert values of field \"%s\"", field);
+	desc = SPI_tuptable->tupdesc;
+	for (int i = 0; i < 2; i++)
+		values[i] = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1,
+								  &nulls[i]);
+	type = lookup_type_cache(TupleDescAttr(desc, 0)->atttypid,
+							 TYPECACHE_CMP_PROC_FINFO);
+	if (nulls[0] || nulls[1] || !OidIsValid(type->cmp_proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("values of field \"%s\" cannot be compared", field)));
+	order = DatumGetInt32(
+		FunctionCall2Coll(&type->cmp_proc_finfo,
+						  TupleDescAttr(desc, 0)->attcollation, values[0],
+						  values[1]));
+	SPI_freetuptable(SPI_tuptable);
+	return order;
 }

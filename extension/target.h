@@ -44,4 +44,18 @@ extern bool miru_target_insert(MiruTarget *target, Jsonb *object);
 extern void miru_target_update(MiruTarget *target, Jsonb *object);
 extern void miru_target_delete(MiruTarget *target);
 
+/*
+ * miru_target_normal returns a value of a field in the form in which its
+ * column would give it back.
+ */
+extern JsonbValue *
+miru_target_normal(MiruTarget *target, const char *field, JsonbValue *value);
+
+/*
+ * miru_target_compare compares two values of a field, neither of them null,
+ * in the order of its column's type.
+ */
+extern int miru_target_compare(MiruTarget *target, const char *field,
+							   JsonbValue *a, JsonbValue *b);
+
 #endif /* MIRUSYNC_TARGET_H */

@@ -129,6 +129,20 @@ SELECT f.head, count(*) AS changes, min(l.seq), max(l.seq),
 FROM mirusync.feed f JOIN mirusync.change_log l USING (feed)
 WHERE feed = 'fritz' GROUP BY f.head;
 
+-- Each change names the former one of its record, so that the record's
+-- history can be walked back; a record that moves begins anew in its feed.
+INSERT INTO task VALUES (20, 'walda', 'chain'), (21, 'walda', 'other');
+UPDATE task SET title = 'second' WHERE id = 20;
+DELETE FROM task WHERE id = 20;
+INSERT INTO task VALUES (20, 'walda', 'again');
+UPDATE task SET owner = 'wanda' WHERE id = 20;
+SELECT feed, seq, kind, id, previous FROM mirusync.change_log
+	WHERE feed IN ('walda', 'wanda') ORDER BY feed, seq;
+SELECT count(*) FROM (
+	SELECT previous, lag(seq) OVER (PARTITION BY feed, id ORDER BY seq)
+	FROM mirusync.change_log WHERE collection = 'task') c(previous, former)
+	WHERE previous IS DISTINCT FROM former;
+
 -- After an UPDATE that changes nothing, what the same transaction does to the
 -- row is one.
 INSERT INTO task VALUES (11, 'igor', 'to change'), (12, 'igor', 'to move'), (13, 'igor', 'to delete');

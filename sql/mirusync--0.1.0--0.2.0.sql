@@ -66,6 +66,15 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 
+-- Former changes do not know the one before them: what a device knew then is
+-- not told (extension/past.c).
+ALTER TABLE mirusync.change_log
+	ADD COLUMN previous bigint,
+	ADD COLUMN field_rules jsonb;
+COMMENT ON COLUMN mirusync.change_log.rule IS 'rule of the collection when it was pushed; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
+COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the pushed fields that had one of their own, by name';
+
 COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
 COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
@@ -129,6 +138,45 @@ ALTER TABLE mirusync.field
 COMMENT ON TABLE mirusync.field IS 'columns of attached tables: their numbers, and which are synced; survives renames and restores';
 COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and taken from them; those of the primary key are whatever it says';
 
+ALTER TABLE mirusync.collection
+	DROP CONSTRAINT collection_rule_check,
+	ADD CONSTRAINT collection_rule_check
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins'));
+COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
+
+CREATE TABLE mirusync.field_rule (
+	collection	text COLLATE "C" NOT NULL,
+	field		text COLLATE "C" NOT NULL,
+	rule		text COLLATE "C" NOT NULL
+		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
+			'counter')),
+	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
+);
+COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
+COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
+COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
+
+SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
+	'WHERE collection IN (SELECT name FROM mirusync.collection'
+	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class))');
+
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.field_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.field_rule ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.field_rule IS
+'makes every backend read again what is attached';
+REVOKE ALL ON mirusync.field_rule FROM PUBLIC;
+
+CREATE FUNCTION mirusync.set_rule(collection text, field text, rule text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_rule'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
+'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
+REVOKE ALL ON FUNCTION mirusync.set_rule(text, text, text) FROM PUBLIC;
+
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
 	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
@@ -179,8 +227,28 @@ CREATE OR REPLACE VIEW mirusync.collections AS
 		LEFT JOIN mirusync.field f
 			ON f.relation = c.relation AND f.number = 0
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r);
+COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes of fields without a rule of their own merge';
 COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
 COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
+
+CREATE VIEW mirusync.rules AS
+	SELECT c.name AS collection, NULL::text AS field, c.rule
+	FROM mirusync.collection c
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
+	UNION ALL
+	SELECT c.name, coalesce(f.name, r.field), r.rule
+	FROM mirusync.field_rule r
+		JOIN mirusync.collection c ON c.name = r.collection
+		JOIN mirusync.attached a ON a.relation = c.relation
+		LEFT JOIN mirusync.field f ON f.relation = c.relation
+			AND a.data_column IS NULL AND f.number::text = r.field
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
+		AND f.attnum IS DISTINCT FROM 0;
+COMMENT ON VIEW mirusync.rules IS 'how concurrent changes merge';
+COMMENT ON COLUMN mirusync.rules.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.rules.field IS 'the field that has a rule of its own; null: all others';
+COMMENT ON COLUMN mirusync.rules.rule IS 'the rule';
+REVOKE ALL ON mirusync.rules FROM PUBLIC;
 
 -- The current epoch is kept in the same way (extension/epoch.c).
 CREATE TRIGGER registry_changed

@@ -11,6 +11,8 @@
 # - Each setting of the extension (extension/guc.c) stands as `mirusync.x` in a
 #   page of docs/.
 # - Each SQLSTATE of ours (extension/errors.h) stands in a page of docs/.
+# - Each block of SQL in docs/merge.md stands in sql/merge.sql, and each block
+#   of output in what that test expects.
 # - Each relative link in a page leads to a file.
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -97,6 +99,34 @@ check_sqlstates() {
 		extension/errors.h | sort -u)
 }
 
+# fenced LANGUAGE PAGE prints the blocks of a page, each ended by a NUL.
+fenced() {
+	awk -v fence='```' -v language="$1" '
+		$0 == fence language { inside = 1; next }
+		inside && $0 == fence { inside = 0; printf "%c", 0; next }
+		inside
+	' "$2"
+}
+
+check_examples() {
+	local page=docs/merge.md
+	local script output block count=0
+
+	script=$(<sql/merge.sql)
+	output=$(<expected/merge.out)
+	while IFS= read -r -d '' block; do
+		count=$((count + 1))
+		[[ $script == *"$block"* ]] ||
+			complain "$page: not in sql/merge.sql: ${block%%$'\n'*}"
+	done < <(fenced sql "$page")
+	while IFS= read -r -d '' block; do
+		count=$((count + 1))
+		[[ $output == *"$block"* ]] ||
+			complain "$page: not in expected/merge.out: ${block%%$'\n'*}"
+	done < <(fenced text "$page")
+	[ "$count" -ge 10 ] || complain "$page: only $count examples were found"
+}
+
 check_links() {
 	local page link
 
@@ -113,5 +143,6 @@ check_links() {
 check_relay_keys
 check_extension_settings
 check_sqlstates
+check_examples
 check_links
 exit "$bad"

@@ -94,6 +94,8 @@ CREATE TABLE mirusync.change_log (
 	base		bigint,
 	old			jsonb,
 	new			jsonb,
+	previous	bigint,
+	field_rules	jsonb,
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
 );
 COMMENT ON TABLE mirusync.change_log IS 'history: every change of every feed, in order';
@@ -111,11 +113,13 @@ COMMENT ON COLUMN mirusync.change_log.user_id IS 'user whose device pushed it; n
 COMMENT ON COLUMN mirusync.change_log.device IS 'device that pushed it';
 COMMENT ON COLUMN mirusync.change_log.session IS 'session it was pushed in; null where several pushed into one change';
 COMMENT ON COLUMN mirusync.change_log.type IS 'type of the original event';
-COMMENT ON COLUMN mirusync.change_log.rule IS 'rule in force; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.rule IS 'rule of the collection when it was pushed; null for a write by SQL';
 COMMENT ON COLUMN mirusync.change_log.skew_ms IS 'by how much the device''s clock was ahead, where that was more than is allowed';
 COMMENT ON COLUMN mirusync.change_log.base IS 'number of the feed that the device had seen';
 COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that changed';
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
+COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
+COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the pushed fields that had one of their own, by name';
 
 -- Written by verdict.c.  A pushed change is known by user, device and the
 -- device's own number; a replay gets the verdict kept here.

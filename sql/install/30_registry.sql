@@ -1,9 +1,10 @@
 -- 30_registry.sql
 --     What is attached, and how to attach it.
 --
--- attach.c writes mirusync.attached and mirusync.collection, field.c writes
--- mirusync.field, and registry.c reads them for everybody.  Rows of a table
--- that was dropped stay until something else is attached; they mean nothing.
+-- attached.c writes mirusync.attached and mirusync.collection, field.c
+-- mirusync.field, rule.c mirusync.field_rule, and registry.c reads them for
+-- everybody.  Rows of a table that was dropped stay until something else is
+-- attached; they mean nothing.
 --
 -- SPDX-License-Identifier: PostgreSQL
 
@@ -42,7 +43,8 @@ COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and t
 CREATE TABLE mirusync.collection (
 	name		text COLLATE "C" NOT NULL,
 	relation	regclass NOT NULL,
-	rule		text COLLATE "C" NOT NULL CHECK (rule IN ('lww', 'lww_field')),
+	rule		text COLLATE "C" NOT NULL
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins')),
 	pushable	boolean NOT NULL,
 	role		regrole,
 	CONSTRAINT collection_pkey PRIMARY KEY (name)
@@ -52,9 +54,22 @@ COMMENT ON TABLE mirusync.collection IS 'collections: attached tables, or names 
 COMMENT ON INDEX mirusync.collection_relation IS 'finds the collection of a table';
 COMMENT ON COLUMN mirusync.collection.name IS 'name of the collection, as devices know it';
 COMMENT ON COLUMN mirusync.collection.relation IS 'table that keeps its records';
-COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes merge: lww or lww_field';
+COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
 COMMENT ON COLUMN mirusync.collection.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collection.role IS 'pushes run as this role; null: the owner of the table';
+
+CREATE TABLE mirusync.field_rule (
+	collection	text COLLATE "C" NOT NULL,
+	field		text COLLATE "C" NOT NULL,
+	rule		text COLLATE "C" NOT NULL
+		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
+			'counter')),
+	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
+);
+COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
+COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
+COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
 
 -- What is attached is the administrator's data: a dump keeps it.  Rows of
 -- dropped tables would come back as bare OIDs, which may be others' by then.
@@ -66,6 +81,10 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.field',
 	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
 	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
+
+SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
+	'WHERE collection IN (SELECT name FROM mirusync.collection'
+	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class))');
 
 -- attach() and its like make every backend read anew what they wrote.  This
 -- does it for SQL: a restore, or an administrator who sets a rule.
@@ -97,6 +116,13 @@ ALTER TABLE mirusync.collection ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
 'makes every backend read again what is attached';
 
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.field_rule
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.field_rule ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.field_rule IS
+'makes every backend read again what is attached';
+
 -- The current epoch is kept in the same way (extension/epoch.c).
 CREATE TRIGGER registry_changed
 	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.epoch
@@ -105,7 +131,7 @@ ALTER TABLE mirusync.epoch ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.epoch IS
 'makes every backend read again which epoch it is';
 
--- These four check the calling user themselves and then write directly, so
+-- These check the calling user themselves and then write directly, so
 -- whoever may execute them needs no right on the tables above.  They are not
 -- strict: a null argument is an error, not a reason to do nothing.
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
@@ -142,6 +168,13 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.create_collection(text, text, boolean) IS
 'name a collection of the document store; does nothing if it is there already';
 
+CREATE FUNCTION mirusync.set_rule(collection text, field text, rule text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_rule'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
+'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
+
 -- For the view: it tells what mirusync.field says, as columns are now.
 CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
 	sync_added boolean)
@@ -168,8 +201,26 @@ COMMENT ON VIEW mirusync.collections IS 'collections, and the tables that keep t
 COMMENT ON COLUMN mirusync.collections.name IS 'name of the collection, as devices know it';
 COMMENT ON COLUMN mirusync.collections.relation IS 'table that keeps its records';
 COMMENT ON COLUMN mirusync.collections.feed_column IS 'column that says whose row it is';
-COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes merge: lww or lww_field';
+COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes of fields without a rule of their own merge';
 COMMENT ON COLUMN mirusync.collections.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collections.role IS 'pushes run as this role; null: the owner of the table';
 COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
 COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
+
+CREATE VIEW mirusync.rules AS
+	SELECT c.name AS collection, NULL::text AS field, c.rule
+	FROM mirusync.collection c
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
+	UNION ALL
+	SELECT c.name, coalesce(f.name, r.field), r.rule
+	FROM mirusync.field_rule r
+		JOIN mirusync.collection c ON c.name = r.collection
+		JOIN mirusync.attached a ON a.relation = c.relation
+		LEFT JOIN mirusync.field f ON f.relation = c.relation
+			AND a.data_column IS NULL AND f.number::text = r.field
+	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
+		AND f.attnum IS DISTINCT FROM 0;
+COMMENT ON VIEW mirusync.rules IS 'how concurrent changes merge';
+COMMENT ON COLUMN mirusync.rules.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.rules.field IS 'the field that has a rule of its own; null: all others';
+COMMENT ON COLUMN mirusync.rules.rule IS 'the rule';
