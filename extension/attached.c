@@ -166,7 +166,6 @@ delete_collections(Oid relid)
 	{
 		miru_field_rules_forget(lfirst(cell));
 		miru_record_forget(lfirst(cell));
-		miru_record_forget(lfirst(cell));
 		miru_serving_forget(lfirst(cell));
 	}
 }

@@ -9,6 +9,8 @@
  *     that are connected hear of it.
  *  2. Rows of attached tables are the application's to delete.  If any record
  *     is left, that is an error.
+ *     What was deleted a moment ago is still on its way to devices that are
+ *     connected: it waits until that is older than the grace.
  *  3. The feed gets an epoch of its own, which begins at 0: whoever comes with
  *     a cursor from before starts over, and gets an empty page.  This must be
  *     done before tombstones go, which are all that tells a device to delete.
@@ -46,11 +48,13 @@
 #include "push.h"
 #include "record.h"
 #include "registry.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/wait_event.h"
 #include "verdict.h"
 
 PG_FUNCTION_INFO_V1(mirusync_forget);
@@ -60,6 +64,7 @@ typedef struct Forget
 {
 	char *feed;
 	int64 batch;		/* rows in a transaction */
+	int64 grace;		/* microseconds */
 	int64 head;			/* of step 3; higher numbers stay */
 	TimestampTz at;		/* of step 3; later verdicts stay */
 	MemoryContext step; /* emptied with each transaction */
@@ -172,10 +177,14 @@ refuse(const Forget *forget, List *left)
 			 "Delete their rows, or give them to another feed, then call mirusync.forget() again.")));
 }
 
-/* check_empty sees that no live record is left but of dropped tables. */
-static void
+/*
+ * check_empty sees that no live record is left but of dropped tables, and
+ * returns when the last one went.
+ */
+static TimestampTz
 check_empty(const Forget *forget)
 {
+	TimestampTz last = DT_NOBEGIN;
 	MiruTable table = miru_table_open("record", false);
 	TupleDesc desc = RelationGetDescr(table.heap);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -189,6 +198,7 @@ check_empty(const Forget *forget)
 		MiruRecord *record = miru_record_from_row(row, desc);
 
 		CHECK_FOR_INTERRUPTS();
+		last = Max(last, record->changed_at);
 		if (!record->deleted && miru_collection_get(record->collection) != NULL)
 			left = count_left(left, record);
 	}
@@ -197,6 +207,31 @@ check_empty(const Forget *forget)
 	miru_table_close(&table);
 	if (left != NIL)
 		refuse(forget, left);
+	return last;
+}
+
+/*
+ * wait_for_devices lets the deletes reach devices that are connected.  Their
+ * tombstones are about to go, after which a dialect that cannot say "start
+ * over" has no word for them.
+ */
+static void
+wait_for_devices(Forget *forget)
+{
+	TimestampTz last = check_empty(forget);
+	long left;
+
+	commit(forget);
+	while (last != DT_NOBEGIN &&
+		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+												   last + forget->grace)) > 0)
+	{
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 static bool
@@ -226,7 +261,7 @@ restart(Forget *forget)
 	MiruFeed feed;
 
 	lock(forget, &table, &feed);
-	check_empty(forget);
+	(void) check_empty(forget);
 	forget->head = feed.head;
 	forget->at = GetCurrentTimestamp();
 	miru_feed_restart(&table, &feed);
@@ -275,19 +310,33 @@ purge_verdicts(Forget *forget)
 
 /* ----- forget() ----- */
 
+/* More than any device needs that reads at all. */
+#define MAX_GRACE USECS_PER_HOUR
+
+static int64
+grace_usec(const Interval *grace)
+{
+	return grace->month == 0 && grace->day == 0 ? grace->time : -1;
+}
+
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
 	const CallContext *context = (const CallContext *) fcinfo->context;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("feed and batch_rows must not be null")));
+				 errmsg("feed, batch_rows and grace must not be null")));
 	if (PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch_rows must be at least 1")));
+	if (grace_usec(PG_GETARG_INTERVAL_P(2)) < 0 ||
+		grace_usec(PG_GETARG_INTERVAL_P(2)) > MAX_GRACE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("grace must be between 0 and 1 hour")));
 	if (context == NULL || !IsA(context, CallContext) || context->atomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -296,7 +345,7 @@ check_arguments(FunctionCallInfo fcinfo)
 	PreventCommandIfReadOnly("mirusync.forget()");
 }
 
-/* mirusync_forget is forget(feed, batch_rows). */
+/* mirusync_forget is forget(feed, batch_rows, grace). */
 Datum
 mirusync_forget(PG_FUNCTION_ARGS)
 {
@@ -307,6 +356,7 @@ mirusync_forget(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	forget.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	forget.batch = PG_GETARG_INT32(1);
+	forget.grace = grace_usec(PG_GETARG_INTERVAL_P(2));
 	forget.step = AllocSetContextCreate(CurrentMemoryContext, "mirusync forget",
 										ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(forget.step);
@@ -318,6 +368,7 @@ mirusync_forget(PG_FUNCTION_ARGS)
 	commit(&forget);
 	if (feed_exists(&forget))
 	{
+		wait_for_devices(&forget);
 		restart(&forget);
 		commit(&forget);
 		purge(&forget, miru_change_log_forget);

@@ -55,6 +55,10 @@ DO $$ BEGIN CALL mirusync.forget('nobody'); END $$;
 CALL mirusync.forget(NULL);
 CALL mirusync.forget('Xanthippe', NULL);
 CALL mirusync.forget('Xanthippe', 0);
+CALL mirusync.forget('Xanthippe', grace => NULL);
+CALL mirusync.forget('Xanthippe', grace => '-1 s');
+CALL mirusync.forget('Xanthippe', grace => '61 min');
+CALL mirusync.forget('Xanthippe', grace => '1 day');
 SET default_transaction_read_only = on;
 CALL mirusync.forget('Xanthippe');
 RESET default_transaction_read_only;
@@ -63,7 +67,7 @@ SELECT count(*) FROM mirusync.feed WHERE feed = 'nobody';
 
 -- The application's rows are the application's to delete.  Documents are gone
 -- by then, as deletes that devices hear of.
-CALL mirusync.forget('Xanthippe', 7);
+CALL mirusync.forget('Xanthippe', 7, grace => '0');
 SELECT count(*) FROM mirusync.document WHERE feed = 'Xanthippe';
 SELECT kind, count(*) FROM mirusync.change_log
 WHERE feed = 'Xanthippe' AND collection = 'secret' GROUP BY kind ORDER BY kind;
@@ -73,7 +77,7 @@ GROUP BY c.kind ORDER BY c.kind;
 
 DELETE FROM letter WHERE owner = 'Xanthippe';
 SELECT head FROM mirusync.feed WHERE feed = 'Xanthippe' \gset
-CALL mirusync.forget('Xanthippe', 7);
+CALL mirusync.forget('Xanthippe', 7, grace => '0');
 SELECT * FROM traces('Xanthippe');
 SELECT epoch > 0 AS own_epoch, head = :head AS same_head FROM mirusync.feed WHERE feed = 'Xanthippe';
 SELECT f.epoch = e.epoch AS last, e.head FROM mirusync.feed f JOIN mirusync.feed_epoch e USING (feed)
@@ -90,7 +94,7 @@ SELECT kind, after, complete FROM mirusync.pull_events('Xanthippe', 3, 500, fals
 
 -- Again, it finds nothing, and who saw what was between starts over.
 SELECT epoch FROM mirusync.feed WHERE feed = 'Xanthippe' \gset
-CALL mirusync.forget('Xanthippe');
+CALL mirusync.forget('Xanthippe', grace => '0');
 SELECT epoch = :epoch + 1 FROM mirusync.feed WHERE feed = 'Xanthippe';
 SELECT mirusync.pull('Xanthippe', 'Xanthippe', :head, 500, :epoch) ? 'start_over';
 
@@ -109,8 +113,8 @@ ROLLBACK;
 
 SELECT mirusync.detach('letter');
 DROP TABLE letter;
-CALL mirusync.forget('Xanthippe');
-CALL mirusync.forget('Socrates');
+CALL mirusync.forget('Xanthippe', grace => '0');
+CALL mirusync.forget('Socrates', grace => '0');
 DELETE FROM mirusync.feed WHERE feed IN ('Xanthippe', 'Socrates');
 DELETE FROM mirusync.feed_epoch WHERE feed IN ('Xanthippe', 'Socrates');
 DELETE FROM mirusync.collection WHERE name = 'secret';

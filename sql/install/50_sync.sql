@@ -110,7 +110,7 @@ COMMENT ON FUNCTION mirusync.new_epoch() IS
 -- Commits between its batches, so it can neither be a SECURITY DEFINER
 -- procedure nor be called inside a transaction block.  It deletes as the owner
 -- of the extension: whoever may execute it may forget anybody.
-CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000)
+CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000, grace interval DEFAULT '2 s')
 LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
-COMMENT ON PROCEDURE mirusync.forget(text, int) IS
+COMMENT ON PROCEDURE mirusync.forget(text, int, interval) IS
 'delete what is kept of a feed and its user, after the application has deleted their rows';
