@@ -2,7 +2,13 @@
  * attach_trigger.c
  *     The triggers of attached tables.
  *
- * There are two on each.  Both fire always, also for a replication worker, and
+ * There are two: one for each changed row, one for TRUNCATE.  Of a partitioned
+ * table the first is on the table itself, and the server puts a copy on each
+ * partition, present and future.  The second is for a statement, which is not
+ * copied, so each partition that has rows is given one; TRUNCATE of a table
+ * above truncates those, and fires their triggers.
+ *
+ * Both fire always, also for a replication worker, and
  * first, since "!" sorts before letters.  They are ordinary triggers: a dump
  * contains them, and they depend on mirusync.capture() like any other.  They
  * are created as the extension's owner, because nobody else may execute
@@ -20,6 +26,7 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
+#include "partition.h"
 #include "registry.h"
 #include "utils/fmgroids.h"
 
@@ -68,8 +75,17 @@ drop_trigger(Oid relid, char *name)
 void
 miru_triggers_drop(Oid relid)
 {
+	ListCell *cell;
+
+	foreach(cell, miru_partition_leaves(relid, ShareRowExclusiveLock))
+		miru_trigger_of_truncate_drop(lfirst_oid(cell));
 	drop_trigger(relid, CAPTURE_TRIGGER);
-	drop_trigger(relid, TRUNCATE_TRIGGER);
+}
+
+void
+miru_trigger_of_truncate_drop(Oid leaf)
+{
+	drop_trigger(leaf, TRUNCATE_TRIGGER);
 }
 
 static void
@@ -87,25 +103,40 @@ create_trigger(Oid relid, char *name, bool row, int16 timing, int16 events)
 						  TRIGGER_FIRES_ALWAYS);
 }
 
-/*
- * miru_triggers_create puts our triggers on a table.  Some may be there already,
- * if the table was restored without the registry.
- */
-void
-miru_triggers_create(Oid relid)
+/* create_triggers creates one or both as the extension's owner. */
+static void
+create_triggers(Oid relid, bool capture, bool truncate)
 {
 	Oid user;
 	int context;
 
-	miru_triggers_drop(relid);
-
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(miru_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE);
-	create_trigger(relid, CAPTURE_TRIGGER, true, TRIGGER_TYPE_AFTER,
-				   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
-					   TRIGGER_TYPE_DELETE);
-	create_trigger(relid, TRUNCATE_TRIGGER, false, TRIGGER_TYPE_BEFORE,
-				   TRIGGER_TYPE_TRUNCATE);
+	if (capture)
+		create_trigger(relid, CAPTURE_TRIGGER, true, TRIGGER_TYPE_AFTER,
+					   TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE |
+						   TRIGGER_TYPE_DELETE);
+	if (truncate)
+		create_trigger(relid, TRUNCATE_TRIGGER, false, TRIGGER_TYPE_BEFORE,
+					   TRIGGER_TYPE_TRUNCATE);
 	SetUserIdAndSecContext(user, context);
+}
+
+void
+miru_triggers_create(Oid relid)
+{
+	ListCell *cell;
+
+	miru_triggers_drop(relid);
+	create_triggers(relid, true, false);
+	foreach(cell, miru_partition_leaves(relid, ShareRowExclusiveLock))
+		miru_trigger_of_truncate(lfirst_oid(cell));
+}
+
+void
+miru_trigger_of_truncate(Oid leaf)
+{
+	miru_trigger_of_truncate_drop(leaf);
+	create_triggers(leaf, false, true);
 }

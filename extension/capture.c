@@ -36,6 +36,7 @@
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "errors.h"
 #include "flush.h"
 #include "guc.h"
@@ -43,6 +44,7 @@
 #include "miscadmin.h"
 #include "note_log.h"
 #include "object.h"
+#include "partition.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -81,6 +83,15 @@ static struct
 	int mark_count;
 	int mark_allocated;
 } transaction;
+
+/* Where changed rows are: an attached table, or a partition of one. */
+typedef struct Source
+{
+	MiruRelation *rel; /* the attached table */
+	MiruLeaf *leaf;	   /* the partition, or NULL */
+	Relation heap;	   /* what has the rows; NULL: there is none */
+	TupleDesc desc;	   /* of rows in the attached table's form */
+} Source;
 
 /* ----- notes ----- */
 
@@ -150,9 +161,10 @@ put_text(char *note, uint32 *length, const char *text)
 
 /* append_note writes a note; "old" is the former row or NULL. */
 static void
-append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
+append_note(const Source *source, MinimalTuple key, HeapTuple old,
 			const char *old_feed, const char *new_feed, bool tombstone)
 {
+	MiruRelation *rel = source->rel;
 	uint32 key_offset = MAXALIGN(sizeof(MiruNote));
 	uint32 old_offset = key_offset + MAXALIGN(key->t_len);
 	uint32 length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
@@ -162,7 +174,8 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	note->relid = rel->relid;
 	note->shape = rel->shape;
 	note->key_shape = rel->key_shape;
-	note->file = rel->file;
+	note->leaf = source->leaf ? source->leaf->relid : InvalidOid;
+	note->file = source->leaf ? miru_relation_file(source->heap) : rel->file;
 	note->origin = transaction.current_origin - 1;
 	note->direct = note->origin >= 0 &&
 		is_pushed_record(transaction.origins[note->origin], rel->relid, key);
@@ -315,9 +328,10 @@ rows_identical(HeapTuple old, HeapTuple new)
 }
 
 static void
-check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+check_collection(const Source *source, HeapTuple row)
 {
-	char *name = miru_row_collection(rel, row, desc);
+	MiruRelation *rel = source->rel;
+	char *name = miru_row_collection(rel, row, source->desc);
 	MiruCollection *collection = miru_collection_get(name);
 
 	if (collection != NULL && collection->relid != rel->relid)
@@ -349,13 +363,14 @@ is_restoring(void)
 }
 
 static void
-check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+check_document(const Source *source, HeapTuple row)
 {
+	MiruRelation *rel = source->rel;
 	Jsonb *document;
 
 	if (rel->data_attnum == 0)
 		return;
-	document = miru_object_of_row(rel, row, desc);
+	document = miru_object_of_row(rel, row, source->desc);
 	if (document == NULL || !JB_ROOT_IS_OBJECT(document))
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -364,22 +379,24 @@ check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 }
 
 static void
-note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+note_insert(const Source *source, HeapTuple row)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), NULL, NULL,
-				miru_row_feed(rel, row, desc), false);
+	append_note(source, miru_key_of_row(source->rel, row, source->desc), NULL,
+				NULL, miru_row_feed(source->rel, row, source->desc), false);
 }
 
 static void
-note_delete(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+note_delete(const Source *source, HeapTuple row)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), row,
-				miru_row_feed(rel, row, desc), NULL, false);
+	append_note(source, miru_key_of_row(source->rel, row, source->desc), row,
+				miru_row_feed(source->rel, row, source->desc), NULL, false);
 }
 
 static void
-note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
+note_update(const Source *source, HeapTuple old, HeapTuple new)
 {
+	MiruRelation *rel = source->rel;
+	TupleDesc desc = source->desc;
 	MinimalTuple old_key;
 	MinimalTuple new_key;
 
@@ -390,37 +407,80 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 	new_key = miru_key_of_row(rel, new, desc);
 	if (old_key->t_len == new_key->t_len &&
 		memcmp(old_key, new_key, old_key->t_len) == 0)
-		append_note(rel, old_key, old, miru_row_feed(rel, old, desc),
+		append_note(source, old_key, old, miru_row_feed(rel, old, desc),
 					miru_row_feed(rel, new, desc), false);
 	else
 	{
-		note_delete(rel, old, desc);
-		note_insert(rel, new, desc);
+		note_delete(source, old);
+		note_insert(source, new);
 	}
 }
 
+/* find_source finds the attached table that a table's rows belong to. */
+static void
+find_source(Source *source, Relation heap)
+{
+	Oid relid = RelationGetRelid(heap);
+
+	source->heap = heap;
+	source->desc = RelationGetDescr(heap);
+	source->leaf = NULL;
+	if (heap->rd_rel->relispartition)
+	{
+		source->leaf = miru_leaf_get(relid);
+		if (source->leaf != NULL)
+			relid = source->leaf->root;
+	}
+	source->rel = miru_relation_get(relid);
+	if (source->rel == NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not attached",
+					RelationGetRelationName(heap)),
+			 errhint(
+				 "Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
+	if (source->rel->is_partitioned)
+		source->desc = source->rel->desc;
+	else
+		source->leaf = NULL;
+}
+
+/* source_row brings a row into the attached table's form. */
+static HeapTuple
+source_row(const Source *source, HeapTuple row)
+{
+	if (source->leaf == NULL)
+		return row;
+	return miru_leaf_row(source->leaf, row, RelationGetDescr(source->heap),
+						 source->desc);
+}
+
 /*
- * note_truncate notes every row before TRUNCATE removes the file.  Values
- * stored out of line go with it, so they are copied into the note.
+ * note_rows notes every row that stands, as new or as gone.  What is gone
+ * takes its values stored out of line along, so they are copied into the note.
  */
 static void
-note_truncate(MiruRelation *rel, Relation heap)
+note_rows(const Source *source, bool gone)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan(source->heap, snapshot, 0, NULL);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "mirusync truncate",
+												  "mirusync rows",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	TupleDesc desc = RelationGetDescr(heap);
 	HeapTuple row;
 
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (HeapTupleHasExternal(row))
-			row = toast_flatten_tuple(row, desc);
-		note_delete(rel, row, desc);
+		row = source_row(source, row);
+		if (gone && HeapTupleHasExternal(row))
+			row = toast_flatten_tuple(row, source->desc);
+		if (gone)
+			note_delete(source, row);
+		else
+			note_insert(source, row);
 		MemoryContextReset(per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -429,20 +489,28 @@ note_truncate(MiruRelation *rel, Relation heap)
 	UnregisterSnapshot(snapshot);
 }
 
-static MiruRelation *
-attached_relation(Relation heap)
+/* note_trigger notes what a row trigger was called for. */
+static void
+note_trigger(const Source *source, TriggerData *trigger)
 {
-	MiruRelation *rel = miru_relation_get(RelationGetRelid(heap));
+	HeapTuple row = source_row(source, trigger->tg_trigtuple);
 
-	if (rel == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" is not attached",
-					RelationGetRelationName(heap)),
-			 errhint(
-				 "Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
-	return rel;
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		check_document(source, row);
+		check_collection(source, row);
+		note_insert(source, row);
+	}
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		HeapTuple new = source_row(source, trigger->tg_newtuple);
+
+		check_document(source, new);
+		check_collection(source, new);
+		note_update(source, row, new);
+	}
+	else
+		note_delete(source, row);
 }
 
 /* mirusync_capture is the trigger of every attached table. */
@@ -451,20 +519,18 @@ mirusync_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerEvent event;
-	MiruRelation *rel;
-	TupleDesc desc;
+	Source source;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"capture\" was not called as a trigger")));
 	event = trigger->tg_event;
-	rel = attached_relation(trigger->tg_relation);
-	desc = RelationGetDescr(trigger->tg_relation);
+	find_source(&source, trigger->tg_relation);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(event) && TRIGGER_FIRED_BEFORE(event))
 	{
-		note_truncate(rel, trigger->tg_relation);
+		note_rows(&source, true);
 		return PointerGetDatum(NULL);
 	}
 	if (!TRIGGER_FIRED_AFTER(event) || !TRIGGER_FIRED_FOR_ROW(event))
@@ -473,56 +539,46 @@ mirusync_capture(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
-	if (rel->data_attnum != 0 && is_restoring())
-		return PointerGetDatum(NULL);
-	if (TRIGGER_FIRED_BY_INSERT(event))
-	{
-		check_document(rel, trigger->tg_trigtuple, desc);
-		check_collection(rel, trigger->tg_trigtuple, desc);
-		note_insert(rel, trigger->tg_trigtuple, desc);
-	}
-	else if (TRIGGER_FIRED_BY_UPDATE(event))
-	{
-		check_document(rel, trigger->tg_newtuple, desc);
-		check_collection(rel, trigger->tg_newtuple, desc);
-		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
-	}
-	else
-		note_delete(rel, trigger->tg_trigtuple, desc);
+	if (source.rel->data_attnum == 0 || !is_restoring())
+		note_trigger(&source, trigger);
 	return PointerGetDatum(NULL);
 }
 
 void
 miru_capture_existing(Oid relid)
 {
-	Relation heap = table_open(relid, AccessShareLock);
-	MiruRelation *rel = attached_relation(heap);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "mirusync attach",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	HeapTuple row;
+	ListCell *cell;
 
-	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	foreach(cell, miru_partition_leaves(relid, AccessShareLock))
 	{
-		CHECK_FOR_INTERRUPTS();
-		note_insert(rel, row, RelationGetDescr(heap));
-		MemoryContextReset(per_row);
+		Relation heap = table_open(lfirst_oid(cell), NoLock);
+		Source source;
+
+		find_source(&source, heap);
+		note_rows(&source, false);
+		table_close(heap, NoLock);
 	}
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(per_row);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(heap, NoLock);
+}
+
+void
+miru_capture_leaving(Relation heap, MiruRelation *rel)
+{
+	Source source;
+
+	source.rel = rel;
+	source.leaf = miru_leaf_read(heap, rel);
+	source.heap = heap;
+	source.desc = rel->desc;
+	note_rows(&source, true);
 }
 
 void
 miru_capture_tombstone(MiruRelation *rel, int origin)
 {
+	Source none = {rel, NULL, NULL, NULL};
+
 	miru_origin_set(origin);
-	append_note(rel, transaction.origins[origin]->key, NULL,
+	append_note(&none, transaction.origins[origin]->key, NULL,
 				transaction.origins[origin]->feed, NULL, true);
 	miru_origin_set(-1);
 }

@@ -53,7 +53,8 @@ typedef struct MiruNote
 	Oid relid;
 	uint32 shape; /* of the row type when noted */
 	uint32 key_shape;
-	Oid file;		/* the table's file when noted */
+	Oid leaf;		/* partition that the row is in, if the table has any */
+	Oid file;		/* its, or the table's, file when noted */
 	int origin;		/* push that caused it, -1: none */
 	bool direct;	/* it is the very record that was pushed */
 	bool original;	/* the former row is from before this transaction, or from
@@ -68,8 +69,17 @@ typedef struct MiruNote
 
 extern void miru_capture_init(void);
 
-/* miru_capture_existing notes every row of a table, for attach. */
+/*
+ * miru_capture_existing notes every row of a table, or of all its partitions,
+ * as new.
+ */
 extern void miru_capture_existing(Oid relid);
+
+/*
+ * miru_capture_leaving notes every row of a partition that leaves an attached
+ * table as gone.
+ */
+extern void miru_capture_leaving(Relation heap, MiruRelation *rel);
 
 /* miru_capture_tombstone notes the delete of a record that has no row. */
 extern void miru_capture_tombstone(MiruRelation *rel, int origin);

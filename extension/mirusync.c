@@ -10,6 +10,7 @@
 #include "doorbell.h"
 #include "event_map.h"
 #include "guc.h"
+#include "partition.h"
 #include "registry.h"
 
 PG_MODULE_MAGIC;
@@ -21,6 +22,7 @@ _PG_init(void)
 {
 	miru_guc_init();
 	miru_registry_init();
+	miru_partition_init();
 	miru_capture_init();
 	miru_doorbell_init();
 	miru_event_map_init();

@@ -21,6 +21,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "change_log.h"
 #include "convert.h"
 #include "delivery.h"
@@ -32,8 +35,11 @@
 #include "key.h"
 #include "miscadmin.h"
 #include "object.h"
+#include "reader.h"
 #include "record.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -44,46 +50,30 @@ PG_FUNCTION_INFO_V1(mirusync_seq_before);
 /* A page ends when its objects have reached this size. */
 #define PAGE_BYTES (1024 * 1024)
 
-/* The application's table that was read last, kept open for the next row. */
-typedef struct Opened
-{
-	MiruRelation *rel;
-	Relation heap;
-	Relation index;
-} Opened;
-
-static void
-close_opened(Opened *opened)
-{
-	if (opened->rel == NULL)
-		return;
-	index_close(opened->index, AccessShareLock);
-	table_close(opened->heap, AccessShareLock);
-	opened->rel = NULL;
-}
-
 /* open_collection opens the table of a collection; false if it has none. */
 static bool
-open_collection(Opened *opened, const char *name)
+open_collection(MiruReader *reader, const char *name)
 {
 	MiruCollection *collection = miru_collection_get(name);
+	MiruRelation *rel;
+	Relation heap;
 
 	if (collection == NULL)
 		return false;
-	if (opened->rel != NULL && opened->rel->relid == collection->relid)
+	if (reader->rel != NULL && reader->rel->relid == collection->relid)
 		return true;
-	close_opened(opened);
-	opened->heap = try_table_open(collection->relid, AccessShareLock);
-	if (opened->heap == NULL)
+	miru_reader_close(reader);
+	heap = try_table_open(collection->relid, AccessShareLock);
+	if (heap == NULL)
 		return false;
 	/* Only now, under the lock, do its columns stay as they are. */
-	opened->rel = miru_relation_get(collection->relid);
-	if (opened->rel == NULL)
+	rel = miru_relation_get(collection->relid);
+	if (rel == NULL)
 	{
-		table_close(opened->heap, AccessShareLock);
+		table_close(heap, AccessShareLock);
 		return false;
 	}
-	opened->index = index_open(opened->rel->key_index, AccessShareLock);
+	miru_reader_open(reader, rel, heap);
 	return true;
 }
 
@@ -133,23 +123,44 @@ parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
 	return false;
 }
 
+/*
+ * await_partition waits until this backend knows the partitions as they were
+ * when a record was written; false if there is nothing to wait for.  A
+ * transaction that attached a partition shows its rows before the others are
+ * told to look at the partitions again, and ATTACH PARTITION takes no lock on
+ * the table that would keep us out meanwhile.  It keeps its transaction's lock.
+ */
+static bool
+await_partition(MiruReader *reader, MiruRecord *record)
+{
+	TransactionId writer = HeapTupleHeaderGetXmin(record->row->t_data);
+
+	if (!reader->rel->is_partitioned || !TransactionIdIsNormal(writer) ||
+		TransactionIdIsCurrentTransactionId(writer) || RecoveryInProgress())
+		return false;
+	XactLockTableWait(writer, NULL, NULL, XLTW_None);
+	AcceptInvalidationMessages();
+	return true;
+}
+
 static Jsonb *
-read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
+read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 {
 	Datum key[INDEX_MAX_KEYS];
 	HeapTuple row;
 
 	if (record->deleted)
 		return record->image;
-	if (!open_collection(opened, record->collection))
+	if (!open_collection(reader, record->collection))
 		return NULL;
-	if (!parse_key(opened->rel, record, key))
+	if (!parse_key(reader->rel, record, key))
 		return NULL;
-	row = miru_row_fetch_of(opened->rel, opened->heap, opened->index, key,
-							record->feed, snapshot);
+	row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
+	if (row == NULL && await_partition(reader, record))
+		row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
-	return miru_object_of_row(opened->rel, row, RelationGetDescr(opened->heap));
+	return miru_object_of_row(reader->rel, row, reader->desc);
 }
 
 static MiruDelivery *
@@ -193,7 +204,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 {
 	MiruTable table = miru_table_open("record", false);
 	TupleDesc desc = RelationGetDescr(table.heap);
-	Opened opened = {0};
+	MiruReader reader = {0};
 	MiruScan scan;
 	HeapTuple row;
 	Size bytes = 0;
@@ -215,7 +226,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 			record->part_of != group;
 		if (full)
 			break;
-		object = read_object(&opened, record, snapshot);
+		object = read_object(&reader, record, snapshot);
 		/* A live record without a row: its table was detached. */
 		if (object != NULL || record->deleted)
 		{
@@ -229,7 +240,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		page->upto = record->seq;
 		count++;
 	}
-	close_opened(&opened);
+	miru_reader_close(&reader);
 	miru_scan_end(&scan);
 	miru_table_close(&table);
 	return full;

@@ -215,9 +215,9 @@ miru_registry_init(void)
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 
-/* retire puts memory aside that somebody may still look at. */
-static void
-retire(MemoryContext context)
+/* miru_registry_retire puts memory aside that somebody may still look at. */
+void
+miru_registry_retire(MemoryContext context)
 {
 	if (context != NULL)
 		MemoryContextSetParent(context, retired);
@@ -284,7 +284,7 @@ load_relation(Oid relid)
 	rel = miru_relation_read(relid, &provisional);
 
 	if (entry->rel != NULL)
-		retire(entry->rel->context);
+		miru_registry_retire(entry->rel->context);
 	entry->rel = rel;
 	if (rel == NULL)
 	{
@@ -401,7 +401,7 @@ load_collection(const char *name)
 	collection = read_collection(name);
 	MemoryContextSwitchTo(caller);
 
-	retire(entry->context);
+	miru_registry_retire(entry->context);
 	if (collection == NULL)
 	{
 		MemoryContextDelete(context);

@@ -54,6 +54,8 @@ typedef struct MiruRelation
 	MemoryContext context;
 	char *qualified_name; /* quoted, with schema */
 	Oid owner;
+	bool is_partitioned; /* its rows are in partitions */
+	TupleDesc desc;		 /* of one that is partitioned; else NULL */
 	AttrNumber feed_attnum;
 	char *feed_name;			  /* column that says whose row it is */
 	AttrNumber collection_attnum; /* 0: the relation is one collection */
@@ -96,6 +98,12 @@ extern MiruCollection *miru_collection_get(const char *name);
 
 /* miru_field_by_name returns the field or NULL. */
 extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
+
+/*
+ * miru_registry_retire frees a context that somebody may still look at, when
+ * the transaction ends.  NULL is fine.
+ */
+extern void miru_registry_retire(MemoryContext context);
 
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);

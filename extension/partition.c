@@ -1,0 +1,400 @@
+/*
+ * partition.c
+ *     Partitions of attached tables: which belong to one, how their rows look,
+ *     and which of them has the row of a key.
+ *
+ * The records of an attached partitioned table are known by the partitioned
+ * table: its relation, its primary key, its fields.  Only the rows are
+ * elsewhere, in leaves, whose columns may stand in another order and have
+ * gaps.  A row is therefore brought into the table's form where it is noted
+ * and where it is read, and nobody else knows that there are partitions.
+ *
+ * Which leaf has the row of a key follows from the key.  A primary key of a
+ * partitioned table has all columns that any level is partitioned by, and
+ * allows no expressions among them, so the key alone says the way down.  The
+ * logic is that of get_partition_for_tuple() in the server's
+ * execPartition.c, which is static there.
+ *
+ * What is known of a leaf is kept for the backend.  It becomes invalid with
+ * the leaf's own relcache entry, and all of it with that of any table above
+ * one of them, or of mirusync.attached.
+ *
+ * A partition that is being detached concurrently counts as one until its
+ * last step, in which ddl.c notes that its rows leave.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "attached.h"
+#include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
+#include "compat.h"
+#include "partition.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "registry.h"
+#include "storage/lmgr.h"
+#include "utils/catcache.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+
+typedef struct LeafEntry
+{
+	Oid relid;		/* hash key */
+	uint32 changes; /* counts invalidations */
+	bool is_above;	/* no leaf: all leaves are invalid when it changes */
+	bool valid;
+	MemoryContext context;
+	MiruLeaf *leaf;
+} LeafEntry;
+
+static HTAB *leaves = NULL;
+
+
+/* -------------------------------------------------------------------------
+ * The cache
+ * ------------------------------------------------------------------------- */
+
+static void
+invalidate(LeafEntry *entry)
+{
+	entry->changes++;
+	entry->valid = false;
+}
+
+static void
+on_relcache_change(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	LeafEntry *entry;
+
+	if (leaves == NULL)
+		return;
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(leaves, &relid, HASH_FIND, NULL);
+		if (entry == NULL)
+			return;
+		if (!entry->is_above)
+		{
+			invalidate(entry);
+			return;
+		}
+	}
+	hash_seq_init(&status, leaves);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		invalidate(entry);
+}
+
+void
+miru_partition_init(void)
+{
+	CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
+}
+
+static LeafEntry *
+enter(Oid relid)
+{
+	LeafEntry *entry;
+	bool found;
+
+	if (leaves == NULL)
+	{
+		HASHCTL control = {0};
+
+		if (CacheMemoryContext == NULL)
+			CreateCacheMemoryContext();
+		control.hcxt = CacheMemoryContext;
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(LeafEntry);
+		leaves = hash_create("mirusync leaves", 64, &control,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(leaves, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset(entry, 0, sizeof(LeafEntry));
+		entry->relid = relid;
+	}
+	return entry;
+}
+
+/* watch_above makes all leaves invalid when a table above one changes. */
+static void
+watch_above(Oid relid, Oid root)
+{
+	enter(miru_table_oid("attached"))->is_above = true;
+	while (relid != root)
+	{
+		relid = get_partition_parent(relid, true);
+		enter(relid)->is_above = true;
+	}
+}
+
+Oid
+miru_partition_root(Oid relid)
+{
+	while (!miru_is_attached(relid))
+	{
+		if (!get_rel_relispartition(relid))
+			return InvalidOid;
+		relid = get_partition_parent(relid, true);
+	}
+	return relid;
+}
+
+/* own_key returns the index of a table's primary key, if it has one. */
+static Oid
+own_key(Oid relid)
+{
+	Oid constraint;
+
+	get_primary_key_attnos(relid, true, &constraint);
+	return OidIsValid(constraint) ? get_constraint_index(constraint)
+								  : InvalidOid;
+}
+
+MiruLeaf *
+miru_leaf_read(Relation heap, MiruRelation *rel)
+{
+	MiruLeaf *leaf = palloc0(sizeof(MiruLeaf));
+
+	leaf->relid = RelationGetRelid(heap);
+	leaf->root = rel->relid;
+	leaf->key_index = own_key(leaf->relid);
+	if (rel->is_partitioned)
+		leaf->map = miru_build_attrmap(RelationGetDescr(heap), rel->desc);
+	return leaf;
+}
+
+/* load_leaf reads a leaf's entry anew. */
+static MiruLeaf *
+load_leaf(Oid relid)
+{
+	Oid root = miru_partition_root(relid);
+	MiruRelation *rel = OidIsValid(root) ? miru_relation_get(root) : NULL;
+	MemoryContext context;
+	MemoryContext caller;
+	LeafEntry *entry;
+	Relation heap;
+	MiruLeaf *leaf;
+	uint32 changes;
+
+	if (rel == NULL)
+		return NULL;
+	watch_above(relid, root);
+	entry = enter(relid);
+	changes = entry->changes;
+	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync leaf",
+									ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	heap = table_open(relid, AccessShareLock);
+	leaf = miru_leaf_read(heap, rel);
+	table_close(heap, AccessShareLock);
+	MemoryContextSwitchTo(caller);
+
+	/* What was read on the way may have thrown the entry about. */
+	entry = enter(relid);
+	miru_registry_retire(entry->context);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	entry->context = context;
+	entry->leaf = leaf;
+	entry->valid = entry->changes == changes;
+	return leaf;
+}
+
+MiruLeaf *
+miru_leaf_get(Oid relid)
+{
+	if (leaves != NULL)
+	{
+		LeafEntry *entry = hash_search(leaves, &relid, HASH_FIND, NULL);
+
+		if (entry != NULL && entry->valid)
+			return entry->leaf;
+	}
+	return load_leaf(relid);
+}
+
+
+/* -------------------------------------------------------------------------
+ * Rows
+ * ------------------------------------------------------------------------- */
+
+/* keep_header makes a row look as old, and as visible, as another. */
+static void
+keep_header(HeapTuple row, HeapTuple from)
+{
+	HeapTupleHeader to = row->t_data;
+
+	to->t_choice.t_heap = from->t_data->t_choice.t_heap;
+	to->t_infomask = (to->t_infomask & ~HEAP_XACT_MASK) |
+		(from->t_data->t_infomask & HEAP_XACT_MASK);
+	row->t_self = from->t_self;
+	row->t_tableOid = from->t_tableOid;
+}
+
+HeapTuple
+miru_leaf_row(const MiruLeaf *leaf, HeapTuple row, TupleDesc leaf_desc,
+			  TupleDesc root_desc)
+{
+	Datum *leaf_values;
+	bool *leaf_nulls;
+	Datum *values;
+	bool *nulls;
+	HeapTuple result;
+
+	/*
+	 * A row from before ADD COLUMN ... DEFAULT is short.  What it lacks is in
+	 * the leaf's descriptor; the root's has no such values.
+	 */
+	if (leaf->map == NULL &&
+		HeapTupleHeaderGetNatts(row->t_data) >= root_desc->natts)
+		return row;
+	leaf_values = palloc(leaf_desc->natts * sizeof(Datum));
+	leaf_nulls = palloc(leaf_desc->natts * sizeof(bool));
+	heap_deform_tuple(row, leaf_desc, leaf_values, leaf_nulls);
+	values = palloc0(root_desc->natts * sizeof(Datum));
+	nulls = palloc(root_desc->natts * sizeof(bool));
+	for (int i = 0; i < root_desc->natts; i++)
+	{
+		AttrNumber from = leaf->map ? leaf->map->attnums[i] : i + 1;
+
+		nulls[i] = from == 0 || leaf_nulls[from - 1];
+		if (!nulls[i])
+			values[i] = leaf_values[from - 1];
+	}
+	result = heap_form_tuple(root_desc, values, nulls);
+	keep_header(result, row);
+	return result;
+}
+
+
+/* -------------------------------------------------------------------------
+ * The tree
+ * ------------------------------------------------------------------------- */
+
+List *
+miru_partition_leaves(Oid relid, LOCKMODE lock)
+{
+	List *found = NIL;
+	ListCell *cell;
+
+	/* Tables that inherit are no partitions. */
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	{
+		LockRelationOid(relid, lock);
+		return list_make1_oid(relid);
+	}
+	foreach(cell, find_all_inheritors(relid, lock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)
+			found = lappend_oid(found, lfirst_oid(cell));
+	}
+	return found;
+}
+
+/* partition_values picks what a table is partitioned by from a key. */
+static void
+partition_values(MiruRelation *rel, Relation parent, PartitionKey by,
+				 const Datum *values, Datum *picked)
+{
+	TupleDesc desc = RelationGetDescr(parent);
+
+	for (int i = 0; i < by->partnatts; i++)
+	{
+		AttrNumber attnum = by->partattrs[i];
+		const char *name;
+		int k = 0;
+
+		if (attnum == 0)
+			elog(ERROR, "table \"%s\" is partitioned by an expression",
+				 RelationGetRelationName(parent));
+		name = NameStr(TupleDescAttr(desc, attnum - 1)->attname);
+		while (k < rel->key_count && strcmp(rel->keys[k].name, name) != 0)
+			k++;
+		if (k == rel->key_count)
+			elog(ERROR, "column \"%s\" is not in the primary key of table %s",
+				 name, rel->qualified_name);
+		picked[i] = values[k];
+	}
+}
+
+/* find_partition returns the index of the partition for values, or -1. */
+static int
+find_partition(PartitionKey by, PartitionBoundInfo bounds, Datum *values)
+{
+	bool nulls[PARTITION_MAX_KEYS] = {false};
+	bool equal = false;
+	int found = -1;
+	int offset;
+
+	switch (by->strategy)
+	{
+		case PARTITION_STRATEGY_HASH:
+			return bounds->indexes[compute_partition_hash_value(
+									   by->partnatts, by->partsupfunc,
+									   by->partcollation, values, nulls) %
+								   bounds->nindexes];
+		case PARTITION_STRATEGY_LIST:
+			offset = partition_list_bsearch(by->partsupfunc, by->partcollation,
+											bounds, values[0], &equal);
+			if (offset >= 0 && equal)
+				found = bounds->indexes[offset];
+			break;
+		case PARTITION_STRATEGY_RANGE:
+			offset = partition_range_datum_bsearch(by->partsupfunc,
+												   by->partcollation, bounds,
+												   by->partnatts, values,
+												   &equal);
+			found = bounds->indexes[offset + 1];
+			break;
+	}
+	return found >= 0 ? found : bounds->default_index;
+}
+
+/* child_of_key goes one level down. */
+static Oid
+child_of_key(MiruRelation *rel, Relation parent, const Datum *values,
+			 bool *is_leaf)
+{
+	PartitionKey by = RelationGetPartitionKey(parent);
+	PartitionDesc children = RelationGetPartitionDesc(parent, false);
+	Datum picked[PARTITION_MAX_KEYS];
+	int index;
+
+	if (children->nparts == 0)
+		return InvalidOid;
+	partition_values(rel, parent, by, values, picked);
+	index = find_partition(by, children->boundinfo, picked);
+	if (index < 0)
+		return InvalidOid;
+	*is_leaf = children->is_leaf[index];
+	return children->oids[index];
+}
+
+Oid
+miru_partition_of_key(MiruRelation *rel, Relation root, const Datum *values)
+{
+	Relation parent = root;
+
+	for (;;)
+	{
+		bool is_leaf = true;
+		Oid relid = child_of_key(rel, parent, values, &is_leaf);
+
+		if (parent != root)
+			table_close(parent, NoLock);
+		if (is_leaf)
+			return relid;
+		parent = table_open(relid, AccessShareLock);
+	}
+}
