@@ -76,7 +76,7 @@ DATA       = $(wildcard sql/mirusync--*--*.sql)
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
-REGRESS      = hlc attach documents capture push pull events \
+REGRESS      = hlc attach documents capture partition push pull events \
 	practice_log_objects doorbell rights ddl
 REGRESS_OPTS = --load-extension=mirusync
 

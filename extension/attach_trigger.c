@@ -39,9 +39,12 @@ capture_name(void)
 	return list_make2(makeString("mirusync"), makeString("capture"));
 }
 
-/* drop_trigger drops a trigger of ours, if it is there. */
-static void
-drop_trigger(Oid relid, char *name)
+/*
+ * find_trigger returns a trigger of ours, InvalidOid if it is not there, and
+ * when it fires.
+ */
+static Oid
+find_trigger(Oid relid, const char *name, char *enabled)
 {
 	Oid capture = LookupFuncName(capture_name(), 0, NULL, false);
 	Oid trigger = get_trigger_oid(relid, name, true);
@@ -50,10 +53,9 @@ drop_trigger(Oid relid, char *name)
 	SysScanDesc scan;
 	HeapTuple tuple;
 	bool is_ours;
-	ObjectAddress address;
 
 	if (!OidIsValid(trigger))
-		return;
+		return InvalidOid;
 
 	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
@@ -63,11 +65,39 @@ drop_trigger(Oid relid, char *name)
 	tuple = systable_getnext(scan);
 	is_ours = HeapTupleIsValid(tuple) &&
 		((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == capture;
+	if (is_ours)
+		*enabled = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
 	systable_endscan(scan);
 	table_close(pg_trigger, AccessShareLock);
-	if (!is_ours)
-		return;
+	return is_ours ? trigger : InvalidOid;
+}
 
+bool
+miru_is_trigger_name(const char *name)
+{
+	return strcmp(name, CAPTURE_TRIGGER) == 0 ||
+		strcmp(name, TRUNCATE_TRIGGER) == 0;
+}
+
+char
+miru_trigger_enabled(Oid relid, const char *name)
+{
+	char enabled = '\0';
+
+	(void) find_trigger(relid, name, &enabled);
+	return enabled;
+}
+
+/* drop_trigger drops a trigger of ours, if it is there. */
+static void
+drop_trigger(Oid relid, const char *name)
+{
+	char enabled;
+	Oid trigger = find_trigger(relid, name, &enabled);
+	ObjectAddress address;
+
+	if (!OidIsValid(trigger))
+		return;
 	ObjectAddressSet(address, TriggerRelationId, trigger);
 	performDeletion(&address, DROP_RESTRICT, 0);
 }

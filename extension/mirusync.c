@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "ddl.h"
 #include "doorbell.h"
 #include "event_map.h"
 #include "guc.h"
@@ -26,4 +27,5 @@ _PG_init(void)
 	miru_capture_init();
 	miru_doorbell_init();
 	miru_event_map_init();
+	miru_ddl_init();
 }

@@ -291,7 +291,8 @@ miru_partition_leaves(Oid relid, LOCKMODE lock)
 	/* Tables that inherit are no partitions. */
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 	{
-		LockRelationOid(relid, lock);
+		if (lock != NoLock)
+			LockRelationOid(relid, lock);
 		return list_make1_oid(relid);
 	}
 	foreach(cell, find_all_inheritors(relid, lock, NULL))
