@@ -11,8 +11,8 @@
  * Both fire always, also for a replication worker, and
  * first, since "!" sorts before letters.  They are ordinary triggers: a dump
  * contains them, and they depend on mirusync.capture() like any other.  They
- * are created as the extension's owner, because nobody else may execute
- * capture().
+ * are created as the extension's owner, since a role that may attach a table,
+ * or make a partition, need not have the right to make triggers on it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */

@@ -121,26 +121,6 @@ add_touch(TouchKind kind, Oid relid)
 	return touch;
 }
 
-/* is_installed tells whether the registry can be read. */
-static bool
-is_installed(void)
-{
-	static const char *const names[] = {"attached",
-										"attached_pkey",
-										"field",
-										"field_pkey",
-										"collection_relation",
-										"collection"};
-	Oid schema = get_namespace_oid("mirusync", true);
-
-	for (int i = 0; OidIsValid(schema) && i < lengthof(names); i++)
-	{
-		if (!OidIsValid(get_relname_relid(names[i], schema)))
-			return false;
-	}
-	return OidIsValid(schema);
-}
-
 /* toast_owner returns the table that a TOAST table is of. */
 static Oid
 toast_owner(Oid toast)
@@ -251,7 +231,8 @@ on_drop_relation(Oid relid)
 	if (kind == RELKIND_TOASTVALUE)
 		relid = toast_owner(relid);
 	if (get_rel_relkind(relid) == RELKIND_RELATION &&
-		get_rel_relispartition(relid) && !has_left(relid) && is_installed())
+		get_rel_relispartition(relid) && !has_left(relid) &&
+		miru_is_installed())
 		read_leaving(relid);
 }
 
@@ -271,7 +252,7 @@ on_drop_column(Oid relid, AttrNumber attnum)
 {
 	MiruRelation *rel;
 
-	if (!is_installed() || !miru_is_attached(relid))
+	if (!miru_is_installed() || !miru_is_attached(relid))
 		return;
 	rel = relation_if_whole(relid);
 	if (rel != NULL && is_field(rel, attnum))

@@ -613,7 +613,8 @@ miru_flush(bool collect, bool ring)
 	int64 to;
 
 	miru_notes_range(&from, &to);
-	if (from == to)
+	/* Nothing is left to number in when the extension was dropped. */
+	if (from == to || !miru_is_installed())
 		return NIL;
 	ForceSyncCommit();
 	/* The last statement's rows must be visible to the snapshot below. */

@@ -95,6 +95,22 @@ miru_table_oid(const char *name)
 	return relid;
 }
 
+bool
+miru_is_installed(void)
+{
+	static const char *const names[] =
+		{"feed",	   "attached",	 "attached_pkey",	   "field",
+		 "field_pkey", "collection", "collection_relation"};
+	Oid schema = get_namespace_oid(SCHEMA_NAME, true);
+
+	for (int i = 0; OidIsValid(schema) && i < lengthof(names); i++)
+	{
+		if (!OidIsValid(get_relname_relid(names[i], schema)))
+			return false;
+	}
+	return OidIsValid(schema);
+}
+
 Oid
 miru_owner(void)
 {

@@ -108,6 +108,9 @@ extern void miru_registry_retire(MemoryContext context);
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);
 
+/* miru_is_installed tells whether the tables of the registry are there. */
+extern bool miru_is_installed(void);
+
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
 extern Oid miru_table_oid(const char *name);
 

@@ -339,6 +339,39 @@ UPDATE many SET n = 2;
 SELECT * FROM differs('pia', 'many');
 SELECT mirusync.detach('many');
 
+-- The owner of the table makes, attaches, detaches and drops partitions.
+CREATE ROLE regress_mirusync_owner;
+GRANT ALL ON SCHEMA partition_test TO regress_mirusync_owner;
+GRANT EXECUTE ON FUNCTION mirusync.attach TO regress_mirusync_owner;
+SET ROLE regress_mirusync_owner;
+CREATE TABLE own (id int PRIMARY KEY, owner text) PARTITION BY LIST (id);
+CREATE TABLE own_1 PARTITION OF own FOR VALUES IN (1);
+SELECT mirusync.attach('own', feed => 'owner');
+CREATE TABLE own_2 PARTITION OF own FOR VALUES IN (2);
+CREATE TABLE own_3 (id int PRIMARY KEY, owner text);
+INSERT INTO own_3 VALUES (3, 'paul');
+ALTER TABLE own ATTACH PARTITION own_3 FOR VALUES IN (3);
+INSERT INTO own VALUES (1, 'paul'), (2, 'paul');
+ALTER TABLE own DETACH PARTITION own_1;
+DROP TABLE own_2;
+TRUNCATE own_3;
+RESET ROLE;
+SELECT kind, id FROM mirusync.change_log WHERE collection = 'own' ORDER BY seq;
+SELECT mirusync.detach('own');
+DROP OWNED BY regress_mirusync_owner;
+DROP ROLE regress_mirusync_owner;
+
+-- The event triggers fire for a replication worker, too.
+SET session_replication_role = replica;
+CREATE TABLE task_mx PARTITION OF task FOR VALUES IN ('mx');
+INSERT INTO task (region, id, owner) VALUES ('mx', 1, 'pia'), ('mx', 2, 'pia');
+DELETE FROM task WHERE region = 'mx' AND id = 1;
+TRUNCATE task_mx;
+INSERT INTO task (region, id, owner) VALUES ('mx', 3, 'pia');
+DROP TABLE task_mx;
+RESET session_replication_role;
+SELECT kind, count(*) FROM changes WHERE id LIKE 'mx,%' GROUP BY kind ORDER BY kind;
+
 -- detach() removes all triggers.
 SELECT mirusync.detach('task');
 SELECT * FROM triggers;
