@@ -187,10 +187,10 @@ read_leaving(Oid relid)
 	MiruRelation *rel;
 	Relation heap;
 
-	if (!OidIsValid(root) || root == relid || list_member_oid(doomed, root))
+	if (!OidIsValid(root) || root == relid)
 		return;
 	add_touch(TOUCH_LEFT, relid);
-	rel = relation_if_whole(root);
+	rel = list_member_oid(doomed, root) ? NULL : relation_if_whole(root);
 	if (rel == NULL)
 	{
 		add_touch(TOUCH_MISSED, root);
@@ -505,9 +505,8 @@ warn_of_missed(Oid root)
 		(errcode(ERRCODE_WARNING),
 		 errmsg("devices keep the rows of a dropped partition of table \"%s\"",
 				get_rel_name(root)),
-		 errdetail("The table has lost its primary key or its feed column."),
-		 errhint(
-			 "Mend the table, then run mirusync.rescan() for the collection.")));
+		 errdetail("They could not be read before they were dropped."),
+		 errhint("Run mirusync.rescan() for the collection.")));
 }
 
 static bool
