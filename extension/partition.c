@@ -16,8 +16,9 @@
  * execPartition.c, which is static there.
  *
  * What is known of a leaf is kept for the backend.  It becomes invalid with
- * the leaf's own relcache entry, and all of it with that of any table above
- * one of them, or of mirusync.attached.
+ * the leaf's own relcache entry.  That is enough: what comes between a leaf and
+ * the attached table puts triggers on the leaf or takes them off, and a change
+ * of the table's columns or key changes those of the leaf.
  *
  * A partition that is being detached concurrently counts as one until its
  * last step, in which ddl.c notes that its rows leave.
@@ -50,7 +51,6 @@ typedef struct LeafEntry
 {
 	Oid relid;		/* hash key */
 	uint32 changes; /* counts invalidations */
-	bool is_above;	/* no leaf: all leaves are invalid when it changes */
 	bool valid;
 	MemoryContext context;
 	MiruLeaf *leaf;
@@ -81,13 +81,9 @@ on_relcache_change(Datum arg, Oid relid)
 	if (OidIsValid(relid))
 	{
 		entry = hash_search(leaves, &relid, HASH_FIND, NULL);
-		if (entry == NULL)
-			return;
-		if (!entry->is_above)
-		{
+		if (entry != NULL)
 			invalidate(entry);
-			return;
-		}
+		return;
 	}
 	hash_seq_init(&status, leaves);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -127,18 +123,6 @@ enter(Oid relid)
 	return entry;
 }
 
-/* watch_above makes all leaves invalid when a table above one changes. */
-static void
-watch_above(Oid relid, Oid root)
-{
-	enter(miru_table_oid("attached"))->is_above = true;
-	while (relid != root)
-	{
-		relid = get_partition_parent(relid, true);
-		enter(relid)->is_above = true;
-	}
-}
-
 Oid
 miru_partition_root(Oid relid)
 {
@@ -170,6 +154,10 @@ miru_leaf_read(Relation heap, MiruRelation *rel)
 	leaf->relid = RelationGetRelid(heap);
 	leaf->root = rel->relid;
 	leaf->key_index = own_key(leaf->relid);
+	/*
+	 * There is a map also where a leaf has values for rows from before ADD
+	 * COLUMN ... DEFAULT, which the root's descriptor has not.
+	 */
 	if (rel->is_partitioned)
 		leaf->map = miru_build_attrmap(RelationGetDescr(heap), rel->desc);
 	return leaf;
@@ -190,7 +178,6 @@ load_leaf(Oid relid)
 
 	if (rel == NULL)
 		return NULL;
-	watch_above(relid, root);
 	entry = enter(relid);
 	changes = entry->changes;
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync leaf",
@@ -252,12 +239,7 @@ miru_leaf_row(const MiruLeaf *leaf, HeapTuple row, TupleDesc leaf_desc,
 	bool *nulls;
 	HeapTuple result;
 
-	/*
-	 * A row from before ADD COLUMN ... DEFAULT is short.  What it lacks is in
-	 * the leaf's descriptor; the root's has no such values.
-	 */
-	if (leaf->map == NULL &&
-		HeapTupleHeaderGetNatts(row->t_data) >= root_desc->natts)
+	if (leaf->map == NULL)
 		return row;
 	leaf_values = palloc(leaf_desc->natts * sizeof(Datum));
 	leaf_nulls = palloc(leaf_desc->natts * sizeof(bool));
@@ -266,7 +248,7 @@ miru_leaf_row(const MiruLeaf *leaf, HeapTuple row, TupleDesc leaf_desc,
 	nulls = palloc(root_desc->natts * sizeof(bool));
 	for (int i = 0; i < root_desc->natts; i++)
 	{
-		AttrNumber from = leaf->map ? leaf->map->attnums[i] : i + 1;
+		AttrNumber from = leaf->map->attnums[i];
 
 		nulls[i] = from == 0 || leaf_nulls[from - 1];
 		if (!nulls[i])
