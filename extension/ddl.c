@@ -700,7 +700,5 @@ mirusync_ddl_end(PG_FUNCTION_ARGS)
 		follow(lfirst(cell), data->parsetree, &told);
 	if (pushed)
 		PopActiveSnapshot();
-	/* What we did ourselves. */
-	touches = NIL;
 	PG_RETURN_NULL();
 }
