@@ -682,7 +682,8 @@ mirusync_ddl_end(PG_FUNCTION_ARGS)
 	bool pushed = false;
 
 	touches = NIL;
-	if (done == NIL || is_own_script())
+	/* The triggers may be there before the tables, in pg_upgrade. */
+	if (done == NIL || is_own_script() || !miru_is_installed())
 		PG_RETURN_NULL();
 	/* A command of several transactions leaves none. */
 	if (!ActiveSnapshotSet())

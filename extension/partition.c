@@ -18,7 +18,8 @@
  * What is known of a leaf is kept for the backend.  It becomes invalid with
  * the leaf's own relcache entry.  That is enough: what comes between a leaf and
  * the attached table puts triggers on the leaf or takes them off, and a change
- * of the table's columns or key changes those of the leaf.
+ * of the table's columns or key changes those of the leaf.  Callers may hold
+ * what became invalid, so its memory is freed when the transaction ends.
  *
  * A partition that is being detached concurrently counts as one until its
  * last step, in which ddl.c notes that its rows leave.
@@ -49,14 +50,15 @@
 
 typedef struct LeafEntry
 {
-	Oid relid;		/* hash key */
-	uint32 changes; /* counts invalidations */
-	bool valid;
-	MemoryContext context;
+	Oid relid; /* hash key */
 	MiruLeaf *leaf;
+	MemoryContext context; /* that the leaf is in */
 } LeafEntry;
 
 static HTAB *leaves = NULL;
+
+/* Counts invalidations: what changes while it is read is not kept. */
+static uint32 changes = 0;
 
 
 /* -------------------------------------------------------------------------
@@ -64,10 +66,10 @@ static HTAB *leaves = NULL;
  * ------------------------------------------------------------------------- */
 
 static void
-invalidate(LeafEntry *entry)
+forget(LeafEntry *entry)
 {
-	entry->changes++;
-	entry->valid = false;
+	miru_registry_retire(entry->context);
+	hash_search(leaves, &entry->relid, HASH_REMOVE, NULL);
 }
 
 static void
@@ -76,18 +78,19 @@ on_relcache_change(Datum arg, Oid relid)
 	HASH_SEQ_STATUS status;
 	LeafEntry *entry;
 
+	changes++;
 	if (leaves == NULL)
 		return;
 	if (OidIsValid(relid))
 	{
 		entry = hash_search(leaves, &relid, HASH_FIND, NULL);
 		if (entry != NULL)
-			invalidate(entry);
+			forget(entry);
 		return;
 	}
 	hash_seq_init(&status, leaves);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		invalidate(entry);
+		forget(entry);
 }
 
 void
@@ -96,31 +99,18 @@ miru_partition_init(void)
 	CacheRegisterRelcacheCallback(on_relcache_change, (Datum) 0);
 }
 
-static LeafEntry *
-enter(Oid relid)
+static void
+make_cache(void)
 {
-	LeafEntry *entry;
-	bool found;
+	HASHCTL control = {0};
 
-	if (leaves == NULL)
-	{
-		HASHCTL control = {0};
-
-		if (CacheMemoryContext == NULL)
-			CreateCacheMemoryContext();
-		control.hcxt = CacheMemoryContext;
-		control.keysize = sizeof(Oid);
-		control.entrysize = sizeof(LeafEntry);
-		leaves = hash_create("mirusync leaves", 64, &control,
-							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
-	entry = hash_search(leaves, &relid, HASH_ENTER, &found);
-	if (!found)
-	{
-		memset(entry, 0, sizeof(LeafEntry));
-		entry->relid = relid;
-	}
-	return entry;
+	if (CacheMemoryContext == NULL)
+		CreateCacheMemoryContext();
+	control.hcxt = CacheMemoryContext;
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(LeafEntry);
+	leaves = hash_create("mirusync leaves", 64, &control,
+						 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 Oid
@@ -163,23 +153,23 @@ miru_leaf_read(Relation heap, MiruRelation *rel)
 	return leaf;
 }
 
-/* load_leaf reads a leaf's entry anew. */
+/* load_leaf reads what there is to know of a leaf, and keeps it. */
 static MiruLeaf *
 load_leaf(Oid relid)
 {
 	Oid root = miru_partition_root(relid);
 	MiruRelation *rel = OidIsValid(root) ? miru_relation_get(root) : NULL;
+	uint32 before = changes;
 	MemoryContext context;
 	MemoryContext caller;
 	LeafEntry *entry;
 	Relation heap;
 	MiruLeaf *leaf;
-	uint32 changes;
 
 	if (rel == NULL)
 		return NULL;
-	entry = enter(relid);
-	changes = entry->changes;
+	if (leaves == NULL)
+		make_cache();
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync leaf",
 									ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
@@ -188,13 +178,15 @@ load_leaf(Oid relid)
 	table_close(heap, AccessShareLock);
 	MemoryContextSwitchTo(caller);
 
-	/* What was read on the way may have thrown the entry about. */
-	entry = enter(relid);
-	miru_registry_retire(entry->context);
-	MemoryContextSetParent(context, CacheMemoryContext);
-	entry->context = context;
+	if (changes != before)
+	{
+		miru_registry_retire(context);
+		return leaf;
+	}
+	entry = hash_search(leaves, &relid, HASH_ENTER, NULL);
 	entry->leaf = leaf;
-	entry->valid = entry->changes == changes;
+	entry->context = context;
+	MemoryContextSetParent(context, CacheMemoryContext);
 	return leaf;
 }
 
@@ -205,7 +197,7 @@ miru_leaf_get(Oid relid)
 	{
 		LeafEntry *entry = hash_search(leaves, &relid, HASH_FIND, NULL);
 
-		if (entry != NULL && entry->valid)
+		if (entry != NULL)
 			return entry->leaf;
 	}
 	return load_leaf(relid);

@@ -77,6 +77,11 @@ MERGE INTO task USING (VALUES ('us', 12), ('xx', 13)) AS v(region, id)
 	ON task.region = v.region AND task.id = v.id
 	WHEN MATCHED THEN UPDATE SET n = 2
 	WHEN NOT MATCHED THEN INSERT (region, id, owner, title) VALUES (v.region, v.id, 'pia', 'merge');
+INSERT INTO task_us (region, id, owner, title) VALUES ('us', 11, 'pia', 'conflict in leaf')
+	ON CONFLICT (region, id) DO UPDATE SET title = EXCLUDED.title;
+MERGE INTO task_us USING (VALUES (11), (15)) AS v(id) ON task_us.id = v.id
+	WHEN MATCHED THEN UPDATE SET n = 3
+	WHEN NOT MATCHED THEN INSERT (region, id, owner, title) VALUES ('us', v.id, 'pia', 'merge in leaf');
 DELETE FROM task WHERE id = 11;
 DELETE FROM task_asia_2 WHERE id = 114;
 UPDATE task_us SET title = title;
