@@ -53,7 +53,8 @@ async function contents(client) {
 
 async function restored(name, restore) {
   await s.query(`CREATE DATABASE ${name} TEMPLATE template0`);
-  await restore(name);
+  const { stderr } = await restore(name);
+  assert.equal(stderr, '', 'no warnings');
   return s.client({ database: name });
 }
 
