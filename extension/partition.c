@@ -370,6 +370,9 @@ miru_partition_of_key(MiruRelation *rel, Relation root, const Datum *values)
 			table_close(parent, NoLock);
 		if (is_leaf)
 			return relid;
-		parent = table_open(relid, AccessShareLock);
+		parent = try_table_open(relid, AccessShareLock);
+		/* Detached and dropped while it was waited for: from the top again. */
+		if (parent == NULL)
+			parent = root;
 	}
 }

@@ -64,7 +64,8 @@ extern List *miru_partition_leaves(Oid relid, LOCKMODE lock);
  * miru_partition_of_key returns the leaf that a row with such a key is in, if
  * there is one; InvalidOid when no partition takes it.  "root" is the attached
  * table, open and locked.  Tables between it and the leaf are locked to the
- * end of the transaction, so the leaf stays where it is.
+ * end of the transaction, so the leaf stays where it is, but for the last step
+ * of DETACH CONCURRENTLY.
  */
 extern Oid
 miru_partition_of_key(MiruRelation *rel, Relation root, const Datum *values);

@@ -19,6 +19,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "key.h"
+#include "miscadmin.h"
 #include "reader.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -73,7 +74,11 @@ find_leaf(MiruReader *reader, Oid relid)
 	return NULL;
 }
 
-/* open_leaf opens a partition, in place of the one opened first if need be. */
+/*
+ * open_leaf opens a partition, in place of the one opened first if need be.
+ * NULL: it is none of the table's any more, which may come out while its lock
+ * is waited for.
+ */
 static MiruReaderLeaf *
 open_leaf(MiruReader *reader, Oid relid)
 {
@@ -82,9 +87,16 @@ open_leaf(MiruReader *reader, Oid relid)
 
 	if (opened != NULL)
 		return opened;
-	new.heap = table_open(relid, AccessShareLock);
+	new.heap = try_table_open(relid, AccessShareLock);
+	if (new.heap == NULL)
+		return NULL;
 	new.leaf = miru_leaf_get(relid);
-	if (new.leaf == NULL || !OidIsValid(new.leaf->key_index))
+	if (new.leaf == NULL || new.leaf->root != reader->rel->relid)
+	{
+		table_close(new.heap, AccessShareLock);
+		return NULL;
+	}
+	if (!OidIsValid(new.leaf->key_index))
 		elog(ERROR, "partition \"%s\" of table %s has no primary key",
 			 RelationGetRelationName(new.heap), reader->rel->qualified_name);
 	new.index = index_open(new.leaf->key_index, AccessShareLock);
@@ -110,16 +122,28 @@ is_leaf_of(MiruReader *reader, Oid relid)
 	return leaf != NULL && leaf->root == reader->rel->relid;
 }
 
-/* leaf_of_key finds a partition from the top; NULL: none takes the key. */
+/*
+ * leaf_of_key finds a partition from the top; NULL: none takes the key.  The
+ * last step of DETACH CONCURRENTLY does not wait for who reads the table above.
+ * Who has waited for it knows the partitions as they then are, and looks again.
+ */
 static MiruReaderLeaf *
 leaf_of_key(MiruReader *reader, const Datum *values)
 {
-	Oid relid;
+	MiruReaderLeaf *opened = NULL;
 
 	if (reader->heap == NULL)
 		reader->heap = table_open(reader->rel->relid, AccessShareLock);
-	relid = miru_partition_of_key(reader->rel, reader->heap, values);
-	return OidIsValid(relid) ? open_leaf(reader, relid) : NULL;
+	while (opened == NULL)
+	{
+		Oid relid = miru_partition_of_key(reader->rel, reader->heap, values);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!OidIsValid(relid))
+			return NULL;
+		opened = open_leaf(reader, relid);
+	}
+	return opened;
 }
 
 HeapTuple
