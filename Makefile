@@ -76,13 +76,14 @@ DATA       = $(wildcard sql/mirusync--*--*.sql)
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
-REGRESS      = hlc attach documents capture partition foreign_key push pull events \
-	practice_log_objects doorbell rights ddl
+REGRESS      = hlc attach columns documents capture partition foreign_key push \
+	pull events practice_log_objects doorbell rights ddl types keys writes fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
 	sql_repeatable_read push_commit push_sql push_push push_retry \
-	feed_create feed_feed feed_move partition_attach partition_detach
+	feed_create feed_feed feed_move partition_attach partition_detach \
+	sql_maintenance push_key sync_column
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare)

@@ -143,7 +143,10 @@ text_of_value(JsonbValue *value)
 	}
 }
 
-/* check_key_field sees that a pushed key column says what the id says. */
+/*
+ * check_key_field sees that a pushed key column says what the id says: as it
+ * is sent, which for an array is no text; or in another form of the type.
+ */
 static void
 check_key_field(Merge *merge, MiruField *field, JsonbValue *value)
 {
@@ -152,8 +155,12 @@ check_key_field(Merge *merge, MiruField *field, JsonbValue *value)
 
 	for (int i = 0; i < rel->key_count; i++)
 	{
-		if (rel->keys[i].attnum == field->attnum && text != NULL &&
-			miru_key_is(rel, i, merge->target.key[i], text))
+		Datum key = merge->target.key[i];
+
+		if (rel->keys[i].attnum != field->attnum)
+			continue;
+		if (miru_values_equal(value, miru_object_value(rel, field, key)) ||
+			(text != NULL && miru_key_is(rel, i, key, text)))
 			return;
 	}
 	ereport(ERROR,
@@ -290,7 +297,8 @@ read_stored(Merge *merge)
 	before->seq = before->stored_seq = record->seq;
 	before->stamps = record->stamps;
 	before->newest = newest_stamp(record->stamps, record->clock);
-	before->image = record->image;
+	before->image = miru_object_without_hidden(merge->target.rel,
+											   record->image);
 }
 
 static void
@@ -341,8 +349,7 @@ check_locked(Merge *merge)
 			 errmsg(
 				 "record id \"%s\" of collection \"%s\" is not the id of the row with an equal key",
 				 merge->change->id, merge->change->collection)));
-	if (!before->has_row && is_there && before->known && !before->deleted &&
-		before->pending < 0)
+	if (!before->has_row && is_there && before->known && !before->deleted)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

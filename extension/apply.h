@@ -8,16 +8,7 @@
 #define MIRUSYNC_APPLY_H
 
 #include "change.h"
-
-/* On whose behalf changes are applied. */
-typedef struct MiruPusher
-{
-	const char *user;
-	const char *device;	 /* never "" */
-	const char *session; /* or NULL */
-	int place;			 /* of the message in its group */
-	int group;			 /* see MiruOrigin */
-} MiruPusher;
+#include "pusher.h"
 
 /*
  * miru_apply merges and writes one change and sets what became of it.  The

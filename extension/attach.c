@@ -3,8 +3,8 @@
  *     Attaching tables, detaching them, and naming collections.
  *
  * To attach a table is to put two triggers on it (attach_trigger.c) and to
- * write down what they are for (attached.c), after checking that it can be
- * (attach_check.c).
+ * write down what they are for (attached.c, attach_columns.c), after checking
+ * that it can be (attach_check.c).
  *
  * Ordering and locks: mirusync.attached first, kept to the end of the
  * transaction, so that of these functions one runs at a time; then the table,
@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "attach_check.h"
+#include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
 #include "access/relation.h"
@@ -31,7 +32,6 @@
 PG_FUNCTION_INFO_V1(mirusync_attach);
 PG_FUNCTION_INFO_V1(mirusync_detach);
 PG_FUNCTION_INFO_V1(mirusync_create_collection);
-
 
 /* check_partitions sees that all that is below a table can be attached. */
 static void
@@ -56,7 +56,6 @@ attach_table(MiruAttachment *attachment)
 {
 	Relation rel = miru_open_own_table(attachment->relid,
 									   ShareRowExclusiveLock);
-
 	miru_check_kind(rel);
 	miru_check_persistence(rel);
 	miru_attached_clear_dropped();
@@ -77,6 +76,7 @@ attach_table(MiruAttachment *attachment)
 	miru_check_collection_name(attachment->collection);
 	miru_check_collection_free(attachment->collection);
 	miru_warn_of_policies(rel, attachment->feed_column);
+	miru_columns_choose(rel, attachment);
 	relation_close(rel, NoLock);
 
 	miru_triggers_create(attachment->relid);
@@ -85,12 +85,13 @@ attach_table(MiruAttachment *attachment)
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 
-	/* The first look numbers the fields; after that rows can be noted. */
-	(void) miru_relation_get(attachment->relid);
 	miru_capture_existing(attachment->relid);
 }
 
-/* mirusync.attach(relation, feed, collection, rule, role, pushable) */
+/*
+ * mirusync.attach(relation, feed, collection, rule, role, pushable, columns,
+ * excluding)
+ */
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
@@ -108,6 +109,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	attachment.rule = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
+	miru_columns_take(fcinfo, 6, &attachment);
 
 	miru_check_rule(attachment.rule);
 	miru_check_role(attachment.role);
@@ -132,11 +134,7 @@ mirusync_detach(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot detach the document store")));
-	if (!miru_is_attached(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached",
-						RelationGetRelationName(rel))));
+	miru_check_attached(rel);
 	relation_close(rel, NoLock);
 
 	(void) miru_partition_leaves(relid, AccessExclusiveLock);

@@ -9,19 +9,25 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "attach_check.h"
 #include "attached.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_policy.h"
 #include "compat.h"
 #include "merge_rules.h"
 #include "miscadmin.h"
 #include "registry.h"
 #include "registry_table.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -141,6 +147,16 @@ miru_open_own_table(Oid relid, LOCKMODE lock)
 	/* It may have been given away while its lock was waited for. */
 	check_owner(relid);
 	return rel;
+}
+
+void
+miru_check_attached(Relation rel)
+{
+	if (!miru_is_attached(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached",
+						RelationGetRelationName(rel))));
 }
 
 /* check_no_partition throws when the relation is a partition. */
@@ -354,18 +370,53 @@ miru_check_feed_column(Relation rel, const char *name)
 				 "Its type must be text, varchar, uuid, smallint, integer, bigint, or a domain over one of these.")));
 }
 
-/* miru_warn_of_policies says what row-level security does not do here. */
+/* read_policy returns the name of a policy about reading, NULL if none is. */
+static char *
+read_policy(Relation rel)
+{
+	Relation policies = table_open(PolicyRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	char *name = NULL;
+
+	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(policies, PolicyPolrelidPolnameIndexId, true,
+							  NULL, 1, &key);
+	while (name == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_policy policy = (Form_pg_policy) GETSTRUCT(tuple);
+
+		if (policy->polcmd == '*' || policy->polcmd == ACL_SELECT_CHR)
+			name = pstrdup(NameStr(policy->polname));
+	}
+	systable_endscan(scan);
+	table_close(policies, AccessShareLock);
+	return name;
+}
+
+/*
+ * miru_warn_of_policies says what row-level security does not do here.  A
+ * policy may be there before row security is enabled.
+ */
 void
 miru_warn_of_policies(Relation rel, const char *feed_column)
 {
-	if (!rel->rd_rel->relrowsecurity)
+	char *policy = read_policy(rel);
+
+	if (policy == NULL && !rel->rd_rel->relrowsecurity)
 		return;
 	ereport(
 		WARNING,
 		(errcode(ERRCODE_WARNING),
-		 errmsg(
-			 "row-level security of table \"%s\" does not limit what devices read",
-			 RelationGetRelationName(rel)),
+		 policy != NULL
+			 ? errmsg(
+				   "policy \"%s\" of table \"%s\" does not limit what devices read",
+				   policy, RelationGetRelationName(rel))
+			 : errmsg(
+				   "row-level security of table \"%s\" does not limit what devices read",
+				   RelationGetRelationName(rel)),
 		 errdetail(
 			 "A user's devices read every row whose column \"%s\" names that user's feed.",
 			 feed_column)));

@@ -32,6 +32,9 @@ extern void miru_check_role(Oid role);
  */
 extern Relation miru_open_own_table(Oid relid, LOCKMODE lock);
 
+/* miru_check_attached throws unless the relation is attached. */
+extern void miru_check_attached(Relation rel);
+
 extern void miru_check_kind(Relation rel);
 extern void miru_check_persistence(Relation rel);
 

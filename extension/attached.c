@@ -74,6 +74,7 @@ miru_attached_insert(const MiruAttachment *attachment)
 	namestrcpy(&feed_column, attachment->feed_column);
 	values[ATTACHED_RELATION - 1] = ObjectIdGetDatum(attachment->relid);
 	values[ATTACHED_FEED - 1] = NameGetDatum(&feed_column);
+	values[ATTACHED_SYNC_ADDED - 1] = BoolGetDatum(attachment->sync_added);
 	nulls[ATTACHED_COLLECTION - 1] = true;
 	nulls[ATTACHED_DATA - 1] = true;
 	CatalogTupleInsert(attached,

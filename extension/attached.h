@@ -9,6 +9,8 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 /* What attach is asked for. */
 typedef struct MiruAttachment
 {
@@ -17,7 +19,9 @@ typedef struct MiruAttachment
 	char *collection;
 	char *rule;
 	bool pushable;
-	Oid role; /* InvalidOid: the table's owner */
+	Oid role;		 /* InvalidOid: the table's owner */
+	bool sync_added; /* columns added later are synced */
+	List *columns;	 /* names, char *: synced; or if sync_added, not */
 } MiruAttachment;
 
 /*

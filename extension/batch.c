@@ -21,10 +21,10 @@
 #include "batch.h"
 #include "errors.h"
 #include "jsonb_build.h"
+#include "key.h"
 #include "object.h"
 #include "utils/builtins.h"
 
-#define ID_MAX_BYTES 1024
 
 static const char *const kind_names[] = {"put", "patch", "delete"};
 static const char *const verdict_names[] = {"applied", "merged", "stale",
@@ -136,7 +136,7 @@ read_change(Jsonb *object)
 	change->feed = get_text(object, "feed");
 	if (change->collection == NULL)
 		reject(change, "collection must be a string");
-	if (change->id == NULL || strlen(change->id) > ID_MAX_BYTES)
+	if (change->id == NULL || strlen(change->id) > MIRU_ID_MAX_BYTES)
 		reject(change, "id must be a string of at most 1024 bytes");
 	if (has(object, "feed") && change->feed == NULL)
 		reject(change, "feed must be a string");

@@ -35,6 +35,7 @@
 #include "capture.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "errors.h"
@@ -125,18 +126,34 @@ miru_notes_flushed(void)
 }
 
 /*
+ * was_rewritten tells whether a table got a new file in this transaction,
+ * so that its rows look as if the transaction had made them.
+ */
+static bool
+was_rewritten(Relation heap)
+{
+	return heap->rd_createSubid == InvalidSubTransactionId &&
+		miru_relation_new_file(heap) != InvalidSubTransactionId;
+}
+
+/*
  * is_original tells whether a row was there when this transaction began, or
  * when it last flushed.  Of all notings of a key at most one has such a row:
  * where keys pass from row to row it need not be the first one.
+ *
+ * Where that cannot be known (the table was rewritten, or COPY FREEZE made
+ * rows that look old) it says yes: then the first such row of a key counts,
+ * and a feed that has no record of it is told nothing.
  */
 static bool
-is_original(HeapTuple row)
+is_original(Relation heap, HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
 		return true;
-	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command;
+	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command ||
+		was_rewritten(heap);
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -184,7 +201,7 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
-		note->original = is_original(old);
+		note->original = is_original(source->heap, old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
@@ -381,8 +398,11 @@ check_document(const Source *source, HeapTuple row)
 static void
 note_insert(const Source *source, HeapTuple row)
 {
-	append_note(source, miru_key_of_row(source->rel, row, source->desc), NULL,
-				NULL, miru_row_feed(source->rel, row, source->desc), false);
+	MinimalTuple key = miru_key_of_row(source->rel, row, source->desc);
+	char *feed = miru_row_feed(source->rel, row, source->desc);
+
+	miru_key_check(source->rel, key, feed);
+	append_note(source, key, NULL, NULL, feed, false);
 }
 
 static void
@@ -407,8 +427,13 @@ note_update(const Source *source, HeapTuple old, HeapTuple new)
 	new_key = miru_key_of_row(rel, new, desc);
 	if (old_key->t_len == new_key->t_len &&
 		memcmp(old_key, new_key, old_key->t_len) == 0)
-		append_note(source, old_key, old, miru_row_feed(rel, old, desc),
-					miru_row_feed(rel, new, desc), false);
+	{
+		char *feed = miru_row_feed(rel, new, desc);
+
+		miru_key_check(rel, new_key, feed);
+		append_note(source, old_key, old, miru_row_feed(rel, old, desc), feed,
+					false);
+	}
 	else
 	{
 		note_delete(source, old);
@@ -480,7 +505,10 @@ note_rows(const Source *source, bool gone)
 		if (gone)
 			note_delete(source, row);
 		else
+		{
+			miru_object_check(source->rel, NULL, row, source->desc);
 			note_insert(source, row);
+		}
 		MemoryContextReset(per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -499,6 +527,7 @@ note_trigger(const Source *source, TriggerData *trigger)
 	{
 		check_document(source, row);
 		check_collection(source, row);
+		miru_object_check(source->rel, NULL, row, source->desc);
 		note_insert(source, row);
 	}
 	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -507,6 +536,7 @@ note_trigger(const Source *source, TriggerData *trigger)
 
 		check_document(source, new);
 		check_collection(source, new);
+		miru_object_check(source->rel, row, new, source->desc);
 		note_update(source, row, new);
 	}
 	else

@@ -53,9 +53,11 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
-#define miru_relation_file(heap) ((heap)->rd_locator.relNumber)
+#define miru_relation_file(heap)	 ((heap)->rd_locator.relNumber)
+#define miru_relation_new_file(heap) ((heap)->rd_firstRelfilelocatorSubid)
 #else
-#define miru_relation_file(heap) ((heap)->rd_node.relNode)
+#define miru_relation_file(heap)	 ((heap)->rd_node.relNode)
+#define miru_relation_new_file(heap) ((heap)->rd_firstRelfilenodeSubid)
 #endif
 
 #endif /* MIRUSYNC_COMPAT_H */

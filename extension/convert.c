@@ -7,6 +7,8 @@
  * depends on settings that every session may have otherwise.  A record id must
  * not, or one row would become two records, and what devices get must not
  * either.  So conversions run under the settings that pg_dump uses, in UTC.
+ * The same settings hold where a pushed value is read: a time without a zone
+ * is in UTC for everybody.
  *
  * No more rights: the owner of a type may have given it a cast to json, and
  * the owner of a domain a CHECK that calls functions.  They would run as
@@ -18,14 +20,21 @@
 #include "postgres.h"
 
 #include "convert.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "type.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
 #include "utils/guc.h"
+#include "utils/pg_locale.h"
+#include "utils/xml.h"
 
 /* No setting had to be changed. */
 #define UNCHANGED 0
+
+/* The search_path under which names of objects are written in full. */
+#define SAFE_SEARCH_PATH "pg_catalog, pg_temp"
 
 static void
 set(int *level, const char *name, const char *value)
@@ -63,6 +72,27 @@ miru_settings_fix(void)
 	return level;
 }
 
+static void
+fix_money(int *level, MiruRelation *rel)
+{
+	if ((rel->type_traits & MIRU_TYPE_MONEY) != 0 &&
+		strcmp(locale_monetary, "C") != 0)
+		set(level, "lc_monetary", "C");
+}
+
+int
+miru_settings_fix_input(MiruRelation *rel)
+{
+	int level = miru_settings_fix();
+
+	fix_money(&level, rel);
+	if (DateOrder != DATEORDER_MDY)
+		set(&level, "datestyle", "ISO, MDY");
+	if (xmloption != XMLOPTION_CONTENT)
+		set(&level, "xmloption", "content");
+	return level;
+}
+
 void
 miru_settings_restore(int settings)
 {
@@ -79,7 +109,16 @@ miru_convert_begin(MiruRelation *rel, MiruConversion *saved)
 							   SECURITY_LOCAL_USERID_CHANGE |
 							   SECURITY_RESTRICTED_OPERATION);
 	/* Documents have keys of type text, which no setting changes. */
-	saved->settings = rel->data_attnum != 0 ? UNCHANGED : miru_settings_fix();
+	if (rel->data_attnum != 0)
+	{
+		saved->settings = UNCHANGED;
+		return;
+	}
+	saved->settings = miru_settings_fix();
+	fix_money(&saved->settings, rel);
+	if ((rel->type_traits & MIRU_TYPE_NAMES) != 0 &&
+		strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)
+		set(&saved->settings, "search_path", SAFE_SEARCH_PATH);
 }
 
 void
@@ -87,4 +126,30 @@ miru_convert_end(const MiruConversion *saved)
 {
 	miru_settings_restore(saved->settings);
 	SetUserIdAndSecContext(saved->role, saved->security_context);
+}
+
+/*
+ * on_input_error: hstore, for one, complains of its input with elog().  Taken
+ * for trouble of the server, such a value would be sent again for ever.
+ */
+static void
+on_input_error(void *arg)
+{
+	if (geterrcode() == ERRCODE_INTERNAL_ERROR)
+		errcode(ERRCODE_INVALID_TEXT_REPRESENTATION);
+}
+
+void
+miru_blame_value(ErrorContextCallback *callback)
+{
+	callback->callback = on_input_error;
+	callback->arg = NULL;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+}
+
+void
+miru_blame_end(const ErrorContextCallback *callback)
+{
+	error_context_stack = callback->previous;
 }

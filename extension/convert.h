@@ -31,6 +31,19 @@ extern void miru_convert_end(const MiruConversion *saved);
  * are then cheaper, until miru_settings_restore.
  */
 extern int miru_settings_fix(void);
+
+/*
+ * miru_settings_fix_input fixes those that decide how a pushed value is read,
+ * but not search_path: what it makes run is the application's.
+ */
+extern int miru_settings_fix_input(MiruRelation *rel);
 extern void miru_settings_restore(int settings);
+
+/*
+ * miru_blame_value makes what a type's input function calls an internal error
+ * an error of the value that it was given, until miru_blame_end.
+ */
+extern void miru_blame_value(ErrorContextCallback *callback);
+extern void miru_blame_end(const ErrorContextCallback *callback);
 
 #endif /* MIRUSYNC_CONVERT_H */

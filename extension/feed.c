@@ -79,17 +79,17 @@ find_latest(Relation heap, const char *name, TupleTableSlot *slot)
 }
 
 /*
- * lock_existing locks the feed's row and copies its newest version; false if
+ * lock_existing locks the feed's row and copies its newest version; NULL if
  * there is no such row, or if it was replaced just as we looked: create()
  * then finds it, and the caller looks again.
  */
-static bool
+static HeapTuple
 lock_existing(Relation heap, MiruFeed *feed)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	HeapTuple row = NULL;
 	bool done = false;
 
-	feed->row = NULL;
 	while (!done)
 	{
 		ItemPointerData tid;
@@ -108,7 +108,7 @@ lock_existing(Relation heap, MiruFeed *feed)
 									  &failure);
 			if (result == TM_Ok)
 			{
-				feed->row = ExecCopySlotHeapTuple(slot);
+				row = ExecCopySlotHeapTuple(slot);
 				done = true;
 			}
 			/* Deleted meanwhile: look again, it may have been made anew. */
@@ -119,7 +119,7 @@ lock_existing(Relation heap, MiruFeed *feed)
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return feed->row != NULL;
+	return row;
 }
 
 /*
@@ -173,18 +173,20 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now)
 {
 	bool isnull;
 	TupleDesc desc = RelationGetDescr(table->heap);
+	HeapTuple row;
 	TimestampTz stored;
 
 	feed->name = name;
 	feed->group = -1;
 	feed->changed_at = now;
-	while (!lock_existing(table->heap, feed))
+	while ((row = lock_existing(table->heap, feed)) == NULL)
 		create(table->heap, feed);
 
+	feed->tid = row->t_self;
 	feed->head = feed->locked_head = DatumGetInt64(
-		heap_getattr(feed->row, FEED_HEAD, desc, &isnull));
+		heap_getattr(row, FEED_HEAD, desc, &isnull));
 	stored = DatumGetTimestampTz(
-		heap_getattr(feed->row, FEED_CHANGED_AT, desc, &isnull));
+		heap_getattr(row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
 	feed->changed_at = Max(now, stored);
 }
@@ -194,11 +196,20 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 {
 	Datum values[FEED_COLUMNS];
 	bool nulls[FEED_COLUMNS];
-	char *epoch = current_epoch();
+	TupleTableSlot *slot;
+	HeapTuple row;
+	char *epoch;
 
 	if (feed->head == feed->locked_head)
 		return;
-	heap_deform_tuple(feed->row, RelationGetDescr(table->heap), values, nulls);
+	epoch = current_epoch();
+	slot = table_slot_create(table->heap, NULL);
+	/* Ours to the end of the transaction, so it is still there. */
+	if (!table_tuple_fetch_row_version(table->heap, &feed->tid, SnapshotAny,
+									   slot))
+		elog(ERROR, "row of a locked feed was not found");
+	row = ExecFetchSlotHeapTuple(slot, false, NULL);
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
 	values[FEED_HEAD - 1] = Int64GetDatum(feed->head);
 	values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(feed->changed_at);
 	if (strcmp(epoch, TextDatumGetCString(values[FEED_EPOCH - 1])) != 0)
@@ -206,7 +217,8 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 		values[FEED_EPOCH - 1] = CStringGetTextDatum(epoch);
 		values[FEED_EPOCH_HEAD - 1] = Int64GetDatum(feed->locked_head);
 	}
-	miru_table_update(table, feed->row, values, nulls);
+	miru_table_update(table, row, values, nulls);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 bool

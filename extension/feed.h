@@ -7,8 +7,8 @@
 #ifndef MIRUSYNC_FEED_H
 #define MIRUSYNC_FEED_H
 
-#include "access/htup.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "table.h"
 
 /* Columns of mirusync.feed. */
@@ -23,11 +23,14 @@ enum
 	FEED_COLUMNS = FEED_EPOCH_HEAD
 };
 
-/* A feed that this transaction has locked. */
+/*
+ * A feed that this transaction has locked.  There is one for each feed of a
+ * transaction, so it is small: the row is read again when it is written.
+ */
 typedef struct MiruFeed
 {
 	char *name;
-	HeapTuple row;			/* the version that is locked */
+	ItemPointerData tid;	/* of the version that is locked */
 	int64 locked_head;		/* head when it was locked */
 	int64 head;				/* number of the latest change now */
 	TimestampTz changed_at; /* time of the changes being numbered */
@@ -37,7 +40,8 @@ typedef struct MiruFeed
 
 /*
  * miru_feed_lock locks the feed's row until the transaction ends, creating it
- * if needed, and reads its head.  Callers lock in the order of strcmp.
+ * if needed, and reads its head.  Callers lock in the order of strcmp, and
+ * may reset the memory context afterwards; the name is not copied.
  */
 extern void
 miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now);

@@ -1,6 +1,6 @@
 /*
  * field.c
- *     The numbers of the fields of attached tables.
+ *     The fields of attached tables: their numbers, and which are synced.
  *
  * Owns mirusync.field; nobody else writes it.
  *
@@ -16,6 +16,12 @@
  * by name, once, and is bound to its new attnum.  Number 0 is the feed's
  * column.  A number is never used twice, so the row of a dropped column stays,
  * with attnum 0.
+ *
+ * Promise: a column that is not synced stays so, whatever it is called later.
+ * The choice is kept in the same row.  Where a restore has lost track of such
+ * a column (it was renamed, and nothing written before the dump), it is one of
+ * those that have no row then, and none of these is synced.  Nor is a column
+ * that is added under the name of a dropped one that was not.
  *
  * Rows are written by the first transaction that needs the table after a
  * change of its columns and may write.  One that may not (a standby, a
@@ -34,19 +40,26 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
 #include "field.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "registry.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(mirusync_synced_columns);
 
 /* Columns of mirusync.field. */
 enum
@@ -56,7 +69,8 @@ enum
 	FIELD_ATTNUM,
 	FIELD_NAME,
 	FIELD_BOUND_TO,
-	FIELD_COLUMNS = FIELD_BOUND_TO
+	FIELD_SYNCED, /* not there in 0.1.0: all are */
+	FIELD_COLUMNS = FIELD_SYNCED
 };
 
 /* A row of mirusync.field. */
@@ -65,7 +79,9 @@ typedef struct FieldRow
 	int number;
 	AttrNumber attnum; /* 0: the column was dropped */
 	char *name;
+	bool synced;
 	bool is_bound; /* attnum was noted here */
+	bool is_lost;  /* restored, and no column has its name */
 	bool is_stored;
 	bool is_stale;		 /* what is stored is not as above any more */
 	ItemPointerData tid; /* of the stored row */
@@ -114,6 +130,8 @@ read_rows(Relation field, Oid relid)
 		row->name = pstrdup(NameStr(*DatumGetName(values[FIELD_NAME - 1])));
 		row->is_bound = strcmp(TextDatumGetCString(values[FIELD_BOUND_TO - 1]),
 							   here) == 0;
+		row->synced = RelationGetNumberOfAttributes(field) < FIELD_SYNCED ||
+			DatumGetBool(values[FIELD_SYNCED - 1]);
 		row->is_stored = true;
 		row->tid = tuple->t_self;
 		rows = lappend(rows, row);
@@ -159,6 +177,7 @@ tie_row(FieldRow *row, TupleDesc desc)
 	if (!row->is_bound)
 	{
 		row->attnum = attnum_by_name(desc, row->name);
+		row->is_lost = row->attnum == 0;
 		row->is_stale = true;
 		return;
 	}
@@ -176,23 +195,47 @@ tie_row(FieldRow *row, TupleDesc desc)
 	}
 }
 
+/*
+ * may_sync tells whether a column without a row may be synced: it must not be
+ * one that was not.
+ */
+static bool
+may_sync(List *rows, Form_pg_attribute column)
+{
+	ListCell *cell;
+
+	foreach(cell, rows)
+	{
+		FieldRow *row = lfirst(cell);
+
+		if (row->synced || row->attnum != 0 || row->number == FIELD_OF_FEED)
+			continue;
+		if (row->is_lost || strcmp(row->name, NameStr(column->attname)) == 0)
+			return false;
+	}
+	return true;
+}
+
 /* add_row adds the row of a column that has none. */
 static List *
-add_row(List *rows, int number, Form_pg_attribute column)
+add_row(List *rows, int number, Form_pg_attribute column, bool synced)
 {
 	FieldRow *row = palloc0(sizeof(FieldRow));
 
 	row->number = number;
 	row->attnum = column->attnum;
 	row->name = pstrdup(NameStr(column->attname));
+	row->synced = synced;
 	row->is_stale = true;
 	return lappend(rows, row);
 }
 
 /* number_columns adds a row for each column that has none. */
 static List *
-number_columns(List *rows, TupleDesc desc, const char *feed_column)
+number_columns(List *rows, TupleDesc desc, const char *feed_column,
+			   bool sync_added)
 {
+	List *known = list_copy(rows);
 	bool *has_row = palloc0(sizeof(bool) * (desc->natts + 1));
 	int last = FIELD_OF_FEED;
 	bool is_new = rows == NIL;
@@ -212,16 +255,18 @@ number_columns(List *rows, TupleDesc desc, const char *feed_column)
 		if (column == NULL || has_row[attnum])
 			continue;
 		if (is_new && strcmp(NameStr(column->attname), feed_column) == 0)
-			rows = add_row(rows, FIELD_OF_FEED, column);
+			rows = add_row(rows, FIELD_OF_FEED, column, false);
 		else
-			rows = add_row(rows, ++last, column);
+			rows = add_row(rows, ++last, column,
+						   sync_added && may_sync(known, column));
 	}
 	return rows;
 }
 
 /* tied_rows returns a table's rows as they should be. */
 static List *
-tied_rows(Relation field, Relation rel, const char *feed_column)
+tied_rows(Relation field, Relation rel, const char *feed_column,
+		  bool sync_added)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	List *rows = read_rows(field, RelationGetRelid(rel));
@@ -229,7 +274,7 @@ tied_rows(Relation field, Relation rel, const char *feed_column)
 
 	foreach(cell, rows)
 		tie_row(lfirst(cell), desc);
-	return number_columns(rows, desc, feed_column);
+	return number_columns(rows, desc, feed_column, sync_added);
 }
 
 static bool
@@ -259,6 +304,7 @@ store_row(Relation field, Oid relid, FieldRow *row)
 	values[FIELD_ATTNUM - 1] = Int16GetDatum(row->attnum);
 	values[FIELD_NAME - 1] = NameGetDatum(&name);
 	values[FIELD_BOUND_TO - 1] = CStringGetTextDatum(bound_to_here(relid));
+	values[FIELD_SYNCED - 1] = BoolGetDatum(row->synced);
 	tuple = heap_form_tuple(RelationGetDescr(field), values, nulls);
 	if (row->is_stored)
 		CatalogTupleUpdate(field, &row->tid, tuple);
@@ -266,19 +312,40 @@ store_row(Relation field, Oid relid, FieldRow *row)
 		CatalogTupleInsert(field, tuple);
 }
 
+/* choose sets which columns are synced, by attnum - 1. */
+static void
+choose(List *rows, const bool *synced)
+{
+	ListCell *cell;
+
+	foreach(cell, rows)
+	{
+		FieldRow *row = lfirst(cell);
+
+		if (row->attnum == 0 || row->synced == synced[row->attnum - 1])
+			continue;
+		row->synced = synced[row->attnum - 1];
+		row->is_stale = true;
+	}
+}
+
 /*
- * store_rows writes what is not as stored.  Should this subtransaction abort,
- * the invalidation makes this backend forget the numbers it gave.
+ * store_rows writes what is not as stored, or not as "synced" chooses, unless
+ * that is NULL.  Should this subtransaction abort, the invalidation makes this
+ * backend forget the numbers it gave.
  */
 static List *
-store_rows(Relation field, Relation rel, const char *feed_column)
+store_rows(Relation field, Relation rel, const char *feed_column,
+		   bool sync_added, const bool *synced)
 {
 	Oid relid = RelationGetRelid(rel);
 	List *rows;
 	ListCell *cell;
 
 	LockDatabaseObject(RelationGetRelid(field), relid, 0, ExclusiveLock);
-	rows = tied_rows(field, rel, feed_column);
+	rows = tied_rows(field, rel, feed_column, sync_added);
+	if (synced != NULL)
+		choose(rows, synced);
 	if (!any_stale(rows))
 		return rows;
 
@@ -300,37 +367,56 @@ miru_fields_may_write(void)
 	return !XactReadOnly && !RecoveryInProgress() && !IsInParallelMode();
 }
 
-int *
-miru_field_numbers(Relation rel, const char *feed_column, bool *provisional)
+/* columns_of returns what rows say of each column, by attnum - 1. */
+static MiruColumn *
+columns_of(List *rows, Relation rel, bool provisional)
 {
-	int *numbers;
-	List *rows;
+	int count = RelationGetNumberOfAttributes(rel);
+	MiruColumn *columns = palloc0(sizeof(MiruColumn) * Max(count, 1));
 	ListCell *cell;
+
+	for (int i = 0; i < count; i++)
+		columns[i].number = FIELD_UNNUMBERED;
+	foreach(cell, rows)
+	{
+		FieldRow *row = lfirst(cell);
+
+		if (row->attnum == 0)
+			continue;
+		columns[row->attnum - 1].synced = row->synced;
+		if (!provisional || row->is_stored || row->number == FIELD_OF_FEED)
+			columns[row->attnum - 1].number = row->number;
+	}
+	return columns;
+}
+
+MiruColumn *
+miru_field_columns(Relation rel, const char *feed_column, bool sync_added,
+				   bool *provisional)
+{
+	List *rows;
 	Relation field = table_open(miru_table_oid("field"), AccessShareLock);
 
-	rows = tied_rows(field, rel, feed_column);
+	rows = tied_rows(field, rel, feed_column, sync_added);
 	*provisional = any_stale(rows);
 	if (*provisional && miru_fields_may_write())
 	{
 		table_close(field, AccessShareLock);
 		field = table_open(miru_table_oid("field"), RowExclusiveLock);
-		rows = store_rows(field, rel, feed_column);
+		rows = store_rows(field, rel, feed_column, sync_added, NULL);
 		*provisional = false;
 	}
 	table_close(field, NoLock);
+	return columns_of(rows, rel, *provisional);
+}
 
-	numbers = palloc(sizeof(int) * Max(RelationGetNumberOfAttributes(rel), 1));
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		numbers[i] = FIELD_UNNUMBERED;
-	foreach(cell, rows)
-	{
-		FieldRow *row = lfirst(cell);
+void
+miru_field_choose(Relation rel, const char *feed_column, const bool *synced)
+{
+	Relation field = table_open(miru_table_oid("field"), RowExclusiveLock);
 
-		if (row->attnum != 0 &&
-			(!*provisional || row->is_stored || row->number == FIELD_OF_FEED))
-			numbers[row->attnum - 1] = row->number;
-	}
-	return numbers;
+	(void) store_rows(field, rel, feed_column, true, synced);
+	table_close(field, NoLock);
 }
 
 void
@@ -344,4 +430,63 @@ miru_fields_forget(Oid relid)
 		CatalogTupleDelete(field, &tuple->t_self);
 	systable_endscan(scan);
 	table_close(field, NoLock);
+}
+
+/* is_virtual tells whether a column is generated and not stored. */
+static bool
+is_virtual(Form_pg_attribute column)
+{
+	return column->attgenerated != '\0' &&
+		column->attgenerated != ATTRIBUTE_GENERATED_STORED;
+}
+
+/* synced_names returns the names of a table's fields, in the order of columns. */
+static ArrayType *
+synced_names(Relation rel, List *rows)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+	MiruColumn *columns = columns_of(rows, rel, false);
+	Datum *names = palloc(sizeof(Datum) * Max(desc->natts, 1));
+	int count = 0;
+	Oid constraint;
+	Bitmapset *key = get_primary_key_attnos(RelationGetRelid(rel), true,
+											&constraint);
+
+	for (AttrNumber attnum = 1; attnum <= desc->natts; attnum++)
+	{
+		Form_pg_attribute column = live_column(desc, attnum);
+
+		if (column == NULL || is_virtual(column) ||
+			columns[attnum - 1].number == FIELD_OF_FEED)
+			continue;
+		if (columns[attnum - 1].synced ||
+			bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, key))
+			names[count++] = NameGetDatum(&column->attname);
+	}
+	return construct_array(names, count, NAMEOID, NAMEDATALEN, false,
+						   TYPALIGN_CHAR);
+}
+
+/*
+ * mirusync_synced_columns returns the columns of an attached table that are
+ * synced, for the view mirusync.collections, which has the other two arguments
+ * from mirusync.attached.  It notes nothing, and does not mind a table that
+ * has lost its key.
+ */
+Datum
+mirusync_synced_columns(PG_FUNCTION_ARGS)
+{
+	Relation rel = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation field;
+	ArrayType *names;
+
+	if (rel == NULL)
+		PG_RETURN_NULL();
+	field = table_open(miru_table_oid("field"), AccessShareLock);
+	names = synced_names(rel,
+						 tied_rows(field, rel, NameStr(*PG_GETARG_NAME(1)),
+								   PG_GETARG_BOOL(2)));
+	table_close(field, AccessShareLock);
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_ARRAYTYPE_P(names);
 }

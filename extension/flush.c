@@ -65,8 +65,8 @@ typedef struct Flush
 	MiruTable record_table;
 	MiruTable log_table;
 	TimestampTz now;
-	MiruReader reader; /* of the application's table read last */
-	MemoryContext per_row;
+	MiruReader reader;	   /* of the application's table read last */
+	MemoryContext per_row; /* or per feed; reset after each */
 } Flush;
 
 /* One row while it is being turned into changes. */
@@ -90,13 +90,20 @@ typedef struct Row
 static void
 lock_feeds(Flush *flush)
 {
+	MemoryContext old_context;
+
 	flush->feed_table = miru_table_open("feed", true);
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
 											  sizeof(MiruFeed));
+	old_context = MemoryContextSwitchTo(flush->per_row);
 	for (int i = 0; i < flush->fold.feed_count; i++)
+	{
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
 					   flush->fold.feeds[i], flush->now);
+		MemoryContextReset(flush->per_row);
+	}
+	MemoryContextSwitchTo(old_context);
 }
 
 static int
@@ -211,6 +218,36 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 	return rel->collection;
 }
 
+/*
+ * hidden_original returns the note with the former row where none is marked
+ * as original, and sets the row's former content.  A version of a row is not
+ * from before the transaction although its content is, if an UPDATE that
+ * changed nothing, or ALTER TABLE, wrote the row anew.  Whether there was such
+ * a row its feed knows, if not what it held where another one came first.
+ */
+static MiruNote *
+hidden_original(Flush *flush, MiruTouched *touched, Row *row)
+{
+	int64 next;
+	MiruNote *note;
+	char *feed;
+	MiruRecord *record;
+
+	if (touched->former < 0)
+		return NULL;
+	note = miru_note_read(touched->former, &next);
+	feed = miru_note_text(note, note->old_feed_offset);
+	if (feed == NULL)
+		return NULL;
+	record = miru_record_find(&flush->record_table, feed, row->collection,
+							  row->id, SnapshotSelf);
+	if (record == NULL || record->deleted)
+		return NULL;
+	if (!touched->came)
+		row->old = old_row(note, row->rel);
+	return note;
+}
+
 /* load_row gathers what is known of a touched row; false: nothing to do. */
 static bool
 load_row(Flush *flush, MiruTouched *touched, Row *row)
@@ -236,6 +273,8 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	row->id = miru_key_id(row->rel, values);
 	if (original != NULL)
 		row->old = old_row(original, row->rel);
+	else
+		original = hidden_original(flush, touched, row);
 	if (original == NULL && last->tombstone)
 		original = last;
 	if (original != NULL)
@@ -563,20 +602,18 @@ static void
 number_rows(Flush *flush)
 {
 	MemoryContext old_context;
+	MiruTouched touched;
 	int settings = miru_settings_fix();
 
 	flush->record_table = miru_table_open("record", true);
 	flush->log_table = miru_table_open("change_log", true);
 	/* For functions of types, and values stored out of line. */
 	PushActiveSnapshot(GetLatestSnapshot());
-	flush->per_row = AllocSetContextCreate(CurrentMemoryContext,
-										   "mirusync flush row",
-										   ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(flush->per_row);
-	for (int i = 0; i < flush->fold.count; i++)
+	while (miru_fold_next(&flush->fold, &touched))
 	{
 		CHECK_FOR_INTERRUPTS();
-		number_row(flush, &flush->fold.touched[i]);
+		number_row(flush, &touched);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -592,6 +629,8 @@ number_rows(Flush *flush)
 static void
 store_feeds(Flush *flush, bool ring)
 {
+	MemoryContext old_context = MemoryContextSwitchTo(flush->per_row);
+
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		MiruFeed *feed = &flush->feeds[i];
@@ -599,7 +638,9 @@ store_feeds(Flush *flush, bool ring)
 		miru_feed_store(&flush->feed_table, feed);
 		if (ring && feed->head != feed->locked_head)
 			miru_doorbell_note(feed->name);
+		MemoryContextReset(flush->per_row);
 	}
+	MemoryContextSwitchTo(old_context);
 	miru_table_close(&flush->feed_table);
 }
 
@@ -626,11 +667,15 @@ miru_flush(bool collect, bool ring)
 	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync flush",
 									ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
+	flush.per_row = AllocSetContextCreate(CurrentMemoryContext,
+										  "mirusync flush row",
+										  ALLOCSET_DEFAULT_SIZES);
 	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);
 	/* The time of the numbers is not before that of those before them. */
 	flush.now = GetCurrentTimestamp();
 	number_rows(&flush);
+	miru_fold_end(&flush.fold);
 	store_feeds(&flush, ring);
 	miru_notes_flushed();
 	CommandCounterIncrement();

@@ -129,6 +129,34 @@ miru_key_id(MiruRelation *rel, const Datum *values)
 	return id;
 }
 
+static void
+check_length(MiruRelation *rel, const char *what, size_t length, size_t max)
+{
+	if (length > max)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("%s of a row of table %s is longer than %zu bytes", what,
+					rel->qualified_name, max),
+			 errdetail(
+				 "The table is attached, and devices know its rows by it.")));
+}
+
+void
+miru_key_check(MiruRelation *rel, MinimalTuple key, const char *feed)
+{
+	Datum values[INDEX_MAX_KEYS];
+
+	if (feed != NULL)
+		check_length(rel, "feed", strlen(feed), MIRU_FEED_MAX_BYTES);
+	/* The text of most types is at most twice as long as the value. */
+	if (key->t_len <= MIRU_ID_MAX_BYTES / 3 && !rel->ids_may_be_long)
+		return;
+	miru_key_values(rel, key, values);
+	check_length(rel, "record id", strlen(miru_key_id(rel, values)),
+				 MIRU_ID_MAX_BYTES);
+}
+
 /* next_id_part cuts the next part off an id; NULL when there is none left. */
 static char *
 next_id_part(const char **id)
@@ -152,8 +180,14 @@ next_id_part(const char **id)
 static Datum
 key_input(MiruKeyColumn *key, const char *text)
 {
-	return InputFunctionCall(&key->input, unconstify(char *, text),
-							 key->input_param, key->typmod);
+	ErrorContextCallback callback;
+	Datum value;
+
+	miru_blame_value(&callback);
+	value = InputFunctionCall(&key->input, unconstify(char *, text),
+							  key->input_param, key->typmod);
+	miru_blame_end(&callback);
+	return value;
 }
 
 static void
@@ -182,7 +216,9 @@ parse_id(MiruRelation *rel, const char *feed, const char *collection,
 		if (text == NULL)
 			break;
 		values[i] = key_input(key, text);
-		if (i == rel->key_count - 1 && rest == NULL)
+		/* Where the feed is the whole key, the only id is the empty one. */
+		if (i == rel->key_count - 1 && rest == NULL &&
+			(parts > 0 || *id == '\0'))
 			return;
 	}
 	ereport(

@@ -12,6 +12,12 @@
 #include "registry.h"
 #include "utils/snapshot.h"
 
+/* Longer ids cannot be pushed, nor do our indexes take much longer ones. */
+#define MIRU_ID_MAX_BYTES 1024
+
+/* The length of a user's id. */
+#define MIRU_FEED_MAX_BYTES 255
+
 /*
  * miru_key_of_row returns the primary key of a row in a form whose bytes are
  * equal exactly when the values are the same.
@@ -31,6 +37,12 @@ extern MinimalTuple miru_key_make(MiruRelation *rel, const Datum *values);
  * commas; a comma or backslash inside one is preceded by a backslash.
  */
 extern char *miru_key_id(MiruRelation *rel, const Datum *values);
+
+/*
+ * miru_key_check throws unless the record id and the feed's are short enough.
+ */
+extern void
+miru_key_check(MiruRelation *rel, MinimalTuple key, const char *feed);
 
 /*
  * miru_key_parse finds the key values of a record.  Throws what the types'

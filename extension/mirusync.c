@@ -12,6 +12,7 @@
 #include "event_map.h"
 #include "guc.h"
 #include "partition.h"
+#include "pusher.h"
 #include "registry.h"
 
 PG_MODULE_MAGIC;
@@ -25,6 +26,7 @@ _PG_init(void)
 	miru_registry_init();
 	miru_partition_init();
 	miru_capture_init();
+	miru_pusher_init();
 	miru_doorbell_init();
 	miru_event_map_init();
 	miru_ddl_init();

@@ -2,16 +2,34 @@
  * object.c
  *     Rows as JSON objects, and what differs between two versions of a row.
  *
+ * Not every row has a JSON form.  Numbering would find that out at COMMIT,
+ * where nobody knows which statement was the cause; so what might have none
+ * is looked at when it is written (miru_object_check).
+ *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "convert.h"
 #include "jsonb_build.h"
 #include "nodes/value.h"
 #include "object.h"
+#include "type.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
+
+/*
+ * The largest object, in bytes of jsonb, which takes twice as much at most;
+ * and what a row must hold to be worth measuring: there are types, arrays of
+ * "char" for one, whose JSON is tens of times as large as the value.
+ */
+#define OBJECT_MAX_BYTES  (128 * 1024 * 1024)
+#define MEASURE_MIN_BYTES (4 * 1024 * 1024)
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)
@@ -70,6 +88,152 @@ miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 	object = columns_of_row(rel, row, desc);
 	miru_convert_end(&saved);
 	return object;
+}
+
+JsonbValue *
+miru_object_value(MiruRelation *rel, MiruField *field, Datum value)
+{
+	MiruConversion saved;
+	JsonbValue *result;
+
+	miru_convert_begin(rel, &saved);
+	result = value_of_column(field, value, false);
+	miru_convert_end(&saved);
+	return result;
+}
+
+/* columns_equal compares a column of two rows as stored. */
+static bool
+columns_equal(MiruField *field, Datum a, bool a_isnull, Datum b, bool b_isnull)
+{
+	if (a_isnull || b_isnull)
+		return a_isnull && b_isnull;
+	return datum_image_eq(a, b, field->byval, field->typlen);
+}
+
+/* What is being checked, for the context of an error. */
+typedef struct Checked
+{
+	const MiruRelation *rel;
+	const MiruField *field;
+} Checked;
+
+static void
+on_check_error(void *arg)
+{
+	Checked *checked = arg;
+
+	errcontext("JSON form of column \"%s\" of attached table %s",
+			   checked->field->name, checked->rel->qualified_name);
+}
+
+static bool
+is_same_value(MiruField *field, HeapTuple old, Datum value, TupleDesc desc)
+{
+	bool isnull;
+	Datum former;
+
+	if (old == NULL)
+		return false;
+	former = heap_getattr(old, field->attnum, desc, &isnull);
+	return columns_equal(field, former, isnull, value, false);
+}
+
+static void
+check_values(MiruRelation *rel, HeapTuple old, HeapTuple row, TupleDesc desc)
+{
+	Checked checked = {rel, NULL};
+	ErrorContextCallback callback = {error_context_stack, on_check_error,
+									 &checked};
+
+	error_context_stack = &callback;
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		MiruField *field = &rel->fields[i];
+		bool isnull;
+		Datum value;
+
+		if (!field->may_refuse)
+			continue;
+		value = heap_getattr(row, field->attnum, desc, &isnull);
+		checked.field = field;
+		if (!isnull && !is_same_value(field, old, value, desc))
+			(void) miru_object_value(rel, field, value);
+	}
+	error_context_stack = callback.previous;
+}
+
+/* raw_size returns how much a row holds out of line, once decompressed. */
+static Size
+raw_size(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	Size size = 0;
+
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		bool isnull;
+		Datum value;
+
+		if (rel->fields[i].typlen != -1)
+			continue;
+		value = heap_getattr(row, rel->fields[i].attnum, desc, &isnull);
+		if (!isnull)
+			size += toast_raw_datum_size(value);
+	}
+	return size;
+}
+
+static void
+check_size(MiruRelation *rel, Size size)
+{
+	if (size > OBJECT_MAX_BYTES)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("row of table %s is too large", rel->qualified_name),
+			 errdetail(
+				 "The table is attached, and as JSON its rows may have %d MB.",
+				 OBJECT_MAX_BYTES / 1024 / 1024)));
+}
+
+static void
+check_row_size(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+{
+	Size size;
+
+	if (!HeapTupleHasExternal(row))
+		return;
+	if (rel->data_attnum != 0)
+	{
+		bool isnull;
+		Datum data = heap_getattr(row, rel->data_attnum, desc, &isnull);
+
+		check_size(rel, isnull ? 0 : toast_raw_datum_size(data));
+		return;
+	}
+	size = raw_size(rel, row, desc);
+	check_size(rel, size);
+	if (size >= MEASURE_MIN_BYTES)
+		check_size(rel, VARSIZE(miru_object_of_row(rel, row, desc)));
+}
+
+void
+miru_object_check(MiruRelation *rel, HeapTuple old, HeapTuple row,
+				  TupleDesc desc)
+{
+	MemoryContext context;
+	MemoryContext saved;
+
+	if ((rel->type_traits & MIRU_TYPE_REFUSES) == 0 &&
+		!HeapTupleHasExternal(row))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "mirusync check",
+									ALLOCSET_DEFAULT_SIZES);
+	saved = MemoryContextSwitchTo(context);
+	check_values(rel, old, row, desc);
+	check_row_size(rel, row, desc);
+	MemoryContextSwitchTo(saved);
+	MemoryContextDelete(context);
 }
 
 bool
@@ -171,15 +335,6 @@ diff_documents(Jsonb *from, Jsonb *to)
 	if (from != NULL)
 		changes = add_document_side(changes, from, to, false);
 	return changes;
-}
-
-/* columns_equal compares a column of two rows as stored. */
-static bool
-columns_equal(MiruField *field, Datum a, bool a_isnull, Datum b, bool b_isnull)
-{
-	if (a_isnull || b_isnull)
-		return a_isnull && b_isnull;
-	return datum_image_eq(a, b, field->byval, field->typlen);
 }
 
 static List *
@@ -311,4 +466,23 @@ miru_object_pick(const Jsonb *object, List *names)
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return miru_build_end(&state);
+}
+
+Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object)
+{
+	ListCell *cell;
+
+	if (rel == NULL || object == NULL)
+		return object;
+	foreach(cell, rel->hidden)
+	{
+		JsonbValue value;
+
+		if (miru_object_get(object, lfirst(cell), &value))
+			object = DatumGetJsonbP(
+				DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(object),
+									CStringGetTextDatum(lfirst(cell))));
+	}
+	return object;
 }

@@ -29,6 +29,20 @@ extern Jsonb *
 miru_object_of_row(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /*
+ * miru_object_value returns one field's value.
+ */
+extern JsonbValue *
+miru_object_value(MiruRelation *rel, MiruField *field, Datum value);
+
+/*
+ * miru_object_check throws if a row that was just written cannot be sent, for
+ * want of a JSON form or because it is too large.  Values that the former
+ * row, which may be NULL, has as well are taken to be fine.
+ */
+extern void miru_object_check(MiruRelation *rel, HeapTuple old, HeapTuple row,
+							  TupleDesc desc);
+
+/*
  * miru_object_diff returns the fields (MiruFieldChange) that differ between
  * two versions of a row, either of which may be NULL.  Values are compared as
  * stored, so 1.0 and 1.00 differ.
@@ -45,6 +59,14 @@ miru_object_get(const Jsonb *object, const char *name, JsonbValue *value);
 
 /* miru_object_names returns the keys of an object, as String nodes. */
 extern List *miru_object_names(const Jsonb *object);
+
+/*
+ * miru_object_without_hidden returns an object without the columns of the
+ * table that are not synced: it may be older than that choice.  "rel" may be
+ * NULL.
+ */
+extern Jsonb *
+miru_object_without_hidden(const MiruRelation *rel, Jsonb *object);
 
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);

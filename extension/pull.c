@@ -38,6 +38,7 @@
 #include "reader.h"
 #include "record.h"
 #include "storage/lmgr.h"
+#include "type.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -143,6 +144,67 @@ await_partition(MiruReader *reader, MiruRecord *record)
 	return true;
 }
 
+/* A row whose object is to be made. */
+typedef struct Make
+{
+	MiruReader *reader;
+	HeapTuple row;
+	Jsonb *object;
+} Make;
+
+static void
+make(void *arg)
+{
+	Make *wanted = arg;
+
+	wanted->object = miru_object_of_row(wanted->reader->rel, wanted->row,
+										wanted->reader->desc);
+}
+
+/*
+ * make_object returns the row as JSON.  Capture sees to it that there is one,
+ * but ALTER TABLE writes unseen.  One such row must not keep the rest of the
+ * feed from being read: NULL, and a warning.
+ */
+static Jsonb *
+make_object(MiruReader *reader, MiruRecord *record, HeapTuple row)
+{
+	Make wanted = {reader, row, NULL};
+	ErrorData *error;
+
+	if ((reader->rel->type_traits & MIRU_TYPE_REFUSES) == 0)
+	{
+		make(&wanted);
+		return wanted.object;
+	}
+	error = miru_run_isolated(make, &wanted);
+	if (error == NULL)
+		return wanted.object;
+	if (miru_is_transient(error->sqlerrcode))
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("record \"%s\" of collection \"%s\" is left out",
+					record->id, record->collection),
+			 errdetail("It has no JSON form: %s", error->message)));
+	return NULL;
+}
+
+/* image_of returns the image of a tombstone, as far as its table is synced. */
+static Jsonb *
+image_of(MiruRecord *record)
+{
+	MiruCollection *collection;
+
+	if (record->image == NULL)
+		return NULL;
+	collection = miru_collection_get(record->collection);
+	if (collection == NULL)
+		return record->image;
+	return miru_object_without_hidden(miru_relation_get(collection->relid),
+									  record->image);
+}
+
 static Jsonb *
 read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 {
@@ -150,7 +212,7 @@ read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 	HeapTuple row;
 
 	if (record->deleted)
-		return record->image;
+		return image_of(record);
 	if (!open_collection(reader, record->collection))
 		return NULL;
 	if (!parse_key(reader->rel, record, key))
@@ -160,7 +222,7 @@ read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 		row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
-	return miru_object_of_row(reader->rel, row, reader->desc);
+	return make_object(reader, record, row);
 }
 
 static MiruDelivery *

@@ -337,7 +337,9 @@ apply_push(void *arg)
 void
 miru_push_apply(MiruPush *push)
 {
+	miru_pusher_begin(&push->pusher);
 	push->error = miru_run_isolated(apply_push, push);
+	miru_pusher_end();
 }
 
 Jsonb *
@@ -381,12 +383,20 @@ miru_push_finish_batch(MiruPush *push)
 }
 
 int
-miru_push_fix_search_path(void)
+miru_push_begin(void)
 {
-	int settings = NewGUCNestLevel();
+	int settings;
 
+	/*
+	 * What this transaction did before by SQL is no push's doing.  Deferred
+	 * triggers of the caller's, left until a message's end, would run with
+	 * the rights of the collection's role, and in the name of its user.
+	 */
+	check_constraints(GetOuterUserId());
+	settings = NewGUCNestLevel();
 	(void) set_config_option("search_path", miru_push_search_path, PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	miru_flush(false, true);
 	return settings;
 }
 
@@ -419,13 +429,12 @@ mirusync_push(PG_FUNCTION_ARGS)
 	miru_push_check_name("device id", push.pusher.device);
 
 	SPI_connect();
-	/* What this transaction did before by SQL is no push's doing. */
-	check_constraints(GetOuterUserId());
-	settings = miru_push_fix_search_path();
-	miru_flush(false, true);
+	settings = miru_push_begin();
 	miru_verdict_lock(
 		miru_verdict_lock_key(push.pusher.user, push.pusher.device));
+	miru_pusher_begin(&push.pusher);
 	apply_batch(&push);
+	miru_pusher_end();
 	miru_flush(true, true);
 	verdicts = miru_push_finish_batch(&push);
 	result = (Jsonb *) MemoryContextAlloc(context, VARSIZE(verdicts));

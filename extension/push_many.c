@@ -424,9 +424,7 @@ mirusync_push_many(PG_FUNCTION_ARGS)
 	members = read_arguments(fcinfo, &count);
 
 	SPI_connect();
-	/* What this transaction did before by SQL is no push's doing. */
-	miru_flush(false, true);
-	settings = miru_push_fix_search_path();
+	settings = miru_push_begin();
 	apply_group(members, count);
 	/* The relay rings after the commit. */
 	deliveries = miru_flush(true, false);

@@ -23,7 +23,9 @@ typedef struct MiruField
 	bool byval; /* type's passing and length, for comparing */
 	int16 typlen;
 	bool is_key;	   /* part of the primary key */
-	bool is_generated; /* sent, never accepted */
+	bool is_generated; /* or GENERATED ALWAYS AS IDENTITY: sent, never
+						* accepted */
+	bool may_refuse;   /* some values have no JSON form */
 	FmgrInfo to_jsonb; /* pg_catalog.to_jsonb, bound to the type */
 } MiruField;
 
@@ -66,15 +68,22 @@ typedef struct MiruRelation
 	int key_count;
 	MiruKeyColumn *keys;
 	TupleDesc key_desc; /* tuple descriptor of the key columns */
+	bool sync_added;	/* columns added later are fields */
 	int field_count;
 	MiruField *fields; /* by attnum; empty if data_attnum */
+	List *hidden;	   /* names of columns that are not synced, char * */
 	Oid feed_type;
 	FmgrInfo feed_output;
-	Oid file;		  /* the table's file; TRUNCATE and rewriting change it */
-	uint32 key_shape; /* hash of the key's columns and types */
-	uint32 shape;	  /* hash of the row type: old rows of another
+	int type_traits;	  /* of all columns, see type.h */
+	bool ids_may_be_long; /* although the key is short */
+	Oid row_type;
+	FmgrInfo populate; /* pg_catalog.jsonb_populate_record, bound to it */
+	Datum blank_row;   /* what it fills in: all null */
+	Oid file;		   /* the table's file; TRUNCATE and rewriting change it */
+	uint32 key_shape;  /* hash of the key's columns and types */
+	uint32 shape;	   /* hash of the row type: old rows of another
 								 * shape cannot be read any more */
-	List *plans;	  /* target.c's saved plans */
+	List *plans;	   /* target.c's saved plans */
 } MiruRelation;
 
 /* A collection, by name. */

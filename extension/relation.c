@@ -22,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "registry_table.h"
 #include "relation.h"
+#include "type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -65,6 +66,9 @@ read_attached(MiruRelation *rel, char **collection_name)
 		if (!nulls[ATTACHED_DATA - 1])
 			rel->data_name = pstrdup(
 				NameStr(*DatumGetName(values[ATTACHED_DATA - 1])));
+		rel->sync_added = RelationGetNumberOfAttributes(attached) <
+				ATTACHED_SYNC_ADDED ||
+			DatumGetBool(values[ATTACHED_SYNC_ADDED - 1]);
 	}
 	systable_endscan(scan);
 	table_close(attached, AccessShareLock);
@@ -184,16 +188,20 @@ is_key_column(MiruRelation *rel, AttrNumber attnum)
 	return false;
 }
 
-/* is_field tells whether a column is synced; the feed's is not. */
+/*
+ * is_field tells whether a column is synced.  The feed's is not; the key's are,
+ * since the record's id has their values.
+ */
 static bool
-is_field(MiruRelation *rel, Form_pg_attribute column)
+is_field(MiruRelation *rel, Form_pg_attribute column, bool synced)
 {
 	/* Generated, and not stored: there is nothing in the row to read. */
 	bool is_virtual = column->attgenerated != '\0' &&
 		column->attgenerated != ATTRIBUTE_GENERATED_STORED;
 
 	return !column->attisdropped && !is_virtual &&
-		column->attnum != rel->feed_attnum;
+		column->attnum != rel->feed_attnum &&
+		(synced || is_key_column(rel, column->attnum));
 }
 
 /*
@@ -215,7 +223,10 @@ set_field(MiruRelation *rel, MiruField *field, Form_pg_attribute column,
 	field->byval = column->attbyval;
 	field->typlen = column->attlen;
 	field->is_key = is_key_column(rel, column->attnum);
-	field->is_generated = column->attgenerated != '\0';
+	field->is_generated = column->attgenerated != '\0' ||
+		column->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+	field->may_refuse = (miru_type_traits(field->type) & MIRU_TYPE_REFUSES) !=
+		0;
 
 	argument = makeNullConst(column->atttypid, column->atttypmod,
 							 column->attcollation);
@@ -227,7 +238,7 @@ set_field(MiruRelation *rel, MiruField *field, Form_pg_attribute column,
 }
 
 static void
-read_fields(MiruRelation *rel, Relation heap, const int *numbers)
+read_fields(MiruRelation *rel, Relation heap, const MiruColumn *columns)
 {
 	TupleDesc desc = RelationGetDescr(heap);
 
@@ -236,22 +247,70 @@ read_fields(MiruRelation *rel, Relation heap, const int *numbers)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
 
-		if (is_field(rel, column))
+		if (is_field(rel, column, columns[i].synced))
 			set_field(rel, &rel->fields[rel->field_count++], column,
-					  numbers[i]);
+					  columns[i].number);
+		else if (!column->attisdropped && column->attnum != rel->feed_attnum)
+			rel->hidden = lappend(rel->hidden,
+								  pstrdup(NameStr(column->attname)));
+	}
+}
+
+/*
+ * set_blank_row makes a row of nulls.  Filling in none at all would check each
+ * column that is not pushed against its domain, which may refuse null.
+ */
+static void
+set_blank_row(MiruRelation *rel, TupleDesc desc)
+{
+	Datum *values = palloc0(sizeof(Datum) * desc->natts);
+	bool *nulls = palloc(sizeof(bool) * desc->natts);
+
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	rel->blank_row =
+		heap_copy_tuple_as_datum(heap_form_tuple(desc, values, nulls), desc);
+}
+
+/* set_populate prepares making a row of JSON; it, too, asks for types. */
+static void
+set_populate(MiruRelation *rel, Relation heap)
+{
+	Const *row = makeNullConst(heap->rd_rel->reltype, -1, InvalidOid);
+	Const *json = makeNullConst(JSONBOID, -1, InvalidOid);
+
+	set_blank_row(rel, RelationGetDescr(heap));
+
+	rel->row_type = heap->rd_rel->reltype;
+	set_function(rel, F_JSONB_POPULATE_RECORD, &rel->populate);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_JSONB_POPULATE_RECORD,
+											 rel->row_type,
+											 list_make2(row, json), InvalidOid,
+											 InvalidOid, COERCE_EXPLICIT_CALL),
+					   &rel->populate);
+}
+
+static void
+read_traits(MiruRelation *rel)
+{
+	for (int i = 0; i < rel->field_count; i++)
+		rel->type_traits |= miru_type_traits(rel->fields[i].type);
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		rel->type_traits |= miru_type_traits(rel->keys[i].type);
+		rel->ids_may_be_long |= miru_type_text_is_long(rel->keys[i].type);
 	}
 }
 
 /* find_feed_column returns the column that has the feed's number. */
 static AttrNumber
-find_feed_column(Relation heap, const int *numbers)
+find_feed_column(Relation heap, const MiruColumn *columns)
 {
 	TupleDesc desc = RelationGetDescr(heap);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		if (!TupleDescAttr(desc, i)->attisdropped &&
-			numbers[i] == FIELD_OF_FEED)
+			columns[i].number == FIELD_OF_FEED)
 			return i + 1;
 	}
 	ereport(
@@ -308,16 +367,17 @@ shape_of(TupleDesc desc)
 	return shape;
 }
 
-/* field_numbers leaves what it needs on the way to the caller's memory. */
-static int *
-field_numbers(MiruRelation *rel, Relation heap, bool *provisional)
+/* columns_of leaves what it needs on the way to the caller's memory. */
+static MiruColumn *
+columns_of(MiruRelation *rel, Relation heap, bool *provisional)
 {
 	MemoryContext saved = MemoryContextSwitchTo(
 		MemoryContextGetParent(rel->context));
-	int *numbers = miru_field_numbers(heap, rel->feed_name, provisional);
+	MiruColumn *columns = miru_field_columns(heap, rel->feed_name,
+											 rel->sync_added, provisional);
 
 	MemoryContextSwitchTo(saved);
-	return numbers;
+	return columns;
 }
 
 /*
@@ -353,14 +413,16 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 	}
 	else
 	{
-		int *numbers = field_numbers(rel, heap, provisional);
+		MiruColumn *columns = columns_of(rel, heap, provisional);
 
-		rel->feed_attnum = find_feed_column(heap, numbers);
+		rel->feed_attnum = find_feed_column(heap, columns);
 		rel->feed_name = pstrdup(
 			NameStr(TupleDescAttr(desc, rel->feed_attnum - 1)->attname));
 		rel->collection = read_collection_name(rel->relid);
 		read_keys(rel, heap);
-		read_fields(rel, heap, numbers);
+		read_fields(rel, heap, columns);
+		read_traits(rel);
+		set_populate(rel, heap);
 	}
 
 	rel->feed_type = TupleDescAttr(desc, rel->feed_attnum - 1)->atttypid;

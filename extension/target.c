@@ -9,8 +9,10 @@
  * the collection names.  Statements are prepared once per relation and text,
  * and dropped with the relation's cache entry.
  *
- * Values travel as jsonb and become columns by jsonb_populate_record(), so a
- * field takes the JSON that Postgres itself would take for its type.
+ * Values travel as jsonb and become a row by jsonb_populate_record(), so a
+ * field takes the JSON that Postgres itself would take for its type.  That
+ * happens before the statement, under fixed settings, while the statement and
+ * the triggers that it fires have the session's.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -20,12 +22,16 @@
 #include "access/table.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "convert.h"
 #include "errors.h"
 #include "executor/spi.h"
+#include "isolate.h"
 #include "jsonb_build.h"
 #include "key.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "reader.h"
@@ -53,7 +59,7 @@ typedef struct Statement
 {
 	StringInfoData sql;
 	int count;
-	Oid types[INDEX_MAX_KEYS + 2];
+	Oid types[INDEX_MAX_KEYS + 2]; /* row or document, key, feed */
 	Datum values[INDEX_MAX_KEYS + 2];
 } Statement;
 
@@ -94,12 +100,22 @@ add_equality(Statement *statement, Oid type)
 	ReleaseSysCache(tuple);
 }
 
+static bool
+feed_is_in_key(const MiruRelation *rel)
+{
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		if (rel->keys[i].is_feed)
+			return true;
+	}
+	return false;
+}
+
 /* add_where appends the condition that finds the row, in this feed only. */
 static void
 add_where(Statement *statement, MiruTarget *target)
 {
 	MiruRelation *rel = target->rel;
-	bool feed_in_key = false;
 
 	for (int i = 0; i < rel->key_count; i++)
 	{
@@ -107,9 +123,8 @@ add_where(Statement *statement, MiruTarget *target)
 						 quote_identifier(rel->keys[i].name));
 		add_equality(statement, rel->keys[i].type);
 		add_parameter(statement, rel->keys[i].type, target->key[i]);
-		feed_in_key |= rel->keys[i].is_feed;
 	}
-	if (!feed_in_key)
+	if (!feed_is_in_key(rel))
 	{
 		appendStringInfo(&statement->sql,
 						 " AND t.%s::pg_catalog.text OPERATOR(pg_catalog.=) ",
@@ -258,22 +273,54 @@ miru_target_read(MiruTarget *target)
 	return object;
 }
 
-/* key_is_immediate tells whether ON CONFLICT can name the primary key. */
 static bool
-key_is_immediate(MiruRelation *rel)
+key_is_deferrable(MiruRelation *rel)
 {
 	Relation index = index_open(rel->key_index, AccessShareLock);
-	bool immediate = index->rd_index->indimmediate;
+	bool deferrable = !index->rd_index->indimmediate;
 
 	index_close(index, AccessShareLock);
-	return immediate;
+	return deferrable;
+}
+
+static bool
+has_rules(MiruRelation *rel)
+{
+	Relation heap = table_open(rel->relid, AccessShareLock);
+	bool has = heap->rd_rules != NULL;
+
+	table_close(heap, NoLock);
+	return has;
+}
+
+/*
+ * set_key_deferred says when a deferrable key is checked from here on.  As the
+ * collection's role: what was deferred under that name, and it may be a
+ * trigger of the application's, fires now.
+ */
+static void
+set_key_deferred(MiruTarget *target, bool deferred)
+{
+	MiruRelation *rel = target->rel;
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+	char *schema = get_namespace_name(get_rel_namespace(rel->relid));
+	/* The index of a constraint has its name. */
+	char *name = get_rel_name(rel->key_index);
+	Oid saved_role;
+	int saved_context;
+
+	statement->constraints = list_make1(makeRangeVar(schema, name, -1));
+	statement->deferred = deferred;
+	GetUserIdAndSecContext(&saved_role, &saved_context);
+	SetUserIdAndSecContext(miru_target_role(target->collection, rel),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	AfterTriggerSetState(statement);
+	SetUserIdAndSecContext(saved_role, saved_context);
 }
 
 static void
 add_on_conflict(Statement *statement, MiruRelation *rel)
 {
-	if (!key_is_immediate(rel))
-		return;
 	appendStringInfoString(&statement->sql, " ON CONFLICT (");
 	for (int i = 0; i < rel->key_count; i++)
 		appendStringInfo(&statement->sql, "%s%s", i ? ", " : "",
@@ -302,65 +349,154 @@ insert_document(Statement *statement, MiruTarget *target, Jsonb *object)
 	appendStringInfoChar(&statement->sql, ')');
 }
 
-/* identity_object returns feed and key columns as an object of texts. */
-static Jsonb *
-identity_object(MiruTarget *target)
+/*
+ * populate makes a row of an object, as the collection's role: domains may
+ * have CHECKs.
+ */
+static Datum
+populate(MiruTarget *target, Jsonb *object)
 {
-	JsonbParseState *state;
-	MiruRelation *rel = target->rel;
+	LOCAL_FCINFO(fcinfo, 2);
+	FmgrInfo *function = &target->rel->populate;
+	ErrorContextCallback callback;
+	int settings = miru_settings_fix_input(target->rel);
+	Oid saved_role;
+	int saved_context;
+	Datum row;
 
-	miru_build_begin(&state);
-	miru_build_text(&state, rel->feed_name, target->feed);
-	for (int i = 0; i < rel->key_count; i++)
-	{
-		if (!rel->keys[i].is_feed)
-			miru_build_text(&state, rel->keys[i].name,
-							miru_key_text(rel, i, target->key[i]));
-	}
-	return miru_build_end(&state);
+	GetUserIdAndSecContext(&saved_role, &saved_context);
+	SetUserIdAndSecContext(miru_target_role(target->collection, target->rel),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	InitFunctionCallInfoData(*fcinfo, function, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = target->rel->blank_row;
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = JsonbPGetDatum(object);
+	fcinfo->args[1].isnull = false;
+	miru_blame_value(&callback);
+	row = FunctionCallInvoke(fcinfo);
+	miru_blame_end(&callback);
+	SetUserIdAndSecContext(saved_role, saved_context);
+	miru_settings_restore(settings);
+	return row;
 }
 
-/* add_columns appends a list of columns, each after "prefix". */
+/* add_columns appends columns of the row that is the first parameter. */
 static void
-add_columns(StringInfo sql, List *names, const char *prefix)
+add_columns(Statement *statement, List *names)
 {
 	ListCell *cell;
 
 	foreach(cell, names)
-		appendStringInfo(sql, "%s%s%s", foreach_current_index(cell) ? ", " : "",
-						 prefix, quote_identifier(strVal(lfirst(cell))));
+		appendStringInfo(&statement->sql, ", ($1).%s",
+						 quote_identifier(strVal(lfirst(cell))));
 }
 
-/* insert_columns: feed, key and fields, through the row's type. */
+static void
+start_with_row(Statement *statement, MiruTarget *target, Jsonb *object)
+{
+	statement->types[0] = target->rel->row_type;
+	statement->values[0] = populate(target, object);
+	statement->count = 1;
+}
+
+/* with_feed returns the object with the feed's column. */
+static Jsonb *
+with_feed(MiruTarget *target, Jsonb *object)
+{
+	JsonbParseState *state;
+
+	miru_build_begin(&state);
+	miru_build_text(&state, target->rel->feed_name, target->feed);
+	return miru_object_overlay(object, miru_build_end(&state));
+}
+
+/*
+ * insert_columns: the key as it is, since not every value can be had back
+ * from its JSON; feed and fields through the row's type.
+ */
 static void
 insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 {
-	Jsonb *whole = miru_object_overlay(object, identity_object(target));
-	List *names = miru_object_names(whole);
+	MiruRelation *rel = target->rel;
+	List *names;
+	ListCell *cell;
 
-	appendStringInfo(&statement->sql, "INSERT INTO %s (",
-					 target->rel->qualified_name);
-	add_columns(&statement->sql, names, "");
+	if (!feed_is_in_key(rel))
+		object = with_feed(target, object);
+	names = miru_object_names(object);
+	start_with_row(statement, target, object);
+	appendStringInfo(&statement->sql, "INSERT INTO %s (", rel->qualified_name);
+	for (int i = 0; i < rel->key_count; i++)
+		appendStringInfo(&statement->sql, "%s%s", i ? ", " : "",
+						 quote_identifier(rel->keys[i].name));
+	foreach(cell, names)
+		appendStringInfo(&statement->sql, ", %s",
+						 quote_identifier(strVal(lfirst(cell))));
 	appendStringInfoString(&statement->sql, ") SELECT ");
-	add_columns(&statement->sql, names, "n.");
-	appendStringInfo(&statement->sql,
-					 " FROM pg_catalog.jsonb_populate_record(NULL::%s, ",
-					 target->rel->qualified_name);
-	add_parameter(statement, JSONBOID, JsonbPGetDatum(whole));
-	appendStringInfoString(&statement->sql, ") AS n");
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		if (i > 0)
+			appendStringInfoString(&statement->sql, ", ");
+		add_parameter(statement, rel->keys[i].type, target->key[i]);
+	}
+	add_columns(statement, names);
+}
+
+/* An insertion that may meet the same key. */
+typedef struct Insertion
+{
+	MiruTarget *target;
+	Statement *statement;
+	bool deferrable;
+	bool inserted;
+} Insertion;
+
+static void
+insert(void *arg)
+{
+	Insertion *insertion = arg;
+
+	/* At once, not when the batch ends: then nobody could tell whose it was. */
+	if (insertion->deferrable)
+		set_key_deferred(insertion->target, false);
+	insertion->inserted = execute(insertion->target, insertion->statement) > 0;
+	if (insertion->deferrable)
+		set_key_deferred(insertion->target, true);
+}
+
+/*
+ * insert_isolated inserts where ON CONFLICT cannot tell that somebody else
+ * was faster: then the key is there, and else another constraint was violated.
+ */
+static bool
+insert_isolated(Insertion *insertion)
+{
+	ErrorData *error = miru_run_isolated(insert, insertion);
+
+	if (error == NULL)
+		return insertion->inserted;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION ||
+		!miru_target_exists(insertion->target, true))
+		ReThrowError(error);
+	return false;
 }
 
 bool
 miru_target_insert(MiruTarget *target, Jsonb *object)
 {
+	MiruRelation *rel = target->rel;
 	Statement statement;
+	Insertion insertion = {target, &statement, key_is_deferrable(rel), false};
 
 	statement_init(&statement);
-	if (target->rel->data_attnum != 0)
+	if (rel->data_attnum != 0)
 		insert_document(&statement, target, object);
 	else
 		insert_columns(&statement, target, object);
-	add_on_conflict(&statement, target->rel);
+	/* Postgres takes no ON CONFLICT for deferrable keys, nor beside rules. */
+	if (insertion.deferrable || has_rules(rel))
+		return insert_isolated(&insertion);
+	add_on_conflict(&statement, rel);
 	return execute(target, &statement) > 0;
 }
 
@@ -382,21 +518,17 @@ update_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 	List *names = miru_object_names(object);
 	ListCell *cell;
 
+	start_with_row(statement, target, object);
 	appendStringInfo(&statement->sql, "UPDATE %s%s AS t SET ",
 					 only(target->rel), target->rel->qualified_name);
 	foreach(cell, names)
 	{
 		const char *column = quote_identifier(strVal(lfirst(cell)));
 
-		appendStringInfo(&statement->sql, "%s%s = n.%s",
+		appendStringInfo(&statement->sql, "%s%s = ($1).%s",
 						 foreach_current_index(cell) ? ", " : "", column,
 						 column);
 	}
-	appendStringInfo(&statement->sql,
-					 " FROM pg_catalog.jsonb_populate_record(NULL::%s, ",
-					 target->rel->qualified_name);
-	add_parameter(statement, JSONBOID, JsonbPGetDatum(object));
-	appendStringInfoString(&statement->sql, ") AS n");
 }
 
 void

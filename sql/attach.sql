@@ -8,7 +8,7 @@ GRANT regress_mirusync_pusher TO regress_mirusync_owner;
 CREATE SCHEMA attach_test;
 GRANT ALL ON SCHEMA attach_test TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
 	mirusync.detach(regclass)
 	TO regress_mirusync_owner, regress_mirusync_other;
 SET search_path = attach_test;
@@ -207,6 +207,20 @@ SELECT mirusync.attach('note', 'owner');
 INSERT INTO note VALUES ('carol', 2, 'two');
 SELECT * FROM triggers;
 
+-- Whose row it is: nobody's, whose feed is null; it is in no feed until it gets
+-- one, and leaves it with a tombstone.
+INSERT INTO note VALUES (NULL, 50, 'nobody''s');
+UPDATE note SET title = 'still' WHERE id = 50;
+SELECT * FROM changes WHERE id = '50';
+UPDATE note SET owner = 'dora', title = 'hers' WHERE id = 50;
+UPDATE note SET owner = NULL WHERE id = 50;
+UPDATE note SET title = 'nobody''s again' WHERE id = 50;
+DELETE FROM note WHERE id = 50;
+INSERT INTO note VALUES ('dora', 51, 'hers');
+UPDATE note SET owner = 'emil' WHERE id = 51;
+SELECT * FROM changes WHERE id IN ('50', '51');
+SELECT jsonb_path_query_array(mirusync.pull(who, who), '$.changes[*].kind') FROM (VALUES ('dora'), ('emil')) v(who);
+
 -- Types that give a feed, and keys of more than one column.
 CREATE DOMAIN account AS bigint CHECK (VALUE > 0);
 CREATE TABLE by_domain (account account, a int, b text, PRIMARY KEY (account, b, a));
@@ -300,8 +314,24 @@ INSERT INTO mirusync.attached VALUES ('mine', 'u');
 RESET ROLE;
 SELECT count(*) FROM mirusync.attached WHERE relation = 'mine'::regclass;
 
--- Row-level security says nothing about what devices read.
+-- Row-level security says nothing about what devices read, and policies may be
+-- there before it is enabled.
+CREATE POLICY written ON mine FOR INSERT WITH CHECK (true);
+CREATE POLICY changed ON mine FOR UPDATE USING (true);
+CREATE POLICY gone ON mine FOR DELETE USING (true);
+SELECT mirusync.attach('mine', 'u');
+SELECT mirusync.detach('mine');
 ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
+SELECT mirusync.attach('mine', 'u');
+SELECT mirusync.detach('mine');
+CREATE POLICY read ON mine FOR SELECT USING (true);
+SELECT mirusync.attach('mine', 'u');
+SELECT mirusync.detach('mine');
+ALTER TABLE mine DISABLE ROW LEVEL SECURITY;
+SELECT mirusync.attach('mine', 'u');
+SELECT mirusync.detach('mine');
+DROP POLICY read ON mine;
+CREATE POLICY whatever ON mine USING (true);
 SELECT mirusync.attach('mine', 'u');
 
 SELECT mirusync.detach('mine'), mirusync.detach('note');
@@ -316,7 +346,7 @@ DELETE FROM mirusync.record;
 DELETE FROM mirusync.change_log;
 DELETE FROM mirusync.feed;
 REVOKE ALL ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
 	mirusync.detach(regclass)
 	FROM regress_mirusync_owner, regress_mirusync_other;
 DROP ROLE regress_mirusync_owner, regress_mirusync_other, regress_mirusync_pusher;

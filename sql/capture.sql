@@ -129,6 +129,17 @@ SELECT f.head, count(*) AS changes, min(l.seq), max(l.seq),
 FROM mirusync.feed f JOIN mirusync.change_log l USING (feed)
 WHERE feed = 'fritz' GROUP BY f.head;
 
+-- After an UPDATE that changes nothing, what the same transaction does to the
+-- row is one.
+INSERT INTO task VALUES (11, 'igor', 'to change'), (12, 'igor', 'to move'), (13, 'igor', 'to delete');
+BEGIN;
+UPDATE task SET title = title WHERE owner = 'igor';
+UPDATE task SET title = 'changed' WHERE id = 11;
+UPDATE task SET owner = 'john' WHERE id = 12;
+DELETE FROM task WHERE id = 13;
+COMMIT;
+SELECT * FROM changes WHERE feed = 'john' OR feed = 'igor' AND seq > 3;
+
 -- Documents name their collection, which must be there.
 INSERT INTO mirusync.document VALUES ('gina', 'nowhere', '1', '{}');
 

@@ -215,6 +215,135 @@ SELECT * FROM mirusync.push_many('{a}', '{a,b}', '{a}', '{event}', '{x}');
 SELECT * FROM mirusync.push_many(array_fill('a'::text, '{61}'), array_fill('a'::text, '{61}'),
 	array_fill('a'::text, '{61}'), array_fill('event'::text, '{61}'), array_fill('{}'::text, '{61}'));
 
+-- Who pushes, as policies, defaults, checks and triggers see it.
+CREATE ROLE regress_mirusync_pusher;
+GRANT USAGE ON SCHEMA push_test TO regress_mirusync_pusher;
+CREATE TABLE diary (
+	id int PRIMARY KEY,
+	feed text,
+	owner text DEFAULT mirusync.user_id(),
+	device text DEFAULT mirusync.device_id(),
+	body text CHECK (body <> 'odd' OR mirusync.user_id() = 'lea')
+);
+CREATE TABLE seen (n serial, what text, id int, who text, device text);
+GRANT ALL ON diary, seen, seen_n_seq TO regress_mirusync_pusher;
+ALTER TABLE diary ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON diary TO regress_mirusync_pusher USING (owner = mirusync.user_id());
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO push_test.seen (what, id, who, device)
+	VALUES (TG_NAME || ' ' || lower(TG_OP), NEW.id, mirusync.user_id(), mirusync.device_id());
+	RETURN NEW;
+END $$;
+CREATE TRIGGER now BEFORE INSERT OR UPDATE ON diary FOR EACH ROW EXECUTE FUNCTION see();
+CREATE CONSTRAINT TRIGGER later AFTER INSERT OR UPDATE ON diary
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION see();
+SELECT mirusync.attach('diary', feed => 'feed', role => 'regress_mirusync_pusher');
+SELECT verdicts('phone', '
+	{"number": 1, "kind": "put", "collection": "diary", "id": "1", "fields": {"body": "odd"}},
+	{"number": 2, "kind": "put", "collection": "diary", "id": "2", "fields": {"owner": "max"}},
+	{"number": 3, "kind": "patch", "collection": "diary", "id": "1", "fields": {"owner": "max"}}', 'lea');
+SELECT what, id, who, device FROM seen ORDER BY n;
+-- Each of a group is told its own, whatever becomes of the others.
+INSERT INTO mirusync.event_collection (collection, clock_keys, payload, id_key, created_type, updated_type)
+	VALUES ('diary', '{}', 'diary', 'id', 'DIARY_PUT', 'DIARY_PUT');
+INSERT INTO mirusync.event_type (type, part, collection, kind, payload, id_keys)
+	VALUES ('DIARY_PUT', 1, 'diary', 'put', 'diary', '{id}');
+TRUNCATE seen;
+SELECT message, status, code, body FROM many('{max,lea,nina,max,olga}', '{batch,batch,batch,event,event}', ARRAY[
+	'{"changes": [{"number": 1, "kind": "put", "collection": "diary", "id": "10", "fields": {"body": "even"}}]}',
+	'{"changes": [{"number": 4, "kind": "put", "collection": "diary", "id": "11", "fields": {"body": "odd"}}]}',
+	'{"changes": [{"number": 1, "kind": "put", "collection": "diary", "id": "12", "fields": {"body": "odd"}},
+		{"number": 2, "kind": "put", "collection": "diary", "id": "13", "fields": {"body": "even"}}]}',
+	'{"type": "DIARY_PUT", "timestamp": "2026-01-01T00:00:00Z", "diary": {"id": "14", "body": "even"}}',
+	'{"type": "DIARY_PUT", "timestamp": "2026-01-01T00:00:00Z", "diary": {"id": "15", "body": "odd"}}']) WHERE kind = 'verdict';
+SELECT what, id, who, device FROM seen ORDER BY n;
+SELECT id, feed, owner, device, body FROM diary ORDER BY id;
+-- A row that the policy hides is no device's to change, whatever feed it is in.
+INSERT INTO diary VALUES (20, 'lea', 'max'), (21, 'lea', 'lea');
+SELECT verdicts('phone', '
+	{"number": 20, "kind": "patch", "collection": "diary", "id": "20", "fields": {"body": "b"}},
+	{"number": 21, "kind": "put", "collection": "diary", "id": "20", "fields": {"body": "b"}},
+	{"number": 22, "kind": "delete", "collection": "diary", "id": "20"},
+	{"number": 23, "kind": "patch", "collection": "diary", "id": "21", "fields": {"body": "b"}},
+	{"number": 24, "kind": "delete", "collection": "diary", "id": "21"}', 'lea');
+SELECT id, owner, body FROM diary WHERE id >= 20;
+-- Outside a push nobody pushes: not in SQL, nor at COMMIT, nor after an error.
+TRUNCATE seen;
+BEGIN;
+SELECT verdicts('phone', '{"number": 25, "kind": "put", "collection": "diary", "id": "25", "fields": {}}', 'lea') ->> 'verdict';
+SET CONSTRAINTS ALL DEFERRED;
+INSERT INTO diary VALUES (26, 'lea', DEFAULT);
+COMMIT;
+SELECT what, id, who, device FROM seen ORDER BY n;
+SELECT mirusync.push('lea', 'phone', '{"changes": 1}');
+SELECT mirusync.user_id(), mirusync.device_id();
+BEGIN;
+SAVEPOINT a;
+SELECT mirusync.push('lea', 'phone', '{"changes": 1}');
+ROLLBACK TO a;
+SELECT mirusync.user_id(), mirusync.device_id();
+COMMIT;
+SET mirusync.user_id = 'lea';
+
+-- A trigger may push in its turn, and fail.
+CREATE TABLE outer_one (id int PRIMARY KEY, owner text, bad boolean);
+CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO push_test.seen (what, who, device) VALUES ('before', mirusync.user_id(), mirusync.device_id());
+	BEGIN
+		PERFORM mirusync.push('olga', 'bot', jsonb_build_object('changes', CASE WHEN NEW.bad THEN '1'::jsonb
+			ELSE '[{"number": 1, "kind": "put", "collection": "diary", "id": "30", "fields": {}}]' END));
+	EXCEPTION WHEN OTHERS THEN
+		INSERT INTO push_test.seen (what, who, device) VALUES (SQLSTATE, mirusync.user_id(), mirusync.device_id());
+	END;
+	INSERT INTO push_test.seen (what, who, device) VALUES ('after', mirusync.user_id(), mirusync.device_id());
+	RETURN NULL;
+END $$;
+CREATE TRIGGER pass_on AFTER INSERT ON outer_one FOR EACH ROW EXECUTE FUNCTION pass_on();
+SELECT mirusync.attach('outer_one', feed => 'owner');
+TRUNCATE seen;
+SELECT verdicts('phone', '{"number": 30, "kind": "put", "collection": "outer_one", "id": "1", "fields": {"bad": false}}', 'lea');
+SELECT what, id, who, device FROM seen ORDER BY n;
+TRUNCATE seen;
+SELECT verdicts('phone', '{"number": 31, "kind": "put", "collection": "outer_one", "id": "2", "fields": {"bad": true}}', 'lea');
+SELECT what, id, who, device FROM seen ORDER BY n;
+SELECT mirusync.user_id();
+
+-- A collection that devices may only read, by every road.
+CREATE TABLE news (id int PRIMARY KEY, owner text, title text);
+SELECT mirusync.attach('news', feed => 'owner', pushable => false);
+INSERT INTO news VALUES (1, 'lea', 'read me');
+INSERT INTO mirusync.event_collection (collection, clock_keys, payload, id_key, created_type, updated_type, deleted_type, deleted_key)
+	VALUES ('news', '{}', 'news', 'id', 'NEWS_PUT', 'NEWS_PUT', 'NEWS_GONE', 'newsId');
+INSERT INTO mirusync.event_type (type, part, collection, kind, payload, id_keys)
+	VALUES ('SCRAP_MIXED', 1, 'scrap', 'put', 'scrap', '{id}'), ('SCRAP_MIXED', 2, 'news', 'put', 'news', '{id}'),
+		('NEWS_PUT', 1, 'news', 'put', 'news', '{id}'), ('NEWS_GONE', 1, 'news', 'delete', NULL, '{newsId}');
+SELECT verdicts('phone', '
+	{"number": 40, "kind": "put", "collection": "news", "id": "2", "fields": {"title": "x"}},
+	{"number": 41, "kind": "patch", "collection": "news", "id": "1", "fields": {"title": "x"}},
+	{"number": 42, "kind": "delete", "collection": "news", "id": "1"},
+	{"number": 43, "kind": "delete", "collection": "news", "id": "9"}', 'lea');
+SELECT message, status, code, body FROM many('{lea,lea,lea,lea}', '{batch,event,event,event}', ARRAY[
+	'{"changes": [{"number": 44, "kind": "put", "collection": "news", "id": "2", "fields": {"title": "x"}}]}',
+	'{"type": "NEWS_PUT", "timestamp": "2026-01-01T00:00:00Z", "news": {"id": "2", "title": "x"}}',
+	'{"type": "NEWS_GONE", "timestamp": "2026-01-01T00:00:00Z", "newsId": "1"}',
+	'{"type": "SCRAP_MIXED", "timestamp": "2026-01-01T00:00:00Z", "scrap": {"id": "m"}, "news": {"id": "2"}}'])
+	WHERE kind = 'verdict';
+SELECT mirusync.create_collection('sign', pushable => false);
+SELECT verdicts('phone', '{"number": 45, "kind": "put", "collection": "sign", "id": "1", "fields": {}}', 'lea');
+TABLE news;
+SELECT count(*) FROM mirusync.document WHERE collection = 'sign' OR id = 'm';
+SELECT name, pushable, role, rule, columns FROM mirusync.collections
+	WHERE name IN ('news', 'sign', 'diary') ORDER BY name;
+DELETE FROM mirusync.event_type WHERE type IN ('SCRAP_MIXED', 'NEWS_PUT', 'NEWS_GONE', 'DIARY_PUT');
+DELETE FROM mirusync.event_collection WHERE collection IN ('news', 'diary');
+DELETE FROM mirusync.collection WHERE name = 'sign';
+
+SELECT mirusync.detach('news'), mirusync.detach('outer_one'), mirusync.detach('diary');
+DROP OWNED BY regress_mirusync_pusher;
+DROP ROLE regress_mirusync_pusher;
+
 SELECT mirusync.detach('mark');
 SELECT mirusync.detach('book');
 DELETE FROM mirusync.event_type WHERE type = 'SCRAP_CREATED';

@@ -4,7 +4,7 @@ CREATE ROLE regress_mirusync_app;
 CREATE ROLE regress_mirusync_relay;
 CREATE ROLE regress_mirusync_stranger;
 CREATE SCHEMA rights_test AUTHORIZATION regress_mirusync_app;
-GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean)
+GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[])
 	TO regress_mirusync_app;
 SELECT mirusync.grant_relay('regress_mirusync_relay');
 
@@ -56,6 +56,86 @@ SELECT mirusync.push('vera', 'phone', '{"changes": [
 	{"number": 3, "kind": "put", "collection": "thing", "id": "1", "fields": {}},
 	{"number": 4, "kind": "patch", "collection": "day", "id": "mo", "fields": {"n": 3}}]}') -> 'verdicts';
 SELECT what, who, count(*) FROM rights_test.witness GROUP BY 1, 2 ORDER BY 1;
+
+-- What the caller of push_many() left for the end of its transaction runs as
+-- the caller, and for nobody's push.
+SET ROLE regress_mirusync_relay;
+CREATE TEMP TABLE bait (id int);
+CREATE FUNCTION pg_temp.spring() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('regress.who', current_user || ' for ' || coalesce(mirusync.user_id(), 'nobody'), false);
+	RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER spring AFTER INSERT ON bait
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.spring();
+BEGIN;
+INSERT INTO bait VALUES (1);
+SELECT status, body FROM mirusync.push_many('{vera}', '{pad}', '{s}', '{batch}', ARRAY[
+	'{"changes": [{"number": 1, "kind": "put", "collection": "day", "id": "tu", "fields": {"n": 2}}]}'])
+	WHERE kind = 'verdict';
+COMMIT;
+SELECT current_setting('regress.who');
+DROP TABLE bait;
+RESET ROLE;
+
+-- Grants on tables and columns decide what a device writes.
+CREATE ROLE regress_mirusync_device;
+GRANT USAGE ON SCHEMA rights_other TO regress_mirusync_device;
+CREATE TABLE rights_other.member (id int PRIMARY KEY, owner text, title text, is_admin boolean NOT NULL DEFAULT false);
+SELECT mirusync.attach('rights_other.member', feed => 'owner', role => 'regress_mirusync_device');
+INSERT INTO rights_other.member VALUES (1, 'vera', 'one');
+CREATE SEQUENCE rights_other.number;
+CREATE FUNCTION rights_other.attempt() RETURNS TABLE (what text, verdict text, code text, reason text)
+LANGUAGE sql AS $$
+	SELECT w.what, v ->> 'verdict', v ->> 'code', v ->> 'reason'
+	FROM (VALUES (1, 'insert', '"put", "id": "2", "fields": {"title": "two"}'),
+		(2, 'insert admin', '"put", "id": "3", "fields": {"title": "three", "is_admin": true}'),
+		(3, 'update', '"patch", "id": "1", "fields": {"title": "uno"}'),
+		(4, 'update admin', '"patch", "id": "1", "fields": {"title": "eins", "is_admin": true}'),
+		(5, 'delete', '"delete", "id": "2"')) AS w(n, what, change)
+	CROSS JOIN LATERAL (SELECT mirusync.push('vera', 'grants', format('{"changes": [{"number": %s, "collection": "member", "kind": %s}]}',
+		nextval('rights_other.number'), w.change)::jsonb) #> '{verdicts,0}' AS v) AS p
+	ORDER BY n
+$$;
+SELECT * FROM rights_other.attempt();
+GRANT SELECT ON rights_other.member TO regress_mirusync_device;
+SELECT * FROM rights_other.attempt();
+-- A row is locked before it is merged, which takes UPDATE on some column; the
+-- feed's is one that no device can write anyway.
+GRANT INSERT (id, owner, title), UPDATE (owner) ON rights_other.member TO regress_mirusync_device;
+SELECT * FROM rights_other.attempt();
+GRANT UPDATE (title) ON rights_other.member TO regress_mirusync_device;
+SELECT * FROM rights_other.attempt();
+GRANT DELETE ON rights_other.member TO regress_mirusync_device;
+REVOKE INSERT (id, owner, title) ON rights_other.member FROM regress_mirusync_device;
+SELECT * FROM rights_other.attempt();
+SELECT * FROM rights_other.attempt();
+TABLE rights_other.member;
+
+-- So does row security, for each command.
+GRANT ALL ON rights_other.member TO regress_mirusync_device;
+ALTER TABLE rights_other.member ENABLE ROW LEVEL SECURITY;
+INSERT INTO rights_other.member VALUES (2, 'vera', 'two');
+SELECT * FROM rights_other.attempt();
+CREATE POLICY s ON rights_other.member FOR SELECT TO regress_mirusync_device USING (true);
+CREATE POLICY i ON rights_other.member FOR INSERT TO regress_mirusync_device WITH CHECK (NOT is_admin);
+DELETE FROM rights_other.member WHERE id = 2;
+SELECT * FROM rights_other.attempt();
+-- Also what the device itself wrote just before.
+SELECT jsonb_path_query_array(mirusync.push('vera', 'grants', '{"changes": [
+	{"number": 1001, "kind": "put", "collection": "member", "id": "4", "fields": {"title": "four"}},
+	{"number": 1002, "kind": "patch", "collection": "member", "id": "4", "fields": {"title": "vier"}},
+	{"number": 1003, "kind": "delete", "collection": "member", "id": "4"}]}'), '$.verdicts[*]');
+DELETE FROM rights_other.member WHERE id = 4;
+CREATE POLICY u ON rights_other.member FOR UPDATE TO regress_mirusync_device USING (NOT is_admin);
+SELECT * FROM rights_other.attempt();
+CREATE POLICY d ON rights_other.member FOR DELETE TO regress_mirusync_device USING (title = 'two');
+SELECT * FROM rights_other.attempt();
+TABLE rights_other.member;
+SELECT mirusync.detach('rights_other.member');
+DROP TABLE rights_other.member;
+DROP OWNED BY regress_mirusync_device;
+DROP ROLE regress_mirusync_device;
 
 -- What was pending before push() is its caller's, and fails as the caller's.
 CREATE TABLE rights_other.part (id int PRIMARY KEY, thing int

@@ -12,6 +12,7 @@ CREATE TABLE mirusync.attached (
 	feed_column	name NOT NULL,
 	collection_column name,
 	data_column	name,
+	sync_added	boolean NOT NULL DEFAULT true,
 	CONSTRAINT attached_pkey PRIMARY KEY (relation)
 );
 COMMENT ON TABLE mirusync.attached IS 'attached tables';
@@ -19,6 +20,7 @@ COMMENT ON COLUMN mirusync.attached.relation IS 'the table';
 COMMENT ON COLUMN mirusync.attached.feed_column IS 'column that says whose row it is, as it was called then; it is field number 0';
 COMMENT ON COLUMN mirusync.attached.collection_column IS 'column that names the collection; null: the table is one collection';
 COMMENT ON COLUMN mirusync.attached.data_column IS 'jsonb column whose keys are the fields; null: the columns are';
+COMMENT ON COLUMN mirusync.attached.sync_added IS 'columns added later are synced';
 
 CREATE TABLE mirusync.field (
 	relation	regclass NOT NULL,
@@ -26,14 +28,16 @@ CREATE TABLE mirusync.field (
 	attnum		int2 NOT NULL,
 	name		name NOT NULL,
 	bound_to	text COLLATE "C" NOT NULL,
+	synced		boolean NOT NULL DEFAULT true,
 	CONSTRAINT field_pkey PRIMARY KEY (relation, number)
 );
-COMMENT ON TABLE mirusync.field IS 'numbers of the fields of attached tables, which survive renames and restores';
+COMMENT ON TABLE mirusync.field IS 'columns of attached tables: their numbers, and which are synced; survives renames and restores';
 COMMENT ON COLUMN mirusync.field.relation IS 'the table';
 COMMENT ON COLUMN mirusync.field.number IS 'number of the field, never used again; 0 is the column that says whose row it is';
 COMMENT ON COLUMN mirusync.field.attnum IS 'number of its column where bound_to says so; 0: the column was dropped';
 COMMENT ON COLUMN mirusync.field.name IS 'name of its column, by which it is found after a restore';
 COMMENT ON COLUMN mirusync.field.bound_to IS 'system, database and table in which attnum was noted';
+COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and taken from them; those of the primary key are whatever it says';
 
 CREATE TABLE mirusync.collection (
 	name		text COLLATE "C" NOT NULL,
@@ -93,16 +97,17 @@ ALTER TABLE mirusync.collection ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
 'makes every backend read again what is attached';
 
--- These three check the calling user themselves and then write directly, so
+-- These four check the calling user themselves and then write directly, so
 -- whoever may execute them needs no right on the tables above.  They are not
 -- strict: a null argument is an error, not a reason to do nothing.
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
-	role regrole DEFAULT NULL, pushable boolean DEFAULT true)
+	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
+	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL)
 RETURNS void
 AS 'MODULE_PATHNAME', 'mirusync_attach'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean) IS
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]) IS
 'sync a table: its rows are records of the feed that a column names';
 
 CREATE FUNCTION mirusync.detach(relation regclass)
@@ -112,6 +117,14 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.detach(regclass) IS
 'stop syncing a table, and leave it as it was before';
 
+CREATE FUNCTION mirusync.sync_column(relation regclass, column_name name,
+	synced boolean)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_sync_column'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.sync_column(regclass, name, boolean) IS
+'sync a column of an attached table from now on, or sync it no more';
+
 CREATE FUNCTION mirusync.create_collection(name text,
 	rule text DEFAULT 'lww', pushable boolean DEFAULT true)
 RETURNS void
@@ -120,10 +133,21 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.create_collection(text, text, boolean) IS
 'name a collection of the document store; does nothing if it is there already';
 
+-- For the view: it tells what mirusync.field says, as columns are now.
+CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
+	sync_added boolean)
+RETURNS name[]
+AS 'MODULE_PATHNAME', 'mirusync_synced_columns'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.synced_columns(regclass, name, boolean) IS
+'columns of an attached table that are synced; for the view collections';
+
 CREATE VIEW mirusync.collections AS
 	SELECT c.name, c.relation,
 		coalesce(f.name, a.feed_column) AS feed_column,
-		c.rule, c.pushable, c.role
+		c.rule, c.pushable, c.role,
+		CASE WHEN a.data_column IS NULL THEN mirusync.synced_columns(
+			c.relation, a.feed_column, a.sync_added) END AS columns
 	FROM mirusync.collection c
 		JOIN mirusync.attached a ON a.relation = c.relation
 		LEFT JOIN mirusync.field f
@@ -136,3 +160,4 @@ COMMENT ON COLUMN mirusync.collections.feed_column IS 'column that says whose ro
 COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes merge: lww or lww_field';
 COMMENT ON COLUMN mirusync.collections.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collections.role IS 'pushes run as this role; null: the owner of the table';
+COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';

@@ -25,6 +25,21 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[]) IS
 'for relays: push a group of messages of many users in one transaction';
 
+-- Who is pushing, for policies, defaults, triggers and checks of tables.
+CREATE FUNCTION mirusync.user_id()
+RETURNS text
+AS 'MODULE_PATHNAME', 'mirusync_user_id'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.user_id() IS
+'user whose push is being applied; null outside a push';
+
+CREATE FUNCTION mirusync.device_id()
+RETURNS text
+AS 'MODULE_PATHNAME', 'mirusync_device_id'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mirusync.device_id() IS
+'device whose push is being applied; null outside a push';
+
 CREATE FUNCTION mirusync.pull(user_id text, feed text,
 	after bigint DEFAULT 0, max int DEFAULT 500)
 RETURNS jsonb

@@ -26,6 +26,12 @@ BEGIN
 END
 $$;
 
+-- A table's policies, defaults and triggers ask who is pushing as whoever
+-- writes to it.  The last one tells names of columns, as pg_attribute does
+-- anyway; it is for those who may read the view.
+GRANT EXECUTE ON FUNCTION mirusync.user_id(), mirusync.device_id(),
+	mirusync.synced_columns(regclass, name, boolean) TO PUBLIC;
+
 CREATE FUNCTION mirusync.grant_relay(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE

@@ -19,7 +19,9 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sleep, Stack, stopAll, stopOnSignals } from '../../tools/stack.mjs'
 import { userToken } from '../../tools/token.mjs'
-import { captureUpdate, pacedInsert, plainInsert, prepareCapture, preparePlain } from './pgbench.mjs'
+import {
+	BULK_CAPTURES, bulkUpdate, captureUpdate, CAPTURES, pacedInsert, plainInsert, prepareCapture, preparePlain,
+} from './pgbench.mjs'
 import { cpuOf, cpuOfPostgres, endChildren, openFilesLimit, rssKbOf, run, start } from './process.mjs'
 import { renderTable, summarize } from './report.mjs'
 import { mirusync, startBaseline } from './servers.mjs'
@@ -29,11 +31,11 @@ const LOAD = join(HERE, 'load')
 const PLANS = {
 	smoke: {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 5, closedSeconds: 10,
-		sqlSeconds: 3, idleSessions: 2000, captureClients: [],
+		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 2, bulkUpdates: 1,
 	},
 	full: {
 		rounds: 3, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 20, closedSeconds: 15,
-		sqlSeconds: 10, idleSessions: 8000, captureClients: [1, 8],
+		sqlSeconds: 10, idleSessions: 8000, captureSeconds: 5, bulkUpdates: 2,
 	},
 }
 /* For a profiler: lets every timed measure last this long. */
@@ -47,6 +49,7 @@ const RECORDS_UPDATED = 20
 const IDLE_USERS_BEFORE = 100
 const WRITES_PER_SECOND = 20
 const UPDATES_PER_SECOND = 20
+const CAPTURE_CLIENTS = [1, 8]
 
 const SERVERS = ['mirusync', 'baseline']
 const MEASURES = ['plain', 'idle', 'latency', 'closed', 'updates', 'sql', 'hotsql',
@@ -215,11 +218,24 @@ async function round(number, servers, entry, note) {
 	if (planName === 'full' || names.includes('updates'))
 		await measure('updates')
 	await inserts()
-	for (const clients of isWanted('capture') && isWanted('mirusync') ? plan.captureClients : []) {
-		for (const table of ['unattached', 'attached']) {
-			say(`UPDATE of one row, ${table}, ${clients} clients`)
-			note('capture', `${table} ${clients}`,
-				await captureUpdate(stack, work, table, clients, plan.plainSeconds))
+	if (isWanted('capture') && isWanted('mirusync'))
+		await capture(note)
+}
+
+/* capture measures what an attached table costs those who write it with SQL. */
+async function capture(note) {
+	for (const clients of CAPTURE_CLIENTS) {
+		for (const how of CAPTURES) {
+			say(`UPDATE of one row, ${how.name}, ${clients} clients`)
+			note('capture', `${how.name} ${clients}`,
+				await captureUpdate(stack, work, how, clients, plan.captureSeconds))
+		}
+	}
+	for (let i = 0; i < plan.bulkUpdates; i++) {
+		for (const how of BULK_CAPTURES) {
+			await stack.psql('CHECKPOINT', { database: 'postgres' })
+			say(`UPDATE of many rows, ${how.name}`)
+			note('capture', `${how.name} bulk`, await bulkUpdate(stack, how))
 		}
 	}
 }
@@ -257,7 +273,7 @@ async function main() {
 	say('starting a private Postgres')
 	await startStack()
 	await preparePlain(stack, work, entry)
-	if (plan.captureClients.length && isWanted('capture') && isWanted('mirusync'))
+	if (isWanted('capture') && isWanted('mirusync'))
 		await prepareCapture(stack, work)
 	const servers = []
 	if (isWanted('mirusync'))

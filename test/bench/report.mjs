@@ -6,7 +6,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-import { median } from './pgbench.mjs'
+import { BULK_ROWS, CAPTURES, median } from './pgbench.mjs'
 
 const ms = (value) => value === undefined ? '' : value.toFixed(value < 10 ? 2 : 1)
 const count = (value) => value === undefined ? '' : Math.round(value).toLocaleString('en-US')
@@ -63,18 +63,21 @@ function summarizePlain(results) {
 	}
 }
 
+/* summarizeCapture gives rate and rate per CPU second by kind of table. */
 function summarizeCapture(results) {
 	if (!results)
 		return undefined
+	const kinds = (pick) => Object.fromEntries(CAPTURES.map(({ name }) => [name, pick(name)]))
 	const clients = Object.keys(results).filter((name) => name.startsWith('attached '))
-		.map((name) => name.split(' ')[1])
-	return clients.map((n) => ({
-		clients: Number(n),
-		attached: of(results, `attached ${n}`, (r) => r.rate),
-		unattached: of(results, `unattached ${n}`, (r) => r.rate),
-		attached_per_cpu_second: of(results, `attached ${n}`, (r) => r.perCpuSecond),
-		unattached_per_cpu_second: of(results, `unattached ${n}`, (r) => r.perCpuSecond),
-	}))
+		.map((name) => name.split(' ')[1]).filter((name) => name !== 'bulk')
+	return {
+		rows: clients.map((n) => ({
+			clients: Number(n),
+			rate: kinds((name) => of(results, `${name} ${n}`, (r) => r.rate)),
+			perCpuSecond: kinds((name) => of(results, `${name} ${n}`, (r) => r.perCpuSecond)),
+		})),
+		bulk_ms: kinds((name) => of(results, `${name} bulk`, (r) => r.ms)),
+	}
 }
 
 /* summarize gives one figure per server and measure. */
@@ -85,6 +88,22 @@ export function summarize(results) {
 		baseline: summarizeServer(results['Node server']),
 		capture: summarizeCapture(results.capture),
 	}
+}
+
+/* captureRows: an attached table against one that is not. */
+function captureRows(capture) {
+	const row = (what, show, figures, kind) => [what, show(figures[kind]), '',
+		show(figures.unattached), `${factor(figures[kind] / figures.unattached)} ×`, '', '']
+	const rows = (capture?.rows ?? []).flatMap(({ clients, rate, perCpuSecond }) => [
+		row(`UPDATE of an attached row/s, ${clients} cl.`, count, rate, 'attached'),
+		row('  per CPU second', count, perCpuSecond, 'attached'),
+		row('  doorbell off', count, rate, 'silent'),
+		row('  doorbell off, per CPU second', count, perCpuSecond, 'silent'),
+	])
+	if (capture)
+		rows.push(row(`UPDATE of ${count(BULK_ROWS)} attached rows, ms`, ms, capture.bulk_ms,
+			'attached'))
+	return rows
 }
 
 /* rowsOf makes the rows: what, mirusync, Node server, plain, ratios, floor. */
@@ -136,13 +155,7 @@ function rowsOf({ plain, mirusync: m = {}, baseline: n = {}, capture }) {
 			versus('kb_per_session'), 'under 5'],
 		['not delivered', count(m.lost), count(n.lost), '', '', '', ''],
 	)
-	for (const c of capture ?? []) {
-		rows.push([`UPDATE of an attached row/s, ${c.clients} cl.`, count(c.attached), '',
-			count(c.unattached), `${factor(c.attached / c.unattached)} ×`, '', ''])
-		rows.push(['  per CPU second', count(c.attached_per_cpu_second), '',
-			count(c.unattached_per_cpu_second),
-			`${factor(c.attached_per_cpu_second / c.unattached_per_cpu_second)} ×`, '', ''])
-	}
+	rows.push(...captureRows(capture))
 	return rows
 }
 
