@@ -72,25 +72,31 @@ PGFILEDESC = "mirusync - sync for offline-first applications"
 
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard extension/*.c)))
 
-DATA       = $(wildcard sql/mirusync--*--*.sql)
+# Released versions: their install scripts are frozen, and updates lead from
+# each to the next.  The current version's script is made of sql/install.
+RELEASED   = 0.1.0
+DATA       = $(wildcard sql/mirusync--*--*.sql) \
+	$(RELEASED:%=sql/mirusync--%.sql)
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
 REGRESS      = hlc attach columns documents capture partition foreign_key push \
-	pull events practice_log_objects doorbell rights ddl types keys writes fold
+	pull events practice_log_objects doorbell rights rights_walk rights_hostile \
+	ddl types keys writes epoch forget backfill rescan fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
 	sql_repeatable_read push_commit push_sql push_push push_retry \
 	feed_create feed_feed feed_move partition_attach partition_detach \
-	sql_maintenance push_key sync_column
+	sql_maintenance push_key sync_column epoch_first forget backfill \
+	backfill_attach rescan
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare)
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation \
 	--load-extension=mirusync
 
-PG_CPPFLAGS = -Iextension
+PG_CPPFLAGS = -Iextension -DMIRUSYNC_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -std=gnu11
 
 EXTRA_CLEAN = test/isolation/results test/isolation/output_iso \
@@ -102,8 +108,13 @@ $(error $(PG_CONFIG) was not found: run "make setup", or set PG_CONFIG=/path/to/
 endif
 include $(PGXS)
 
+ifneq ($(filter $(EXTVERSION),$(RELEASED)),)
+$(error version $(EXTVERSION) is released: raise default_version in mirusync.control)
+endif
+
 # PGXS of most distributions does not track headers.
 $(OBJS) $(OBJS:.o=.bc): $(wildcard extension/*.h)
+extension/version.o extension/version.bc: mirusync.control
 
 sql/mirusync--$(EXTVERSION).sql: $(sort $(wildcard sql/install/*.sql)) mirusync.control
 	cat $(filter %.sql,$^) > $@

@@ -29,6 +29,7 @@
 #include "nodes/value.h"
 #include "object.h"
 #include "record.h"
+#include "serving.h"
 #include "target.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -117,6 +118,8 @@ find_target(Merge *merge)
 				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
 				 errmsg("feed \"%s\" is not in the form of column \"%s\"",
 						change->feed, target->rel->feed_name)));
+	if (target->rel->backfilling)
+		miru_serving_check_served(change->collection, change->feed);
 	miru_key_parse(target->rel, change->feed, change->collection, change->id,
 				   target->key);
 	/* "007" and "7" are one integer, so one record. */

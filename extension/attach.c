@@ -22,8 +22,11 @@
 #include "access/relation.h"
 #include "capture.h"
 #include "catalog/pg_inherits.h"
+#include "epoch.h"
 #include "miscadmin.h"
 #include "partition.h"
+#include "registry.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -82,23 +85,31 @@ attach_table(MiruAttachment *attachment)
 	miru_triggers_create(attachment->relid);
 	miru_attached_insert(attachment);
 	miru_collection_insert(attachment);
+	if (!attachment->backfill)
+		miru_serving_open(attachment->collection);
 	CacheInvalidateRelcacheByRelid(attachment->relid);
 	miru_registry_written();
 
-	miru_capture_existing(attachment->relid);
+	if (attachment->backfill)
+		miru_capture_existing(attachment->relid);
+	/* A backup taken from now on has the epoch. */
+	(void) miru_epoch_current();
 }
 
 /*
  * mirusync.attach(relation, feed, collection, rule, role, pushable, columns,
- * excluding)
+ * excluding, backfill)
  */
 Datum
 mirusync_attach(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
-										"rule",		NULL,	"pushable"};
+										"rule",		NULL,	"pushable",
+										NULL,		NULL,	"backfill"};
 	MiruAttachment attachment;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
 	PreventCommandIfReadOnly("mirusync.attach()");
 	miru_check_not_null(fcinfo, lengthof(names), names);
 	attachment.relid = PG_GETARG_OID(0);
@@ -110,6 +121,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 	attachment.role = PG_ARGISNULL(4) ? InvalidOid : PG_GETARG_OID(4);
 	attachment.pushable = PG_GETARG_BOOL(5);
 	miru_columns_take(fcinfo, 6, &attachment);
+	attachment.backfill = PG_GETARG_BOOL(8);
 
 	miru_check_rule(attachment.rule);
 	miru_check_role(attachment.role);
@@ -193,5 +205,6 @@ mirusync_create_collection(PG_FUNCTION_ARGS)
 								 get_rel_name(existing->relid))));
 	miru_collection_insert(&wanted);
 	miru_registry_written();
+	(void) miru_epoch_current();
 	PG_RETURN_VOID();
 }

@@ -62,10 +62,8 @@ void
 miru_columns_take(FunctionCallInfo fcinfo, int argument,
 				  MiruAttachment *attachment)
 {
-	/* The function of 0.1.0 has neither. */
-	bool has_columns = PG_NARGS() > argument && !PG_ARGISNULL(argument);
-	bool has_excluding = PG_NARGS() > argument + 1 &&
-		!PG_ARGISNULL(argument + 1);
+	bool has_columns = !PG_ARGISNULL(argument);
+	bool has_excluding = !PG_ARGISNULL(argument + 1);
 
 	if (has_columns && has_excluding)
 		ereport(

@@ -23,6 +23,7 @@
 #include "record.h"
 #include "registry.h"
 #include "registry_table.h"
+#include "serving.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -132,7 +133,10 @@ delete_collections(Oid relid)
 	table_close(collection, NoLock);
 
 	foreach(cell, names)
+	{
 		miru_record_forget(lfirst(cell));
+		miru_serving_forget(lfirst(cell));
+	}
 }
 
 /* miru_attached_delete removes all that is known of a table. */

@@ -22,6 +22,7 @@ typedef struct MiruAttachment
 	Oid role;		 /* InvalidOid: the table's owner */
 	bool sync_added; /* columns added later are synced */
 	List *columns;	 /* names, char *: synced; or if sync_added, not */
+	bool backfill;	 /* number the rows that are there at once */
 } MiruAttachment;
 
 /*

@@ -3,7 +3,7 @@
  *     The native form of a push: a JSON batch of numbered changes, and the
  *     JSON of its verdicts.
  *
- *     {"digested": 40, "changes": [
+ *     {"digested": 40, "epoch": 0, "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
  *        "base": 17, "feed": "anna"}]}
@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "batch.h"
+#include "epoch.h"
 #include "errors.h"
 #include "jsonb_build.h"
 #include "key.h"
@@ -193,9 +194,10 @@ read_changes(JsonbContainer *array)
 }
 
 List *
-miru_batch_parse(Jsonb *batch, int64 *digested)
+miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 {
 	JsonbValue value;
+	int64 number = MIRU_NO_EPOCH;
 
 	if (!JB_ROOT_IS_OBJECT(batch))
 		ereport(ERROR,
@@ -208,6 +210,12 @@ miru_batch_parse(Jsonb *batch, int64 *digested)
 			(errcode(ERRCODE_MIRU_INVALID_BATCH),
 			 errmsg(
 				 "\"digested\" of the batch is not an integer of at least 0")));
+	if (has(batch, "epoch") &&
+		(!get_integer(batch, "epoch", &number) || number > PG_INT32_MAX))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"epoch\" of the batch is not an epoch")));
+	*epoch = (int32) number;
 	if (!miru_object_get(batch, "changes", &value) || value.type != jbvBinary ||
 		!JsonContainerIsArray(value.val.binary.data))
 		ereport(ERROR,

@@ -16,9 +16,10 @@
 /*
  * miru_batch_parse reads a batch (docs/sql.md, push).  A change that is wrong
  * in itself comes back rejected; a batch whose changes cannot even be told
- * apart throws ERRCODE_MIRU_INVALID_BATCH.
+ * apart throws ERRCODE_MIRU_INVALID_BATCH.  "epoch" is that of the bases,
+ * MIRU_NO_EPOCH if the batch does not say it.
  */
-extern List *miru_batch_parse(Jsonb *batch, int64 *digested);
+extern List *miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch);
 
 /* miru_batch_verdict renders the verdict of one change. */
 extern Jsonb *miru_batch_verdict(const MiruChange *change);

@@ -10,6 +10,9 @@
  * and UPDATE t SET id = id + 1 passes through states in which rows seem to
  * vanish.
  *
+ * Others note rows too: attach and backfill those that were there before,
+ * rescan those that differ from what devices were told.
+ *
  * The list of notes spills to disk (note_log.c), so a transaction may change
  * any number of rows.
  *
@@ -34,11 +37,12 @@
 #include "access/xact.h"
 #include "capture.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "compat.h"
 #include "common/hashfn.h"
 #include "compat.h"
 #include "errors.h"
+#include "feed_rows.h"
 #include "flush.h"
 #include "guc.h"
 #include "key.h"
@@ -165,6 +169,12 @@ is_pushed_record(const MiruOrigin *origin, Oid relid, MinimalTuple key)
 }
 
 static uint32
+text_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+static uint32
 put_text(char *note, uint32 *length, const char *text)
 {
 	uint32 offset = *length;
@@ -176,17 +186,25 @@ put_text(char *note, uint32 *length, const char *text)
 	return offset;
 }
 
-/* append_note writes a note; "old" is the former row or NULL. */
+/*
+ * append_note writes a note; "old" is the former row or NULL, "known" what
+ * rescan knows of the record, or NULL.
+ */
 static void
 append_note(const Source *source, MinimalTuple key, HeapTuple old,
-			const char *old_feed, const char *new_feed, bool tombstone)
+			const char *old_feed, const char *new_feed, bool tombstone,
+			const MiruKnown *known)
 {
 	MiruRelation *rel = source->rel;
 	uint32 key_offset = MAXALIGN(sizeof(MiruNote));
 	uint32 old_offset = key_offset + MAXALIGN(key->t_len);
-	uint32 length = old_offset + (old ? MAXALIGN(old->t_len) : 0);
-	MiruNote *note = palloc0(length + (old_feed ? strlen(old_feed) + 1 : 0) +
-							 (new_feed ? strlen(new_feed) + 1 : 0));
+	uint32 known_offset = old_offset + (old ? MAXALIGN(old->t_len) : 0);
+	uint32 length = known_offset +
+		(known && known->object ? VARSIZE(known->object) : 0);
+	MiruNote *note = palloc0(length + text_size(old_feed) +
+							 text_size(new_feed) +
+							 text_size(known ? known->collection : NULL) +
+							 text_size(known ? known->id : NULL));
 
 	note->relid = rel->relid;
 	note->shape = rel->shape;
@@ -205,6 +223,18 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
+	}
+	if (known != NULL)
+	{
+		if (known->object != NULL)
+		{
+			note->known_offset = known_offset;
+			memcpy((char *) note + known_offset, known->object,
+				   VARSIZE(known->object));
+		}
+		note->collection_offset = put_text((char *) note, &length,
+										   known->collection);
+		note->id_offset = put_text((char *) note, &length, known->id);
 	}
 	note->old_feed_offset = put_text((char *) note, &length, old_feed);
 	note->new_feed_offset = put_text((char *) note, &length, new_feed);
@@ -379,6 +409,13 @@ is_restoring(void)
 		 strcmp(namespace_search_path, "\"\"") == 0);
 }
 
+static bool
+is_document_store(Relation heap)
+{
+	return strcmp(RelationGetRelationName(heap), "document") == 0 &&
+		RelationGetNamespace(heap) == get_namespace_oid("mirusync", true);
+}
+
 static void
 check_document(const Source *source, HeapTuple row)
 {
@@ -402,14 +439,15 @@ note_insert(const Source *source, HeapTuple row)
 	char *feed = miru_row_feed(source->rel, row, source->desc);
 
 	miru_key_check(source->rel, key, feed);
-	append_note(source, key, NULL, NULL, feed, false);
+	append_note(source, key, NULL, NULL, feed, false, NULL);
 }
 
 static void
 note_delete(const Source *source, HeapTuple row)
 {
 	append_note(source, miru_key_of_row(source->rel, row, source->desc), row,
-				miru_row_feed(source->rel, row, source->desc), NULL, false);
+				miru_row_feed(source->rel, row, source->desc), NULL, false,
+				NULL);
 }
 
 static void
@@ -432,7 +470,7 @@ note_update(const Source *source, HeapTuple old, HeapTuple new)
 
 		miru_key_check(rel, new_key, feed);
 		append_note(source, old_key, old, miru_row_feed(rel, old, desc), feed,
-					false);
+					false, NULL);
 	}
 	else
 	{
@@ -556,6 +594,10 @@ mirusync_capture(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"capture\" was not called as a trigger")));
 	event = trigger->tg_event;
+	/* Before we look at the registry, which may be an older version's. */
+	if (TRIGGER_FIRED_FOR_ROW(event) && is_restoring() &&
+		is_document_store(trigger->tg_relation))
+		return PointerGetDatum(NULL);
 	find_source(&source, trigger->tg_relation);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(event) && TRIGGER_FIRED_BEFORE(event))
@@ -569,8 +611,7 @@ mirusync_capture(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
-	if (source.rel->data_attnum == 0 || !is_restoring())
-		note_trigger(&source, trigger);
+	note_trigger(&source, trigger);
 	return PointerGetDatum(NULL);
 }
 
@@ -602,6 +643,79 @@ miru_capture_leaving(Relation heap, MiruRelation *rel)
 	note_rows(&source, true);
 }
 
+int64
+miru_capture_feed(MiruRelation *rel, const char *feed)
+{
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync backfill",
+												  ALLOCSET_DEFAULT_SIZES);
+	MiruFeedRows rows;
+	HeapTuple row;
+	int64 count = 0;
+	Source source;
+
+	miru_feed_rows_begin(&rows, rel, feed);
+	find_source(&source, rows.heap);
+	while ((row = miru_feed_rows_next(&rows)) != NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(per_row);
+
+		miru_object_check(rel, NULL, row, source.desc);
+		note_insert(&source, row);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(per_row);
+		count++;
+	}
+	miru_feed_rows_end(&rows);
+	MemoryContextDelete(per_row);
+	return count;
+}
+
+void
+miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
+				 const char *feed, const Jsonb *object)
+{
+	Source source = {rel, NULL, NULL, desc};
+	MiruKnown known = {object, NULL, NULL};
+	MinimalTuple key = miru_key_of_row(rel, row, desc);
+
+	miru_object_check(rel, NULL, row, desc);
+	miru_key_check(rel, key, feed);
+	append_note(&source, key, NULL, NULL, feed, false, object ? &known : NULL);
+}
+
+/*
+ * gone_key makes up a key for a record that has no row: its id may be none
+ * that the key's type takes today.  It tells one such record from another, and
+ * from any row, because it has another number of columns than the key.
+ */
+static MinimalTuple
+gone_key(MiruRelation *rel, const char *feed, const MiruKnown *known)
+{
+	int columns = rel->key_count == 3 ? 4 : 3;
+	TupleDesc desc = CreateTemplateTupleDesc(columns);
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	for (int i = 0; i < columns; i++)
+	{
+		TupleDescInitEntry(desc, i + 1, NULL, TEXTOID, -1, 0);
+		values[i] = CStringGetTextDatum(i == 0		 ? feed
+											: i == 1 ? known->collection
+													 : known->id);
+	}
+	return heap_form_minimal_tuple(desc, values, nulls);
+}
+
+void
+miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known)
+{
+	Source none = {rel, NULL, NULL, NULL};
+
+	append_note(&none, gone_key(rel, feed, known), NULL, feed, NULL, true,
+				known);
+}
+
 void
 miru_capture_tombstone(MiruRelation *rel, int origin)
 {
@@ -609,7 +723,7 @@ miru_capture_tombstone(MiruRelation *rel, int origin)
 
 	miru_origin_set(origin);
 	append_note(&none, transaction.origins[origin]->key, NULL,
-				transaction.origins[origin]->feed, NULL, true);
+				transaction.origins[origin]->feed, NULL, true, NULL);
 	miru_origin_set(-1);
 }
 

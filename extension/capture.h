@@ -65,7 +65,20 @@ typedef struct MiruNote
 	uint32 old_length;
 	uint32 old_feed_offset; /* text; 0: none */
 	uint32 new_feed_offset; /* text; 0: none */
+
+	/* by rescan */
+	uint32 known_offset; /* Jsonb: what devices were last told; 0: not known */
+	uint32 collection_offset; /* text; of a record without a row, else 0 */
+	uint32 id_offset;		  /* text; of a record without a row, else 0 */
 } MiruNote;
+
+/* What rescan knows of a record. */
+typedef struct MiruKnown
+{
+	const Jsonb *object; /* what devices were last told, or NULL */
+	const char *collection;
+	const char *id;
+} MiruKnown;
 
 extern void miru_capture_init(void);
 
@@ -80,6 +93,22 @@ extern void miru_capture_existing(Oid relid);
  * table as gone.
  */
 extern void miru_capture_leaving(Relation heap, MiruRelation *rel);
+
+/*
+ * miru_capture_feed notes every row of a feed that is committed now, and
+ * returns how many there are.  Caller holds the feed's lock.
+ */
+extern int64 miru_capture_feed(MiruRelation *rel, const char *feed);
+
+/*
+ * miru_capture_row notes a row that differs from "object", which is what
+ * devices were last told of it, or NULL if that is not known.
+ * miru_capture_gone notes a record that has no row any more.
+ */
+extern void miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
+							 const char *feed, const Jsonb *object);
+extern void
+miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known);
 
 /* miru_capture_tombstone notes the delete of a record that has no row. */
 extern void miru_capture_tombstone(MiruRelation *rel, int origin);

@@ -3,7 +3,7 @@
  *     History: every change of every feed, in order.
  *
  * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
- * flush, under the lock of the feed.  Sync reads state (record.c), so trimming
+ * flush, under the lock of the feed, until the feed is forgotten.  Sync reads state (record.c), so trimming
  * history by age does not hurt it.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -16,7 +16,9 @@
 #include "change_log.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -122,4 +124,61 @@ miru_change_log_origin(MiruTable *table, const char *feed, int64 seq,
 	}
 	miru_scan_end(&scan);
 	return found;
+}
+
+int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
+							 max, LOG_SEQ);
+}
+
+static Jsonb *
+get_jsonb(HeapTuple row, TupleDesc desc, int column)
+{
+	bool isnull;
+	Datum value = heap_getattr(row, column, desc, &isnull);
+
+	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+void
+miru_change_log_each(const char *feed, const char *collection,
+					 void (*each)(void *arg, const MiruLogEntry *entry),
+					 void *arg)
+{
+	MiruTable table = miru_table_open("change_log", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MemoryContext per_entry = AllocSetContextCreate(CurrentMemoryContext,
+													"mirusync log entry",
+													ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller;
+	MiruScan scan;
+	HeapTuple row;
+
+	miru_scan_begin(&scan, &table, "change_log_pkey", feed, 0, snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL)
+	{
+		MiruLogEntry entry = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		caller = MemoryContextSwitchTo(per_entry);
+		entry.collection = get_text(row, desc, LOG_COLLECTION);
+		if (strcmp(entry.collection, collection) == 0)
+		{
+			entry.feed = feed;
+			entry.id = get_text(row, desc, LOG_ID);
+			entry.kind = get_text(row, desc, LOG_KIND);
+			entry.from = get_jsonb(row, desc, LOG_FROM);
+			entry.to = get_jsonb(row, desc, LOG_TO);
+			each(arg, &entry);
+		}
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(per_entry);
+	}
+	miru_scan_end(&scan);
+	MemoryContextDelete(per_entry);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
 }

@@ -45,4 +45,18 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 								   int64 seq, Snapshot snapshot, bool *created,
 								   char **type, char **session);
 
+/* miru_change_log_forget is miru_table_forget for history. */
+extern int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max);
+
+/*
+ * miru_change_log_each calls "each" for all that is kept of a collection's
+ * changes in a feed, in order.  The entry has collection, id, kind, from and
+ * to, and is gone after the call.
+ */
+extern void
+miru_change_log_each(const char *feed, const char *collection,
+					 void (*each)(void *arg, const MiruLogEntry *entry),
+					 void *arg);
+
 #endif /* MIRUSYNC_CHANGE_LOG_H */

@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "utils/acl.h"
+#include "utils/regproc.h"
 
 #if PG_VERSION_NUM >= 180000
 #define miru_index_beginscan(heap, index, snapshot, nkeys)                     \
@@ -58,6 +59,12 @@
 #else
 #define miru_relation_file(heap)	 ((heap)->rd_node.relNode)
 #define miru_relation_new_file(heap) ((heap)->rd_firstRelfilenodeSubid)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define miru_qualified_name(text) stringToQualifiedNameList(text, NULL)
+#else
+#define miru_qualified_name(text) stringToQualifiedNameList(text)
 #endif
 
 #endif /* MIRUSYNC_COMPAT_H */

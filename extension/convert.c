@@ -54,11 +54,10 @@ is_utc(void)
 		(strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0);
 }
 
-int
-miru_settings_fix(void)
+/* fix_settings begins a level of settings, unless all are as they must be. */
+static int
+fix_settings(int level)
 {
-	int level = UNCHANGED;
-
 	if (DateStyle != USE_ISO_DATES)
 		set(&level, "datestyle", "ISO");
 	if (IntervalStyle != INTSTYLE_POSTGRES)
@@ -93,11 +92,22 @@ miru_settings_fix_input(MiruRelation *rel)
 	return level;
 }
 
+int
+miru_settings_fix(void)
+{
+	return fix_settings(NewGUCNestLevel());
+}
+
+/*
+ * miru_settings_restore also undoes what the application's code has SET since,
+ * hence "false": as in a function with a SET clause, a commit would keep that
+ * for the session.
+ */
 void
 miru_settings_restore(int settings)
 {
 	if (settings != UNCHANGED)
-		AtEOXact_GUC(true, settings);
+		AtEOXact_GUC(false, settings);
 }
 
 void
@@ -114,7 +124,7 @@ miru_convert_begin(MiruRelation *rel, MiruConversion *saved)
 		saved->settings = UNCHANGED;
 		return;
 	}
-	saved->settings = miru_settings_fix();
+	saved->settings = fix_settings(UNCHANGED);
 	fix_money(&saved->settings, rel);
 	if ((rel->type_traits & MIRU_TYPE_NAMES) != 0 &&
 		strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)

@@ -15,6 +15,7 @@
 typedef struct MiruDelivery
 {
 	char *feed;
+	int32 epoch; /* that the feed is in */
 	int64 after; /* the number before; covers (after, seq] */
 	int64 seq;
 	int64 part_of; /* first number of its group; seq if alone */
@@ -30,25 +31,33 @@ typedef struct MiruDelivery
 	Jsonb *changed; /* from flush: new values of changed fields */
 } MiruDelivery;
 
+/* What a reader has seen of a feed. */
+typedef struct MiruCursor
+{
+	int32 epoch;  /* MIRU_NO_EPOCH: not known */
+	int64 number; /* highest it has */
+	int64 seen;	  /* head of its last page, if that was not complete */
+} MiruCursor;
+
 /* A page of a feed, see pull.c. */
 typedef struct MiruPage
 {
-	int64 after; /* cursor before it; 0 if that was too high */
-	int64 upto;	 /* cursor after it */
+	int64 after; /* number before it; 0 when starting over */
+	int64 upto;	 /* number after it */
 	int64 head;
 	bool complete;
-	bool start_over;  /* the cursor given lies beyond the head */
-	char *epoch;	  /* NULL if the feed does not exist */
+	bool start_over;  /* the cursor given is of a history that was lost */
+	int32 epoch;	  /* of the head; MIRU_NO_EPOCH: there is no such feed */
 	List *deliveries; /* of MiruDelivery, in order of seq */
 } MiruPage;
 
 /*
- * miru_page_read reads the records of a feed above "after", at most "max"
+ * miru_page_read reads the records of a feed above a cursor, at most "max"
  * and about a megabyte, never cutting a group, from the active snapshot.
  * With "origins" each delivery also has type, session and created, which
  * costs a look into the change log for each.
  */
-extern MiruPage *
-miru_page_read(const char *feed, int64 after, int max, bool origins);
+extern MiruPage *miru_page_read(const char *feed, const MiruCursor *cursor,
+								int max, bool origins);
 
 #endif /* MIRUSYNC_DELIVERY_H */

@@ -28,7 +28,7 @@ miru_event_bound_object(const char *collection, Jsonb *object, Hlc bounded);
 
 /*
  * miru_event_render_live renders deliveries of one feed, in order of seq, as
- * events.  Returns a list of MiruEvent; one with body NULL stands for a
+ * events.  Their numbers are packed cursors, as everywhere in the dialect.  Returns a list of MiruEvent; one with body NULL stands for a
  * record that the event dialect does not speak of.
  */
 typedef struct MiruEvent
@@ -43,12 +43,14 @@ typedef struct MiruEvent
 extern List *miru_event_render_live(List *deliveries);
 
 /*
- * miru_event_render_catch_up renders a page for a session that is behind: a
+ * miru_event_render_catch_up renders a page for a session that is behind,
+ * with the packed cursors from before the page and from after it: a
  * list of MiruEvent, one a message, of which seq is the cursor that the
  * message carries and session is NULL.  Records that events do not speak of
  * leave nothing.
  */
-extern List *miru_event_render_catch_up(const MiruPage *page);
+extern List *
+miru_event_render_catch_up(const MiruPage *page, int64 after, int64 upto);
 
 /*
  * miru_event_render_winner renders what stands, for the device that lost.

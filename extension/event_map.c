@@ -30,8 +30,10 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "compat.h"
 #include "event_map.h"
 #include "fmgr.h"
+#include "parser/parse_func.h"
 #include "registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -40,6 +42,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+
+/* How the name of a normalise function ends. */
+#define ARGUMENTS "(jsonb)"
 
 /* Columns of mirusync.event_collection, see sql/install/60_events.sql. */
 enum
@@ -199,9 +204,7 @@ collection_of_row(const Row *row)
 	MiruEventCollection *collection = palloc0(sizeof(MiruEventCollection));
 
 	collection->name = row_text(row, COLLECTION_COLLECTION);
-	if (!row->nulls[COLLECTION_NORMALISE - 1])
-		collection->normalise = DatumGetObjectId(
-			row->values[COLLECTION_NORMALISE - 1]);
+	collection->normalise = row_text(row, COLLECTION_NORMALISE);
 	collection->clock_keys = row_keys(row, COLLECTION_CLOCK_KEYS);
 	collection->payload = row_text(row, COLLECTION_PAYLOAD);
 	collection->id_key = row_text(row, COLLECTION_ID_KEY);
@@ -408,16 +411,11 @@ miru_event_map_type(const MiruEventMap *map, const char *name)
 				   search_type);
 }
 
-/*
- * check_normalise throws unless the function still is jsonb -> jsonb: no
- * dependency keeps it from being dropped, and what the server says to an OID
- * that is gone would pass for an internal error, which relays retry.
- */
-static void
-check_normalise(const MiruEventCollection *collection)
+/* is_normalise tells whether a function is jsonb -> jsonb. */
+static bool
+is_normalise(Oid function)
 {
-	HeapTuple tuple = SearchSysCache1(PROCOID,
-									  ObjectIdGetDatum(collection->normalise));
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	bool is_fit = false;
 
 	if (HeapTupleIsValid(tuple))
@@ -425,20 +423,54 @@ check_normalise(const MiruEventCollection *collection)
 		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
 
 		is_fit = proc->prokind == PROKIND_FUNCTION && !proc->proretset &&
-			proc->prorettype == JSONBOID && proc->pronargs == 1 &&
-			proc->proargtypes.values[0] == JSONBOID;
+			proc->prorettype == JSONBOID;
 		ReleaseSysCache(tuple);
 	}
-	if (!is_fit)
+	return is_fit;
+}
+
+/*
+ * find_normalise finds the function that takes a jsonb.  Its name must have
+ * a schema: it runs as our owner, so search_path must not decide which it is.
+ */
+static Oid
+find_normalise(const char *name)
+{
+	static const Oid arguments[] = {JSONBOID};
+	size_t length = strlen(name);
+	List *names;
+
+	if (length <= strlen(ARGUMENTS) ||
+		strcmp(name + length - strlen(ARGUMENTS), ARGUMENTS) != 0)
+		return InvalidOid;
+	names = miru_qualified_name(pnstrdup(name, length - strlen(ARGUMENTS)));
+	if (list_length(names) != 2)
+		return InvalidOid;
+	return LookupFuncName(names, lengthof(arguments), arguments, true);
+}
+
+/*
+ * normalise_function looks the function up each time: no dependency keeps it
+ * from being replaced or dropped, and what the server says to an OID that is
+ * gone would pass for an internal error, which relays retry.
+ */
+static Oid
+normalise_function(const MiruEventCollection *collection)
+{
+	Oid function = find_normalise(collection->normalise);
+
+	if (!OidIsValid(function) || !is_normalise(function))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_UNDEFINED_FUNCTION),
 			 errmsg(
 				 "normalise function of event collection \"%s\" does not exist or does not fit",
 				 collection->name),
-			 errdetail("It must take one jsonb and return jsonb."),
+			 errdetail(
+				 "It must be written as schema.function(jsonb), and return jsonb."),
 			 errhint(
 				 "Set mirusync.event_collection.normalise to one that does, or to null.")));
+	return function;
 }
 
 Jsonb *
@@ -449,12 +481,9 @@ miru_event_normalise(const MiruEventCollection *collection, Jsonb *object)
 	Datum result;
 	Jsonb *normalised;
 
-	if (!OidIsValid(collection->normalise))
+	if (collection->normalise == NULL)
 		return object;
-	check_normalise(collection);
-
-	/* Looked up each time: it may be replaced between two calls. */
-	fmgr_info(collection->normalise, &function);
+	fmgr_info(normalise_function(collection), &function);
 	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(object);
 	fcinfo->args[0].isnull = false;

@@ -30,7 +30,7 @@ typedef struct MiruEventKeys
 typedef struct MiruEventCollection
 {
 	char *name;
-	Oid normalise;			  /* jsonb -> jsonb, or InvalidOid */
+	char *normalise;		  /* name of a function jsonb -> jsonb, or NULL */
 	MiruEventKeys clock_keys; /* the first one present is the stamp */
 	char *payload;			  /* key of the object in a put event */
 	char *id_key;			  /* key of the id in the object */

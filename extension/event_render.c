@@ -14,14 +14,21 @@
  *   as its cursor, and a page is only complete with its last message; so all
  *   others carry the cursor from before the page.
  *
+ * Every number that leaves here is a packed cursor (cursor.h), with the epoch
+ * that the feed is in, also for a change that was numbered before it.  So the
+ * numbers that a session gets are in order, and follow each other.
+ *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
+#include "cursor.h"
+#include "epoch.h"
 #include "event.h"
 #include "event_clock.h"
 #include "event_text.h"
 #include "funcapi.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -82,6 +89,12 @@ single_part(const Renderer *renderer, const char *type_name,
 			!part->is_list
 		? part
 		: NULL;
+}
+
+static int64
+cursor_at(const MiruDelivery *delivery)
+{
+	return miru_cursor_pack(delivery->epoch, delivery->seq);
 }
 
 /* render_delete returns the delete event of a record. */
@@ -325,7 +338,8 @@ render_group(const Renderer *renderer, const EventGroup *group)
 
 	initStringInfo(&out);
 	miru_text_envelope(&out, group->type->name, renderer->now);
-	miru_text_number(&out, "seq", group_delivery(group, group->end - 1)->seq);
+	miru_text_number(&out, "seq",
+					 cursor_at(group_delivery(group, group->end - 1)));
 	for (int i = 0; i < group->type->part_count; i++)
 		append_part(&out, renderer, group, &group->type->parts[i]);
 	appendStringInfoChar(&out, '}');
@@ -342,7 +356,7 @@ render_alone(const Renderer *renderer, const MiruDelivery *delivery)
 		return NULL;
 	return render_record(renderer, collection, delivery,
 						 live_put_type(renderer, collection, delivery),
-						 delivery->seq);
+						 cursor_at(delivery));
 }
 
 List *
@@ -366,9 +380,8 @@ miru_event_render_live(List *deliveries)
 			event->body = render_alone(&renderer, first);
 		}
 		event->feed = first->feed;
-		event->after = first->after;
-		event->seq =
-			((MiruDelivery *) list_nth(deliveries, group.end - 1))->seq;
+		event->after = miru_cursor_pack(first->epoch, first->after);
+		event->seq = cursor_at(list_nth(deliveries, group.end - 1));
 		event->session = first->session;
 		events = lappend(events, event);
 	}
@@ -386,14 +399,15 @@ miru_event_render_winner(const MiruDelivery *delivery)
 	if (collection == NULL)
 		return NULL;
 	return render_record(&renderer, collection, delivery,
-						 collection->updated_type, delivery->seq);
+						 collection->updated_type, cursor_at(delivery));
 }
 
 /* A page that is being rendered for a session that catches up. */
 typedef struct CatchUp
 {
 	Renderer renderer;
-	const MiruPage *page;
+	int64 after;					 /* packed cursor before the page */
+	int64 upto;						 /* and after it */
 	const MiruDelivery *last;		 /* the last one that events speak of */
 	const MiruEventCollection *bulk; /* of the bulk message that is open, or
 										 * NULL */
@@ -406,8 +420,7 @@ typedef struct CatchUp
 static int64
 catch_up_cursor(const CatchUp *catch_up, const MiruDelivery *delivery)
 {
-	return delivery == catch_up->last ? catch_up->page->upto
-									  : catch_up->page->after;
+	return delivery == catch_up->last ? catch_up->upto : catch_up->after;
 }
 
 static void
@@ -415,7 +428,7 @@ catch_up_add(CatchUp *catch_up, char *body, int64 cursor)
 {
 	MiruEvent *event = palloc0(sizeof(MiruEvent));
 
-	event->after = catch_up->page->after;
+	event->after = catch_up->after;
 	event->seq = cursor;
 	event->body = body;
 	catch_up->events = lappend(catch_up->events, event);
@@ -443,7 +456,7 @@ catch_up_bulk(CatchUp *catch_up, const MiruEventCollection *collection,
 
 	if (catch_up->bulk != collection ||
 		catch_up->bulk_count >= BULK_RECORDS_MAX)
-		catch_up_close_bulk(catch_up, catch_up->page->after);
+		catch_up_close_bulk(catch_up, catch_up->after);
 	if (catch_up->bulk == NULL)
 	{
 		initStringInfo(body);
@@ -469,7 +482,7 @@ catch_up_single(CatchUp *catch_up, const MiruEventCollection *collection,
 		: collection->updated_type;
 	int64 cursor = catch_up_cursor(catch_up, delivery);
 
-	catch_up_close_bulk(catch_up, catch_up->page->after);
+	catch_up_close_bulk(catch_up, catch_up->after);
 	catch_up_add(catch_up,
 				 render_record(&catch_up->renderer, collection, delivery, type,
 							   cursor),
@@ -477,13 +490,14 @@ catch_up_single(CatchUp *catch_up, const MiruEventCollection *collection,
 }
 
 List *
-miru_event_render_catch_up(const MiruPage *page)
+miru_event_render_catch_up(const MiruPage *page, int64 after, int64 upto)
 {
 	CatchUp catch_up = {0};
 	ListCell *cell;
 
 	renderer_init(&catch_up.renderer);
-	catch_up.page = page;
+	catch_up.after = after;
+	catch_up.upto = upto;
 	foreach(cell, page->deliveries)
 	{
 		if (collection_of(&catch_up.renderer, lfirst(cell)) != NULL)
@@ -503,7 +517,7 @@ miru_event_render_catch_up(const MiruPage *page)
 		else
 			catch_up_single(&catch_up, collection, delivery);
 	}
-	catch_up_close_bulk(&catch_up, page->upto);
+	catch_up_close_bulk(&catch_up, upto);
 	return catch_up.events;
 }
 
@@ -520,17 +534,26 @@ enum
 	PULL_COLUMNS
 };
 
+/* page_cursor packs a number of a page. */
+static int64
+page_cursor(const MiruPage *page, int64 number)
+{
+	return page->epoch == MIRU_NO_EPOCH ? 0
+										: miru_cursor_pack(page->epoch, number);
+}
+
 /* return_page returns the first row, which tells of the page. */
 static void
-return_page(ReturnSetInfo *result, const MiruPage *page)
+return_page(ReturnSetInfo *result, const MiruPage *page, int64 after,
+			int64 upto)
 {
 	Datum values[PULL_COLUMNS] = {0};
 	bool nulls[PULL_COLUMNS] = {0};
 
 	values[PULL_KIND] = CStringGetTextDatum("page");
-	values[PULL_AFTER] = Int64GetDatum(page->after);
-	values[PULL_SEQ] = Int64GetDatum(page->upto);
-	values[PULL_HEAD] = Int64GetDatum(page->head);
+	values[PULL_AFTER] = Int64GetDatum(after);
+	values[PULL_SEQ] = Int64GetDatum(upto);
+	values[PULL_HEAD] = Int64GetDatum(page_cursor(page, page->head));
 	values[PULL_COMPLETE] = BoolGetDatum(page->complete);
 	nulls[PULL_SESSION] = true;
 	nulls[PULL_BODY] = true;
@@ -564,7 +587,19 @@ return_event(ReturnSetInfo *result, const MiruEvent *event)
 
 PG_FUNCTION_INFO_V1(mirusync_pull_events);
 
-/* mirusync_pull_events is pull_events(feed, after, max, live). */
+/* render_live renders a page as it happened, from the cursor on. */
+static List *
+render_live(const MiruPage *page, int64 after)
+{
+	List *events = miru_event_render_live(page->deliveries);
+
+	/* The cursor may be of an earlier epoch, in which nothing lies between. */
+	if (events != NIL)
+		((MiruEvent *) linitial(events))->after = after;
+	return events;
+}
+
+/* mirusync_pull_events is pull_events(feed, after, max, live, seen). */
 Datum
 mirusync_pull_events(PG_FUNCTION_ARGS)
 {
@@ -573,10 +608,22 @@ mirusync_pull_events(PG_FUNCTION_ARGS)
 	int64 after = PG_GETARG_INT64(1);
 	int32 max = PG_GETARG_INT32(2);
 	bool live = PG_GETARG_BOOL(3);
+	MiruCursor cursor;
 	MiruPage *page;
+	int64 upto;
 	List *events;
 	ListCell *cell;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
+	cursor.epoch = miru_cursor_epoch(after);
+	cursor.number = miru_cursor_number(after);
+	cursor.seen = miru_cursor_number(PG_GETARG_INT64(4));
+
+	if (after < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cursor must be at least 0")));
 	if (max < 1 || max > PAGE_RECORDS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -584,10 +631,13 @@ mirusync_pull_events(PG_FUNCTION_ARGS)
 						PAGE_RECORDS_MAX)));
 
 	InitMaterializedSRF(fcinfo, 0);
-	page = miru_page_read(feed, after, max, live);
-	events = live ? miru_event_render_live(page->deliveries)
-				  : miru_event_render_catch_up(page);
-	return_page(result, page);
+	page = miru_page_read(feed, &cursor, max, live);
+	if (page->start_over)
+		after = 0;
+	upto = page_cursor(page, page->upto);
+	events = live ? render_live(page, after)
+				  : miru_event_render_catch_up(page, after, upto);
+	return_page(result, page, after, upto);
 	foreach(cell, events)
 		return_event(result, lfirst(cell));
 	return (Datum) 0;

@@ -172,7 +172,7 @@ normalised_or_stored(const MiruEventCollection *collection, Jsonb *object)
 	Normalisation wanted = {collection, object, NULL};
 	ErrorData *error;
 
-	if (!OidIsValid(collection->normalise))
+	if (collection->normalise == NULL)
 		return object;
 	error = miru_run_isolated(normalise, &wanted);
 	if (error == NULL)

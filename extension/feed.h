@@ -8,6 +8,7 @@
 #define MIRUSYNC_FEED_H
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 #include "table.h"
 
@@ -19,8 +20,7 @@ enum
 	FEED_FLOOR,
 	FEED_CHANGED_AT,
 	FEED_EPOCH,
-	FEED_EPOCH_HEAD,
-	FEED_COLUMNS = FEED_EPOCH_HEAD
+	FEED_COLUMNS = FEED_EPOCH
 };
 
 /*
@@ -33,24 +33,67 @@ typedef struct MiruFeed
 	ItemPointerData tid;	/* of the version that is locked */
 	int64 locked_head;		/* head when it was locked */
 	int64 head;				/* number of the latest change now */
+	int32 locked_epoch;		/* epoch of that head */
+	int32 epoch;			/* epoch of the numbers taken now */
 	TimestampTz changed_at; /* time of the changes being numbered */
 	int group;				/* group of the latest change, -1: none */
 	int64 group_start;		/* number of that group's first change */
 } MiruFeed;
 
+/* Where a feed stands. */
+typedef struct MiruFeedState
+{
+	int64 head;	 /* 0 if it does not exist */
+	int32 epoch; /* in which the head was numbered; MIRU_NO_EPOCH likewise */
+} MiruFeedState;
+
 /*
  * miru_feed_lock locks the feed's row until the transaction ends, creating it
  * if needed, and reads its head.  Callers lock in the order of strcmp, and
- * may reset the memory context afterwards; the name is not copied.
+ * may reset the memory context afterwards; the name is not copied.  What is
+ * numbered then belongs to the database's epoch given, or to the feed's if
+ * that is later.
  */
-extern void
-miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, TimestampTz now);
+extern void miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name,
+						   int32 epoch, TimestampTz now);
+
+/* miru_feed_next_number moves the head by one. */
+extern int64 miru_feed_next_number(MiruFeed *feed);
+
+/*
+ * miru_feed_try_lock locks the feed's row, creating it if needed; false if
+ * somebody else has the lock.
+ */
+extern bool miru_feed_try_lock(MiruTable *table, char *name);
 
 /* miru_feed_store writes the new head back, if it has moved. */
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
-/* miru_feed_read reads head and epoch; false if the feed does not exist. */
+/*
+ * miru_feed_restart puts a locked feed into an epoch of its own that begins
+ * at 0: every cursor from before starts over.
+ */
+extern void miru_feed_restart(MiruTable *table, MiruFeed *feed);
+
+/* miru_feed_read reads where a feed stands; false if it does not exist. */
 extern bool
-miru_feed_read(const char *name, Snapshot snapshot, int64 *head, char **epoch);
+miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state);
+
+/*
+ * miru_feed_limit returns the highest number that a cursor of an epoch may
+ * have: beyond it, what it has seen is not what the feed has.  With
+ * MIRU_NO_EPOCH that is the head.
+ */
+extern int64 miru_feed_limit(const char *name, const MiruFeedState *state,
+							 int32 epoch, Snapshot snapshot);
+
+/* miru_feed_greatest_epoch reads all feeds for the latest epoch of any. */
+extern int32 miru_feed_greatest_epoch(void);
+
+/*
+ * miru_feeds_after returns the names of at most "limit" feeds after "after"
+ * (NULL: from the first one on), in the order of strcmp.
+ */
+extern List *miru_feeds_after(const char *after, int limit);
 
 #endif /* MIRUSYNC_FEED_H */

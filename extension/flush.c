@@ -8,12 +8,14 @@
  *
  *  1. Fold the notes to one entry a row (fold.c).  Notes of aborted
  *     subtransactions are gone already.
- *  2. Lock the rows of all feeds concerned, in order.  Nothing else is locked
- *     afterwards, so two flushes cannot wait for each other, and from here to
- *     the end of the transaction nobody else numbers a change in these feeds.
+ *  2. Find the epoch, then lock the rows of all feeds concerned, in order.
+ *     Nothing else is locked afterwards, so two flushes cannot wait for each
+ *     other, and from here to the end of the transaction nobody else numbers a
+ *     change in these feeds.
  *  3. Read each row as it now stands, by its primary key.  There: put or
  *     patch; gone: delete; as before: nothing.  Write history and state under
- *     the next number.
+ *     the next number.  A feed that does not have the row's collection yet
+ *     gets none (backfill.c).
  *  4. Store the heads.
  *
  * Reads are of what stands now, whatever the transaction's own snapshot says:
@@ -38,6 +40,7 @@
 #include "change_log.h"
 #include "convert.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "feed.h"
 #include "flush.h"
 #include "fold.h"
@@ -46,6 +49,7 @@
 #include "object.h"
 #include "reader.h"
 #include "record.h"
+#include "serving.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -78,6 +82,7 @@ typedef struct Row
 	char *id;
 	HeapTuple old; /* as the transaction found it, or NULL */
 	char *old_feed;
+	Jsonb *known;  /* in place of old: what devices were last told, or NULL */
 	HeapTuple now; /* as it stands, or NULL */
 	char *new_feed;
 	MiruOrigin *direct; /* push of this very record, or NULL */
@@ -91,8 +96,11 @@ static void
 lock_feeds(Flush *flush)
 {
 	MemoryContext old_context;
+	int32 epoch;
 
+	/* The epoch after the table: new_epoch() waits for those that have it. */
 	flush->feed_table = miru_table_open("feed", true);
+	epoch = miru_epoch_current();
 	flush->feeds = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(flush->fold.feed_count, 1) *
 											  sizeof(MiruFeed));
@@ -100,7 +108,7 @@ lock_feeds(Flush *flush)
 	for (int i = 0; i < flush->fold.feed_count; i++)
 	{
 		miru_feed_lock(&flush->feed_table, &flush->feeds[i],
-					   flush->fold.feeds[i], flush->now);
+					   flush->fold.feeds[i], epoch, flush->now);
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -218,6 +226,15 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 	return rel->collection;
 }
 
+/* load_gone gathers what rescan noted of a record that has no row. */
+static void
+load_gone(MiruNote *note, Row *row)
+{
+	row->collection = miru_note_text(note, note->collection_offset);
+	row->id = miru_note_text(note, note->id_offset);
+	row->old_feed = miru_note_text(note, note->old_feed_offset);
+}
+
 /*
  * hidden_original returns the note with the former row where none is marked
  * as original, and sets the row's former content.  A version of a row is not
@@ -265,6 +282,13 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 	row->rel = miru_relation_get(last->relid);
 	if (row->rel == NULL)
 		return false; /* detached in this transaction */
+	if (last->known_offset != 0)
+		row->known = (Jsonb *) ((char *) last + last->known_offset);
+	if (last->id_offset != 0)
+	{
+		load_gone(last, row);
+		return true;
+	}
 	check_key_shape(last, row->rel);
 	open_table(flush, row->rel);
 	row->desc = flush->reader.desc;
@@ -303,7 +327,7 @@ next_number(MiruFeed *feed, const MiruOrigin *cause)
 {
 	int group = cause ? cause->group : -1;
 
-	feed->head++;
+	(void) miru_feed_next_number(feed);
 	if (group < 0 || group != feed->group)
 		feed->group_start = feed->head;
 	feed->group = group;
@@ -328,9 +352,13 @@ stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 	foreach(cell, changes)
 	{
 		MiruFieldChange *change = lfirst(cell);
-		const MiruStamp *stored = miru_stamps_get(stamps, change->key);
+		const MiruStamp *stored;
 		MiruStamp later = stamp;
 
+		/* A field that the table has not any more has no stamp. */
+		if (change->key == NULL)
+			continue;
+		stored = miru_stamps_get(stamps, change->key);
 		if (stored->seq == 0)
 			continue;
 		later.clock = Max(stamp.clock, stored->clock);
@@ -421,19 +449,13 @@ copy_text(const char *text)
 static Jsonb *
 copy_jsonb(Jsonb *jsonb)
 {
-	Jsonb *copy;
-
-	if (jsonb == NULL)
-		return NULL;
-	copy = palloc(VARSIZE(jsonb));
-	memcpy(copy, jsonb, VARSIZE(jsonb));
-	return copy;
+	return jsonb ? miru_object_copy(jsonb) : NULL;
 }
 
 /* deliver hands the change to the caller of flush. */
 static void
-deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
-		Jsonb *changed)
+deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
+		bool created, Jsonb *changed)
 {
 	MemoryContext old_context;
 	MiruDelivery *delivery;
@@ -453,6 +475,7 @@ deliver(Flush *flush, Row *row, MiruRecord *record, bool created,
 	old_context = MemoryContextSwitchTo(flush->result_context);
 	delivery = palloc0(sizeof(MiruDelivery));
 	delivery->feed = pstrdup(record->feed);
+	delivery->epoch = feed->epoch;
 	delivery->after = record->seq - 1;
 	delivery->seq = record->seq;
 	delivery->part_of = record->part_of;
@@ -533,16 +556,22 @@ number_present(Flush *flush, Row *row)
 	if (created || row->old_feed == NULL ||
 		strcmp(row->old_feed, row->new_feed) != 0)
 		old = NULL;
-	changes = miru_object_diff(row->rel, old, row->now, row->desc);
+	if (row->known != NULL && !created)
+		changes = miru_object_diff_known(row->rel, row->known, row->now,
+										 row->desc);
+	else
+		changes = miru_object_diff(row->rel, old, row->now, row->desc);
 	if (!created && changes == NIL && row->direct == NULL)
 		return;
 	record.stamps = new_stamps(flush, row, before, changes, created);
 	store(flush, row, feed, before, &record);
 	changed = miru_object_side(changes, true);
 	append_history(flush, row, &record, created ? "put" : "patch",
-				   old == NULL ? NULL : miru_object_side(changes, false),
+				   old == NULL && row->known == NULL
+					   ? NULL
+					   : miru_object_side(changes, false),
 				   changed);
-	deliver(flush, row, &record, created, changed);
+	deliver(flush, row, feed, &record, created, changed);
 }
 
 /* last_image returns what a tombstone keeps: as pushed, or the former row. */
@@ -553,7 +582,7 @@ last_image(Row *row)
 		return row->direct->image;
 	if (row->old != NULL)
 		return miru_object_of_row(row->rel, row->old, row->desc);
-	return NULL;
+	return row->known;
 }
 
 /* number_gone numbers a record that its feed no longer has: a delete. */
@@ -564,7 +593,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruRecord *before = find_before(flush, row, feed);
 	bool pushed = row->direct != NULL && row->direct->deleted;
 	MiruRecord record = {0};
-	Jsonb *from = NULL;
+	Jsonb *from = row->known;
 
 	/* Came and went in this transaction, and nobody asked for a tombstone. */
 	if ((before == NULL || before->deleted) && !pushed)
@@ -579,22 +608,36 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	if (row->old != NULL)
 		from = miru_object_of_row(row->rel, row->old, row->desc);
 	append_history(flush, row, &record, "delete", from, NULL);
-	deliver(flush, row, &record, false, NULL);
+	deliver(flush, row, feed, &record, false, NULL);
+}
+
+/*
+ * is_served tells whether a feed has the row's collection.  A feed that
+ * backfill has not come to gets all rows at once when it does.
+ */
+static bool
+is_served(Row *row, const char *feed)
+{
+	return !row->rel->backfilling ||
+		miru_serving_is_served(row->collection, feed, true);
 }
 
 static void
 number_row(Flush *flush, MiruTouched *touched)
 {
+	const char *gone_from = NULL;
 	Row row;
 
 	if (!load_row(flush, touched, &row))
 		return;
 	if (row.old_feed != NULL &&
 		(row.new_feed == NULL || strcmp(row.old_feed, row.new_feed) != 0))
-		number_gone(flush, &row, row.old_feed);
+		gone_from = row.old_feed;
 	else if (row.old_feed == NULL && row.new_feed == NULL && row.direct != NULL)
-		number_gone(flush, &row, row.direct->feed);
-	if (row.new_feed != NULL)
+		gone_from = row.direct->feed;
+	if (gone_from != NULL && is_served(&row, gone_from))
+		number_gone(flush, &row, gone_from);
+	if (row.new_feed != NULL && is_served(&row, row.new_feed))
 		number_present(flush, &row);
 }
 

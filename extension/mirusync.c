@@ -6,9 +6,11 @@
  */
 #include "postgres.h"
 
+#include "acting.h"
 #include "capture.h"
 #include "ddl.h"
 #include "doorbell.h"
+#include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
 #include "partition.h"
@@ -24,6 +26,8 @@ _PG_init(void)
 {
 	miru_guc_init();
 	miru_registry_init();
+	miru_acting_init();
+	miru_epoch_init();
 	miru_partition_init();
 	miru_capture_init();
 	miru_pusher_init();

@@ -382,6 +382,51 @@ miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
 	return changes;
 }
 
+List *
+miru_object_diff_known(MiruRelation *rel, Jsonb *known, HeapTuple to,
+					   TupleDesc desc)
+{
+	List *changes = diff_documents(known, miru_object_of_row(rel, to, desc));
+	ListCell *cell;
+
+	if (rel->data_attnum != 0)
+		return changes;
+	foreach(cell, changes)
+	{
+		MiruFieldChange *change = lfirst(cell);
+		MiruField *field = miru_field_by_name(rel, change->name);
+
+		change->key = field ? field->key : NULL;
+	}
+	return changes;
+}
+
+Jsonb *
+miru_object_apply(const Jsonb *object, const Jsonb *from, const Jsonb *to)
+{
+	List *kept = NIL;
+	ListCell *cell;
+
+	foreach(cell, miru_object_names(object))
+	{
+		JsonbValue value;
+
+		if (!miru_object_get(from, strVal(lfirst(cell)), &value) ||
+			miru_object_get(to, strVal(lfirst(cell)), &value))
+			kept = lappend(kept, lfirst(cell));
+	}
+	return miru_object_overlay(miru_object_pick(object, kept), to);
+}
+
+Jsonb *
+miru_object_copy(const Jsonb *object)
+{
+	Jsonb *copy = palloc(VARSIZE(object));
+
+	memcpy(copy, object, VARSIZE(object));
+	return copy;
+}
+
 Jsonb *
 miru_object_side(List *changes, bool to)
 {

@@ -16,7 +16,7 @@
 typedef struct MiruFieldChange
 {
 	char *name; /* the field in JSON */
-	char *key;	/* its key among the stamps */
+	char *key;	/* its key among the stamps; NULL: it has none */
 	JsonbValue *from;
 	JsonbValue *to;
 } MiruFieldChange;
@@ -50,8 +50,25 @@ extern void miru_object_check(MiruRelation *rel, HeapTuple old, HeapTuple row,
 extern List *miru_object_diff(MiruRelation *rel, HeapTuple from, HeapTuple to,
 							  TupleDesc desc);
 
+/*
+ * miru_object_diff_known returns the fields in which a row differs from an
+ * object.  Those that the row has no column for have no key.
+ */
+extern List *miru_object_diff_known(MiruRelation *rel, Jsonb *known,
+									HeapTuple to, TupleDesc desc);
+
+/*
+ * miru_object_apply returns "object" after a change: without the fields of
+ * "from", and with those of "to".
+ */
+extern Jsonb *
+miru_object_apply(const Jsonb *object, const Jsonb *from, const Jsonb *to);
+
 /* miru_object_side builds an object of the from or the to values. */
 extern Jsonb *miru_object_side(List *changes, bool to);
+
+/* miru_object_copy copies into the current memory context. */
+extern Jsonb *miru_object_copy(const Jsonb *object);
 
 /* miru_object_get finds a field of an object; false if it is not there. */
 extern bool

@@ -9,7 +9,10 @@
  * snapshot of its own.
  *
  * Until a page says "complete" what the device has is no image of one moment:
- * a record changed meanwhile comes with a later page.
+ * a record changed meanwhile comes with a later page.  So a cursor of such a
+ * page is good only while the feed still has the head that the page saw: in
+ * an older backup, a record that the page left out as changed later may have
+ * the number of its former change, below the cursor.  That head is "seen".
  *
  * A page costs the same wherever it begins: a scan of the index on (feed,
  * seq) from the cursor on, and for each record a look-up of its row.
@@ -26,7 +29,9 @@
 #include "access/xlog.h"
 #include "change_log.h"
 #include "convert.h"
+#include "cursor.h"
 #include "delivery.h"
+#include "epoch.h"
 #include "errors.h"
 #include "feed.h"
 #include "fmgr.h"
@@ -39,6 +44,7 @@
 #include "record.h"
 #include "storage/lmgr.h"
 #include "type.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -226,11 +232,12 @@ read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 }
 
 static MiruDelivery *
-make_delivery(MiruRecord *record, Jsonb *object, int64 after)
+make_delivery(MiruRecord *record, Jsonb *object, int32 epoch, int64 after)
 {
 	MiruDelivery *delivery = palloc0(sizeof(MiruDelivery));
 
 	delivery->feed = unconstify(char *, record->feed);
+	delivery->epoch = epoch;
 	delivery->after = after;
 	delivery->seq = record->seq;
 	delivery->part_of = record->part_of;
@@ -294,7 +301,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		{
 			page->deliveries =
 				lappend(page->deliveries,
-						make_delivery(record, object, delivered));
+						make_delivery(record, object, page->epoch, delivered));
 			delivered = record->seq;
 		}
 		bytes += object ? VARSIZE(object) : 0;
@@ -309,20 +316,24 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 }
 
 MiruPage *
-miru_page_read(const char *feed, int64 after, int max, bool origins)
+miru_page_read(const char *feed, const MiruCursor *cursor, int max,
+			   bool origins)
 {
 	Snapshot snapshot = GetActiveSnapshot();
 	MiruPage *page = palloc0(sizeof(MiruPage));
+	MiruFeedState state;
 	int settings;
 
-	if (after < 0 || max < 1)
+	if (cursor->number < 0 || max < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("cursor must be at least 0 and page size at least 1")));
-	if (!miru_feed_read(feed, snapshot, &page->head, &page->epoch))
-		page->head = 0;
-	page->start_over = after > page->head;
-	page->after = page->start_over ? 0 : after;
+	miru_feed_read(feed, snapshot, &state);
+	page->head = state.head;
+	page->epoch = state.epoch;
+	page->start_over = Max(cursor->number, cursor->seen) >
+		miru_feed_limit(feed, &state, cursor->epoch, snapshot);
+	page->after = page->start_over ? 0 : cursor->number;
 	settings = miru_settings_fix();
 	page->complete = !read_records(page, feed, max, snapshot);
 	miru_settings_restore(settings);
@@ -363,8 +374,8 @@ page_to_jsonb(MiruPage *page, const char *feed)
 
 	miru_build_begin(&state);
 	miru_build_text(&state, "feed", feed);
-	if (page->epoch != NULL)
-		miru_build_text(&state, "epoch", page->epoch);
+	if (page->epoch != MIRU_NO_EPOCH)
+		miru_build_integer(&state, "epoch", page->epoch);
 	miru_build_integer(&state, "after", page->after);
 	miru_build_integer(&state, "upto", page->upto);
 	miru_build_integer(&state, "head", page->head);
@@ -379,26 +390,43 @@ page_to_jsonb(MiruPage *page, const char *feed)
 	return miru_build_end(&state);
 }
 
-/* mirusync_pull returns a page of a feed that the user may read. */
+/*
+ * mirusync_pull is pull(user_id, feed, after, max, epoch, seen), a page of a
+ * feed that the user may read.  Not strict: the last two may be null.
+ */
 Datum
 mirusync_pull(PG_FUNCTION_ARGS)
 {
-	char *user = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	int64 after = PG_GETARG_INT64(2);
-	int max = PG_GETARG_INT32(3);
+	MiruCursor cursor = {MIRU_NO_EPOCH, 0, 0};
+	char *user;
+	char *feed;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
+	for (int i = 0; i < 4; i++)
+	{
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	}
+	user = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	feed = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	cursor.number = PG_GETARG_INT64(2);
+	if (!PG_ARGISNULL(4))
+		cursor.epoch = Max(PG_GETARG_INT32(4), 0);
+	if (!PG_ARGISNULL(5))
+		cursor.seen = PG_GETARG_INT64(5);
 	if (strcmp(user, feed) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_FEED_FORBIDDEN),
 				 errmsg("user may not read feed \"%s\"", feed)));
 	PG_RETURN_JSONB_P(
-		page_to_jsonb(miru_page_read(feed, after, max, false), feed));
+		page_to_jsonb(miru_page_read(feed, &cursor, PG_GETARG_INT32(3), false),
+					  feed));
 }
 
 /*
- * mirusync_seq_before returns the cursor above which lies every record that
- * was changed at a time or after it.  Times of a feed never go back, so the
+ * mirusync_seq_before returns the packed cursor above which lies every record
+ * that was changed at a time or after it.  Times of a feed never go back, so the
  * walk begins at the head and costs what it finds.
  */
 Datum
@@ -411,6 +439,7 @@ mirusync_seq_before(PG_FUNCTION_ARGS)
 	TupleDesc desc = RelationGetDescr(table.heap);
 	MiruScan scan;
 	HeapTuple row;
+	MiruFeedState state;
 	int64 cursor = 0;
 
 	miru_scan_begin(&scan, &table, "record_seq", feed, 0, snapshot);
@@ -419,7 +448,8 @@ mirusync_seq_before(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (miru_record_changed_at(row, desc) < at)
 		{
-			cursor = miru_record_seq(row, desc);
+			(void) miru_feed_read(feed, snapshot, &state);
+			cursor = miru_cursor_pack(state.epoch, miru_record_seq(row, desc));
 			break;
 		}
 	}

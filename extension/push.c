@@ -20,19 +20,23 @@
  *
  * search_path is that of mirusync.push_search_path: the application's triggers
  * run under it, and the caller must not choose which names they find, since
- * they run as somebody else.  No statement of ours depends on it.
+ * they run as somebody else.  No statement of ours depends on it.  Whatever
+ * those triggers set is put back at the end (acting.c has the rest).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "acting.h"
 #include "batch.h"
 #include "convert.h"
 #include "commands/trigger.h"
+#include "epoch.h"
 #include "errors.h"
 #include "event.h"
 #include "executor/spi.h"
+#include "feed.h"
 #include "flush.h"
 #include "guc.h"
 #include "isolate.h"
@@ -44,6 +48,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "verdict.h"
 
 PG_FUNCTION_INFO_V1(mirusync_push);
@@ -113,19 +118,31 @@ role_of(const MiruChange *change)
 	return rel ? miru_target_role(collection, rel) : InvalidOid;
 }
 
-/* check_constraints fires what was deferred, as the role that caused it. */
+/* check_own fires what the caller of push() had deferred before, as himself. */
 static void
-check_constraints(Oid role)
+check_own(void)
 {
 	Oid saved_role;
 	int saved_context;
 
-	if (!OidIsValid(role))
-		return;
 	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(role, saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(GetOuterUserId(),
+						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	set_constraints(false);
 	SetUserIdAndSecContext(saved_role, saved_context);
+}
+
+/* check_constraints fires what was deferred, as the role that caused it. */
+static void
+check_constraints(Oid role)
+{
+	MiruActing saved;
+
+	if (!OidIsValid(role))
+		return;
+	miru_act_as(role, &saved);
+	set_constraints(false);
+	miru_act_end(&saved);
 }
 
 /*
@@ -292,11 +309,38 @@ reject_digested(MiruPush *push, int64 digested)
 	}
 }
 
+/*
+ * drop_lost_bases makes the bases unknown that are of a history that was lost:
+ * the numbers up to them are other changes here.
+ */
+static void
+drop_lost_bases(MiruPush *push, int32 epoch)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	const char *user = push->pusher.user;
+	MiruFeedState state;
+	int64 limit;
+	ListCell *cell;
+
+	miru_feed_read(user, snapshot, &state);
+	limit = miru_feed_limit(user, &state, epoch, snapshot);
+	UnregisterSnapshot(snapshot);
+	/* A device has cursors of its user's own feed only. */
+	foreach(cell, push->changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->base > limit)
+			change->base = 0;
+	}
+}
+
 /* apply_batch: each change has a verdict of its own. */
 static void
 apply_batch(MiruPush *push)
 {
 	int64 digested;
+	int32 epoch;
 	int64 *numbers;
 	int count = 0;
 	List *open = NIL;
@@ -305,7 +349,9 @@ apply_batch(MiruPush *push)
 	if (push->batch == NULL)
 		push->batch = DatumGetJsonbP(
 			DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
-	push->changes = miru_batch_parse(push->batch, &digested);
+	push->changes = miru_batch_parse(push->batch, &digested, &epoch);
+	if (epoch != MIRU_NO_EPOCH)
+		drop_lost_bases(push, epoch);
 	digested = miru_verdict_digest(push->pusher.user, push->pusher.device,
 								   digested);
 	numbers = palloc(Max(list_length(push->changes), 1) * sizeof(int64));
@@ -383,6 +429,16 @@ miru_push_finish_batch(MiruPush *push)
 }
 
 int
+miru_push_fix_search_path(void)
+{
+	int settings = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", miru_push_search_path, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return settings;
+}
+
+int
 miru_push_begin(void)
 {
 	int settings;
@@ -392,10 +448,8 @@ miru_push_begin(void)
 	 * triggers of the caller's, left until a message's end, would run with
 	 * the rights of the collection's role, and in the name of its user.
 	 */
-	check_constraints(GetOuterUserId());
-	settings = NewGUCNestLevel();
-	(void) set_config_option("search_path", miru_push_search_path, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	check_own();
+	settings = miru_push_fix_search_path();
 	miru_flush(false, true);
 	return settings;
 }

@@ -37,9 +37,15 @@ extern Jsonb *miru_push_finish_batch(MiruPush *push);
 extern void miru_push_check_name(const char *what, const char *name);
 
 /*
+ * miru_push_fix_search_path makes search_path that of pushes, until
+ * miru_settings_restore is called with its result.
+ */
+extern int miru_push_fix_search_path(void);
+
+/*
  * miru_push_begin finishes what the transaction did before by SQL: it fires
- * its deferred triggers and numbers its changes.  It makes search_path that of
- * pushes, until miru_settings_restore is called with its result.
+ * its deferred triggers and numbers its changes.  Then it fixes search_path,
+ * as above.
  */
 extern int miru_push_begin(void);
 

@@ -15,10 +15,14 @@
  */
 #include "postgres.h"
 
+#include "capture.h"
 #include "convert.h"
 #include "catalog/pg_type.h"
+#include "cursor.h"
+#include "epoch.h"
 #include "event.h"
 #include "executor/spi.h"
+#include "feed.h"
 #include "flush.h"
 #include "funcapi.h"
 #include "isolate.h"
@@ -26,6 +30,7 @@
 #include "push.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "verdict.h"
 
 PG_FUNCTION_INFO_V1(mirusync_push_many);
@@ -282,6 +287,33 @@ output_row(Output *output)
 }
 
 /*
+ * epoch_of returns the epoch that the feed of an event is in: flush has just
+ * said it, unless the event changed nothing.
+ */
+static int32
+epoch_of(const MiruPush *push)
+{
+	MiruFeedState state;
+	Snapshot snapshot;
+	ListCell *cell;
+
+	foreach(cell, push->changes)
+	{
+		const MiruChange *change = lfirst(cell);
+		const MiruDelivery *delivery = NULL;
+
+		if (change->origin >= 0)
+			delivery = miru_origin_get(change->origin)->delivery;
+		if (delivery != NULL)
+			return delivery->epoch;
+	}
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	miru_feed_read(push->pusher.user, snapshot, &state);
+	UnregisterSnapshot(snapshot);
+	return Max(state.epoch, 0);
+}
+
+/*
  * summarize_event makes one verdict of an event's changes, and the events
  * that tell its device what stands instead of what it sent, one a line.
  */
@@ -290,6 +322,7 @@ summarize_event(MiruPush *push, Output *output)
 {
 	int64 promised = 0;
 	int64 standing = 0;
+	int32 epoch = epoch_of(push);
 	bool any = false;
 	StringInfoData winners;
 	ListCell *cell;
@@ -309,7 +342,10 @@ summarize_event(MiruPush *push, Output *output)
 			promised = Max(promised, change->seq);
 		}
 		if (change->winner != NULL)
+		{
+			change->winner->epoch = epoch;
 			winner = miru_event_render_winner(change->winner);
+		}
 		if (winner != NULL)
 			appendStringInfo(&winners, "%s%s", winners.len ? "\n" : "", winner);
 	}
@@ -317,7 +353,11 @@ summarize_event(MiruPush *push, Output *output)
 				!any				  ? "stale"
 					: winners.len > 0 ? "merged"
 									  : "applied");
-	output_number(output, OUT_SEQ, any ? Max(promised, standing) : standing);
+	/* Where nothing has a number there is none to promise. */
+	if (any)
+		standing = Max(promised, standing);
+	output_number(output, OUT_SEQ,
+				  standing == 0 ? 0 : miru_cursor_pack(epoch, standing));
 	if (winners.len > 0)
 		output_text(output, OUT_BODY, winners.data);
 }

@@ -21,6 +21,7 @@
 #include "catalog/pg_collation.h"
 #include "miscadmin.h"
 #include "record.h"
+#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -162,4 +163,43 @@ miru_record_forget(const char *collection)
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
 	CommandCounterIncrement();
+}
+
+int64
+miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_table_forget("record", "record_seq", feed, from, upto, max,
+							 RECORD_SEQ);
+}
+
+void
+miru_record_each_live(const char *feed, const char *collection,
+					  void (*each)(void *arg, const char *id), void *arg)
+{
+	MiruTable table = miru_table_open("record", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple row;
+
+	ScanKeyInit(&keys[0], RECORD_FEED, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(feed));
+	ScanKeyInit(&keys[1], RECORD_COLLECTION, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(collection));
+	scan = systable_beginscan(table.heap, miru_table_oid("record_pkey"), true,
+							  snapshot, 2, keys);
+	while (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		bool isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!DatumGetBool(heap_getattr(row, RECORD_DELETED, desc, &isnull)))
+			each(arg,
+				 TextDatumGetCString(
+					 heap_getattr(row, RECORD_ID, desc, &isnull)));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
 }

@@ -45,4 +45,13 @@ extern void miru_record_store(MiruTable *table, MiruRecord *record);
 /* miru_record_forget removes the state of a collection that is detached. */
 extern void miru_record_forget(const char *collection);
 
+/* miru_record_forget_feed is miru_table_forget for state. */
+extern int64
+miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max);
+
+/* miru_record_each_live calls "each" for a feed's records of a collection. */
+extern void
+miru_record_each_live(const char *feed, const char *collection,
+					  void (*each)(void *arg, const char *id), void *arg);
+
 #endif /* MIRUSYNC_RECORD_H */

@@ -3,7 +3,8 @@
  *     What is attached: relations and collections, cached.
  *
  * Owns no table: attach.c writes mirusync.attached and mirusync.collection,
- * field.c writes mirusync.field.  This file reads them for everybody else.
+ * field.c writes mirusync.field, serving.c writes mirusync.backfill.  This
+ * file reads them for everybody else.
  *
  * A trigger, a flush at pre-commit and a push all need to know what is
  * attached, often and where SPI would be too heavy or too late, so each
@@ -12,9 +13,9 @@
  * the isolation level.
  *
  * What is kept becomes invalid with the relcache entry of the table (columns,
- * indexes, name, schema and owner all show there), with those of the three
+ * indexes, name, schema and owner all show there), with those of the four
  * tables above, and with any schema, since its name may have changed.  Writes
- * to the three tables invalidate them: attach.c does it itself, a trigger
+ * to these tables invalidate them: attach.c does it itself, a trigger
  * does it for SQL.  Only positive answers are kept, so names that devices
  * make up take no memory.
  *
@@ -45,12 +46,13 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "version.h"
 
 #define SCHEMA_NAME "mirusync"
 
 /* The tables that are cached here. */
-static const char *const registry_tables[] = {"attached", "collection",
-											  "field"};
+static const char *const registry_tables[] = {"attached", "collection", "field",
+											  "backfill"};
 
 typedef struct RelationEntry
 {
@@ -85,8 +87,8 @@ PG_FUNCTION_INFO_V1(mirusync_registry_changed);
  * Our own objects
  * ------------------------------------------------------------------------- */
 
-Oid
-miru_table_oid(const char *name)
+static Oid
+find_table(const char *name)
 {
 	Oid relid = get_relname_relid(name, get_namespace_oid(SCHEMA_NAME, false));
 
@@ -109,6 +111,32 @@ miru_is_installed(void)
 			return false;
 	}
 	return OidIsValid(schema);
+}
+
+/*
+ * note_registry notes the OIDs of the registry's tables, which are others
+ * after the extension was created again.
+ */
+static void
+note_registry(void)
+{
+	for (int i = 0; i < lengthof(registry_tables); i++)
+		registry_oids[i] = find_table(registry_tables[i]);
+}
+
+void
+miru_extension_check(void)
+{
+	/* What changes those tables makes the version be looked at again. */
+	if (miru_version_check())
+		note_registry();
+}
+
+Oid
+miru_table_oid(const char *name)
+{
+	miru_extension_check();
+	return find_table(name);
 }
 
 Oid
@@ -180,13 +208,15 @@ on_relcache_change(Datum arg, Oid relid)
 {
 	RelationEntry *entry;
 
-	if (relations == NULL)
-		return;
 	for (int i = 0; i < lengthof(registry_oids); i++)
 	{
 		if (relid == registry_oids[i])
 			relid = InvalidOid;
 	}
+	if (!OidIsValid(relid))
+		miru_version_forget();
+	if (relations == NULL)
+		return;
 	if (!OidIsValid(relid))
 	{
 		invalidate_all();
@@ -239,17 +269,14 @@ miru_registry_retire(MemoryContext context)
 		MemoryContextSetParent(context, retired);
 }
 
-/*
- * prepare makes the caches, once, and notes the OIDs of the tables that they
- * are read from, which are others after the extension was created again.
- */
+/* prepare makes the caches, once, and sees to it that they hear of changes. */
 static void
 prepare(void)
 {
 	HASHCTL control = {0};
 
-	for (int i = 0; i < lengthof(registry_tables); i++)
-		registry_oids[i] = miru_table_oid(registry_tables[i]);
+	(void) miru_version_check();
+	note_registry();
 	if (relations != NULL)
 		return;
 
@@ -455,7 +482,7 @@ miru_collection_get(const char *name)
  * ------------------------------------------------------------------------- */
 
 /*
- * mirusync_registry_changed is the trigger on the three tables: what SQL
+ * mirusync_registry_changed is the trigger on these tables: what SQL
  * writes there, a restore for example, must reach every backend's cache.
  */
 Datum

@@ -64,6 +64,7 @@ typedef struct MiruRelation
 	AttrNumber data_attnum;		  /* 0: columns are the fields */
 	char *data_name;
 	char *collection; /* its name; NULL if collection_attnum */
+	bool backfilling; /* not every feed is served yet (serving.c) */
 	Oid key_index;	  /* index of the primary key */
 	int key_count;
 	MiruKeyColumn *keys;
@@ -119,6 +120,13 @@ extern Oid miru_owner(void);
 
 /* miru_is_installed tells whether the tables of the registry are there. */
 extern bool miru_is_installed(void);
+
+/*
+ * miru_extension_check throws unless the extension in this database is of the
+ * library's version.  A function whose arguments are others than in an older
+ * version calls it before it reads them; the rest is checked on the way.
+ */
+extern void miru_extension_check(void);
 
 /* miru_table_oid returns the OID of one of our relations (tables, indexes). */
 extern Oid miru_table_oid(const char *name);

@@ -22,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "registry_table.h"
 #include "relation.h"
+#include "serving.h"
 #include "type.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -419,6 +420,7 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 		rel->feed_name = pstrdup(
 			NameStr(TupleDescAttr(desc, rel->feed_attnum - 1)->attname));
 		rel->collection = read_collection_name(rel->relid);
+		rel->backfilling = miru_serving_is_open(rel->collection);
 		read_keys(rel, heap);
 		read_fields(rel, heap, columns);
 		read_traits(rel);

@@ -1,6 +1,6 @@
 /*
  * table.c
- *     Direct access to mirusync's own tables: find, insert, update.
+ *     Direct access to mirusync's own tables: find, insert, update, delete.
  *
  * Below the executor, because flush runs after the last statement of a
  * transaction: in REPEATABLE READ an UPDATE through SPI would fail there for
@@ -19,11 +19,13 @@
 #include "catalog/pg_collation.h"
 #include "compat.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "registry.h"
 #include "table.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #define MAX_TEXT_KEYS 3
 
@@ -66,6 +68,42 @@ miru_table_update(MiruTable *table, HeapTuple old, const Datum *values,
 
 	CatalogTupleUpdateWithInfo(table->heap, &old->t_self, tuple,
 							   table->indexes);
+}
+
+void
+miru_table_delete(MiruTable *table, HeapTuple row)
+{
+	CatalogTupleDelete(table->heap, &row->t_self);
+}
+
+int64
+miru_table_forget(const char *name, const char *index, const char *feed,
+				  int64 *from, int64 upto, int64 max, int column)
+{
+	MiruTable table = miru_table_open(name, true);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int64 count = 0;
+	MiruScan scan;
+	HeapTuple row;
+
+	miru_scan_begin(&scan, &table, index, feed, *from, snapshot);
+	while (count < max && (row = miru_scan_next(&scan, true)) != NULL)
+	{
+		bool isnull;
+		int64 number = DatumGetInt64(heap_getattr(row, column, desc, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (number > upto)
+			break;
+		miru_table_delete(&table, row);
+		*from = number;
+		count++;
+	}
+	miru_scan_end(&scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return count;
 }
 
 static void

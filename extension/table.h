@@ -1,6 +1,6 @@
 /*
  * table.h
- *     Direct access to mirusync's own tables: find, insert, update.
+ *     Direct access to mirusync's own tables: find, insert, update, delete.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -37,6 +37,17 @@ miru_table_insert(MiruTable *table, const Datum *values, const bool *nulls);
 /* miru_table_update replaces the version "old" of a row. */
 extern void miru_table_update(MiruTable *table, HeapTuple old,
 							  const Datum *values, const bool *nulls);
+
+extern void miru_table_delete(MiruTable *table, HeapTuple row);
+
+/*
+ * miru_table_forget deletes the rows of a feed whose number, in "column", lies
+ * above "from" and not above "upto", at most "max"; returns how many, and
+ * moves "from" on.  The caller has locked the feed.
+ */
+extern int64
+miru_table_forget(const char *name, const char *index, const char *feed,
+				  int64 *from, int64 upto, int64 max, int column);
 
 /*
  * miru_table_find returns a copy of the row whose first "count" index columns

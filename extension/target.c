@@ -20,6 +20,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "acting.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -30,7 +31,6 @@
 #include "jsonb_build.h"
 #include "key.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/value.h"
 #include "object.h"
@@ -192,17 +192,13 @@ miru_target_role(const MiruCollection *collection, const MiruRelation *rel)
 static uint64
 execute(MiruTarget *target, Statement *statement)
 {
-	Oid saved_role;
-	int saved_context;
+	MiruActing saved;
 	int result;
 
-	/* An error restores both, when its subtransaction is rolled back. */
-	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(miru_target_role(target->collection, target->rel),
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	miru_act_as(miru_target_role(target->collection, target->rel), &saved);
 	result = SPI_execute_plan(prepare(target->rel, statement),
 							  statement->values, NULL, false, 0);
-	SetUserIdAndSecContext(saved_role, saved_context);
+	miru_act_end(&saved);
 	if (result < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(result));
@@ -306,16 +302,13 @@ set_key_deferred(MiruTarget *target, bool deferred)
 	char *schema = get_namespace_name(get_rel_namespace(rel->relid));
 	/* The index of a constraint has its name. */
 	char *name = get_rel_name(rel->key_index);
-	Oid saved_role;
-	int saved_context;
+	MiruActing saved;
 
 	statement->constraints = list_make1(makeRangeVar(schema, name, -1));
 	statement->deferred = deferred;
-	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(miru_target_role(target->collection, rel),
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	miru_act_as(miru_target_role(target->collection, rel), &saved);
 	AfterTriggerSetState(statement);
-	SetUserIdAndSecContext(saved_role, saved_context);
+	miru_act_end(&saved);
 }
 
 static void
@@ -360,13 +353,10 @@ populate(MiruTarget *target, Jsonb *object)
 	FmgrInfo *function = &target->rel->populate;
 	ErrorContextCallback callback;
 	int settings = miru_settings_fix_input(target->rel);
-	Oid saved_role;
-	int saved_context;
+	MiruActing saved;
 	Datum row;
 
-	GetUserIdAndSecContext(&saved_role, &saved_context);
-	SetUserIdAndSecContext(miru_target_role(target->collection, target->rel),
-						   saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	miru_act_as(miru_target_role(target->collection, target->rel), &saved);
 	InitFunctionCallInfoData(*fcinfo, function, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = target->rel->blank_row;
 	fcinfo->args[0].isnull = false;
@@ -375,7 +365,7 @@ populate(MiruTarget *target, Jsonb *object)
 	miru_blame_value(&callback);
 	row = FunctionCallInvoke(fcinfo);
 	miru_blame_end(&callback);
-	SetUserIdAndSecContext(saved_role, saved_context);
+	miru_act_end(&saved);
 	miru_settings_restore(settings);
 	return row;
 }

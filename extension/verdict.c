@@ -161,3 +161,29 @@ miru_verdict_keep(const char *user, const char *device, List *verdicts)
 			4, types, values);
 	}
 }
+
+int64
+miru_verdict_forget(const char *user, TimestampTz at, int64 max)
+{
+	static SPIPlanPtr verdicts = NULL;
+	static SPIPlanPtr devices = NULL;
+	Oid types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(user), TimestampTzGetDatum(at),
+					  Int64GetDatum(max)};
+
+	run(&verdicts,
+		"DELETE FROM mirusync.verdict WHERE ctid OPERATOR(pg_catalog.=) ANY"
+		" (ARRAY(SELECT ctid FROM mirusync.verdict"
+		" WHERE user_id OPERATOR(pg_catalog.=) $1"
+		" AND at OPERATOR(pg_catalog.<=) $2 LIMIT $3))",
+		3, types, values);
+	if (SPI_processed > 0)
+		return SPI_processed;
+	run(&devices,
+		"DELETE FROM mirusync.device WHERE ctid OPERATOR(pg_catalog.=) ANY"
+		" (ARRAY(SELECT ctid FROM mirusync.device"
+		" WHERE user_id OPERATOR(pg_catalog.=) $1"
+		" AND seen_at OPERATOR(pg_catalog.<=) $2 LIMIT $3))",
+		3, types, values);
+	return SPI_processed;
+}

@@ -7,6 +7,7 @@
 #ifndef MIRUSYNC_VERDICT_H
 #define MIRUSYNC_VERDICT_H
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
@@ -38,5 +39,11 @@ extern List *miru_verdict_find(const char *user, const char *device,
 /* miru_verdict_keep keeps verdicts (MiruVerdict). */
 extern void
 miru_verdict_keep(const char *user, const char *device, List *verdicts);
+
+/*
+ * miru_verdict_forget deletes verdicts and, when there are no more, devices of
+ * a user from "at" or before, at most "max"; returns how many.
+ */
+extern int64 miru_verdict_forget(const char *user, TimestampTz at, int64 max);
 
 #endif /* MIRUSYNC_VERDICT_H */

@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "feed.h"
+#include "reply.h"
 #include "session.h"
 
 static void on_page(void *arg, const PGresult *result);
@@ -27,7 +28,8 @@ ask(CatchUp *catchup)
 {
 	const char *feed = catchup->session->feed->id;
 	char after[24];
-	const char *values[3] = {feed, after, PAGE_MAX};
+	char seen[24];
+	const char *values[4] = {feed, after, PAGE_MAX, seen};
 	const PgStatement *statement = &pull_after_statement;
 
 	if (!outbox_is_empty(&catchup->session->outbox))
@@ -37,6 +39,7 @@ ask(CatchUp *catchup)
 	}
 	catchup->parked = false;
 	snprintf(after, sizeof(after), "%lld", (long long) catchup->from.after);
+	snprintf(seen, sizeof(seen), "%lld", (long long) catchup->from.seen);
 	if (catchup->from.kind == CATCH_UP_SINCE)
 	{
 		statement = &pull_since_statement;
@@ -81,10 +84,12 @@ on_page(void *arg, const PGresult *result)
 		session_close(session, CLOSE_INTERNAL, "catch-up failed");
 		return;
 	}
+	reply_drop_lost(session, page.head, 0);
 	send_page(catchup, result);
 	session_set_cursor(session, page.seq);
 	catchup->from.kind = CATCH_UP_AFTER;
 	catchup->from.after = page.seq;
+	catchup->from.seen = page.complete ? 0 : page.head;
 	if (page.complete && feed_join(session->feed, session))
 		session_caught_up(session, catchup->sent_any);
 	else

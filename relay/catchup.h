@@ -25,6 +25,7 @@ typedef struct CatchUpFrom
 {
 	CatchUpKind kind;
 	int64_t after; /* for AFTER */
+	int64_t seen;  /* head of the page before, if that was incomplete */
 	char *since;   /* for SINCE, ISO 8601; owned */
 } CatchUpFrom;
 

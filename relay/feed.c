@@ -32,8 +32,11 @@
  * without another page: on a busy feed it would otherwise be late for ever.
  *
  * Failure: everything that tells us that a feed has moved may be lost; the
- * seldom poll of the heads finds it.  A cursor above the head means that the
- * database was restored to an earlier state: its sessions start over.
+ * seldom poll of the heads finds it.  Numbers are packed cursors, with the
+ * epoch of the feed in front, so they only grow, also when an older backup
+ * takes the database's place.  A page that begins before our cursor says that
+ * what we have seen was lost with another history: the sessions start over.
+ * What they were promised of it will never come, and is answered as lost.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -45,6 +48,7 @@
 #include "alloc.h"
 #include "doorbell.h"
 #include "log.h"
+#include "reply.h"
 #include "session.h"
 
 #define RECENT_MAX		 1000 /* events */
@@ -248,16 +252,17 @@ feed_take(const char *feed_id, const FeedEvent *event)
 
 /* ---- pulling ---- */
 
-/* The database knows less than we: it was restored.  Everybody starts over. */
+/* What we have seen is not what the database has.  Everybody starts over. */
 static void
 start_over(Feed *feed)
 {
 	Session *session, *next;
 	char id[LOG_VALUE_MAX];
 
-	log_warn("cursor above head: starting over feed=%s cursor=%lld",
+	log_warn("history lost: starting over feed=%s cursor=%lld",
 			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
 	feed->known_head = 0;
+	feed->seen = 0;
 	DL_FOREACH_SAFE2(feed->sessions, session, next, feed_next)
 		session_start_over(session);
 }
@@ -276,6 +281,20 @@ apply_page(Feed *feed, const PGresult *result, const PageHead *page)
 		apply(feed, &event);
 	}
 	skip_to(feed, page->seq);
+}
+
+/*
+ * A number that we heard of before we asked is in what we got, or it was lost
+ * with the history that it belonged to.
+ */
+static void
+drop_lost(Feed *feed, const PageHead *page)
+{
+	Session *session;
+
+	DL_FOREACH2(feed->sessions, session, feed_next)
+		if (session->state == SESSION_LIVE)
+			reply_drop_lost(session, page->head, feed->pull_known_head);
 }
 
 static void
@@ -297,12 +316,13 @@ on_page(void *arg, const PGresult *result)
 		pull(feed);
 		return;
 	}
+	drop_lost(feed, &page);
 	if (page.after < feed->pull_after)
 	{
 		start_over(feed);
 		return;
 	}
-	/* A number that we heard of before we asked must be in what we got. */
+	feed->seen = page.complete ? 0 : page.head;
 	if (page.complete && feed->known_head == feed->pull_known_head)
 		feed->known_head = page.head;
 	apply_page(feed, result, &page);
@@ -314,7 +334,8 @@ static void
 pull(Feed *feed)
 {
 	char after[24];
-	const char *const values[] = {feed->id, after, PAGE_MAX};
+	char seen[24];
+	const char *const values[] = {feed->id, after, PAGE_MAX, seen};
 
 	if (feed->pull != NULL || feed->live_count == 0)
 		return;
@@ -322,6 +343,7 @@ pull(Feed *feed)
 	feed->pull_after = feed->cursor;
 	feed->pull_known_head = feed->known_head;
 	snprintf(after, sizeof(after), "%lld", (long long) feed->cursor);
+	snprintf(seen, sizeof(seen), "%lld", (long long) feed->seen);
 	feed->pull = reader_submit(READ_LIVE, &pull_live_statement, values, on_page,
 							   feed);
 }
@@ -391,6 +413,7 @@ feed_join(Feed *feed, Session *session)
 	if (feed->live_count == 0)
 	{
 		feed->cursor = session->cursor;
+		feed->seen = 0;
 		return true;
 	}
 	if (session->cursor >= feed->cursor)
@@ -485,7 +508,12 @@ feed_check_heads(void)
 		return;
 	heads_feeds = alloc_zero((HASH_COUNT(feeds) + 1) * sizeof(char *));
 	HASH_ITER(hh, feeds, feed, next)
+	{
 		heads_feeds[i++] = alloc_string(feed->id);
+		/* Nobody may wait for ever for a number that was lost. */
+		if (feed->known_head > feed->cursor)
+			pull(feed);
+	}
 	heads_next = 0;
 	heads_ask();
 }

@@ -36,6 +36,7 @@ typedef struct Feed
 	bool rung;				  /* it moved, we do not know how far */
 	int64_t cursor;			  /* delivered to every live session */
 	int64_t known_head;		  /* the head is at least that */
+	int64_t seen;			  /* head of the last page, if incomplete */
 	int64_t pull_known_head;  /* known_head when the pull was asked for */
 	int64_t pull_after;		  /* cursor when the pull was asked for */
 	ReadRequest *pull;		  /* the live page asked for, or NULL */

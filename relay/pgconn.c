@@ -602,9 +602,17 @@ on_poll(uv_poll_t *poll, int status, int events)
 
 	if (pg == NULL || pg->broken != NULL)
 		return;
-	/* An error of the descriptor shows in the next libpq call. */
+	/*
+	 * A backend that ends with something of ours unread resets the connection,
+	 * and at that libuv stops watching.  libpq first reads what the backend
+	 * had sent before, and finds the end only when it is called again: without
+	 * a watch it never would be.
+	 */
 	if (status < 0)
+	{
+		uv_poll_start(poll, pg->watch->events, on_poll);
 		events = UV_READABLE;
+	}
 	if (pg->state == PG_CONNECTING)
 		connect_step(pg);
 	else

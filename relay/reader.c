@@ -31,7 +31,7 @@
 #define TRIES_MAX			 20					 /* then it is given up */
 #define RETRY_MS			 500				 /* after a transient error */
 #define OUTBOX_BUDGET		 (128 * 1024 * 1024) /* bytes of all sessions */
-#define VALUES_MAX			 3
+#define VALUES_MAX			 4
 
 struct ReadRequest
 {
@@ -58,14 +58,14 @@ typedef struct Reader
 
 const PgStatement pull_live_statement =
 	{"pull_live",
-	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, true)",
-	 3,
-	 {PG_TEXT, PG_INT8, PG_INT4}};
+	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, true, $4)",
+	 4,
+	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8}};
 const PgStatement pull_after_statement =
 	{"pull_after",
-	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, false)",
-	 3,
-	 {PG_TEXT, PG_INT8, PG_INT4}};
+	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, false, $4)",
+	 4,
+	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8}};
 const PgStatement pull_since_statement =
 	{"pull_since",
 	 PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, $2), "

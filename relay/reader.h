@@ -27,8 +27,8 @@ typedef struct ReadRequest ReadRequest;
 /* "result" is NULL after a lasting error, which was logged. */
 typedef void (*ReadCallback)(void *arg, const PGresult *result);
 
-extern const PgStatement pull_live_statement;	/* feed, after, max */
-extern const PgStatement pull_after_statement;	/* feed, after, max */
+extern const PgStatement pull_live_statement;	/* feed, after, max, seen */
+extern const PgStatement pull_after_statement;	/* feed, after, max, seen */
 extern const PgStatement pull_since_statement;	/* feed, time, max */
 extern const PgStatement pull_recent_statement; /* feed, max */
 extern const PgStatement heads_statement;		/* feeds[] */

@@ -8,7 +8,9 @@
  * takes the highest number that it ever saw as its cursor, so an answer with
  * the number N waits until the session's cursor, which moves with catch-up
  * pages, live events and skipped changes of its own, has come to N; and those
- * behind it wait with it.
+ * behind it wait with it.  If the history that the number belonged to was
+ * lost (a restored backup, a standby that lagged) it will never come there:
+ * then the change is lost too, and the client is asked to send it again.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -75,6 +77,41 @@ reply_verdict(Reply *reply, const Verdict *verdict)
 	reply->ready = true;
 }
 
+/* The epoch of a number: see cursor.h of the extension. */
+static int64_t
+epoch_of(int64_t seq)
+{
+	return seq >> 32;
+}
+
+/* Will the session ever come to the reply's number? */
+static bool
+is_lost(const Reply *reply, int64_t head, int64_t heard)
+{
+	if (!reply->ready || reply->seq <= reply->session->cursor)
+		return false;
+	return epoch_of(reply->seq) < epoch_of(head) ||
+		(reply->seq > head && reply->seq <= heard);
+}
+
+void
+reply_drop_lost(Session *session, int64_t head, int64_t heard)
+{
+	Reply *reply;
+
+	DL_FOREACH(session->replies, reply)
+	{
+		if (!is_lost(reply, head, heard))
+			continue;
+		reply->seq = 0;
+		message_unref(reply->body);
+		reply->body = NULL;
+		if (reply->kind == REPLY_PUSH)
+			reply_error(reply, "Change lost, please try again", true);
+	}
+	reply_flush(session);
+}
+
 static void
 send_reply(Reply *reply)
 {
@@ -90,8 +127,9 @@ send_reply(Reply *reply)
 		session_send(session, reply->body);
 	if (reply->kind == REPLY_SYNC)
 		text = reply->sent_any ? "Sync complete" : "No new data to sync";
-	/* A put that changed nothing has no number: the last one sent serves. */
-	if (reply->kind == REPLY_PUSH && reply->verdict == VERDICT_UNCHANGED)
+	/* Without a number of its own the last one sent serves. */
+	if ((reply->kind == REPLY_PUSH && reply->verdict == VERDICT_UNCHANGED) ||
+		(reply->kind == REPLY_SYNC && seq == 0))
 		seq = session->cursor;
 	if (reply->error != NULL)
 		len = frame_error(buf, sizeof(buf), now_ms, reply->error,

@@ -45,6 +45,13 @@ extern void reply_verdict(Reply *reply, const Verdict *verdict);
 /* reply_flush sends what is ready, in order, as far as the cursor allows. */
 extern void reply_flush(Session *session);
 
+/*
+ * reply_drop_lost makes errors of the promises that cannot come true: the
+ * feed's head is "head", all numbers up to "heard" were given out before, and
+ * a promise in between, or of an earlier epoch, was lost with its history.
+ */
+extern void reply_drop_lost(Session *session, int64_t head, int64_t heard);
+
 /* reply_next_sync finds the oldest SYNC_REQUEST that has not been started. */
 extern Reply *reply_next_sync(Session *session);
 

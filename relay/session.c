@@ -339,7 +339,9 @@ take(Session *session, int64_t seq, const char *origin, Message *message)
 static void
 fall_behind(Session *session)
 {
-	CatchUpFrom from = {.kind = CATCH_UP_AFTER, .after = session->cursor};
+	CatchUpFrom from = {.kind = CATCH_UP_AFTER,
+						.after = session->cursor,
+						.seen = session->feed->seen};
 	char user[LOG_VALUE_MAX];
 
 	log_info("session is slow: moved to catch-up session=%s user=%s "

@@ -8,7 +8,7 @@ GRANT regress_mirusync_pusher TO regress_mirusync_owner;
 CREATE SCHEMA attach_test;
 GRANT ALL ON SCHEMA attach_test TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass)
 	TO regress_mirusync_owner, regress_mirusync_other;
 SET search_path = attach_test;
@@ -346,7 +346,7 @@ DELETE FROM mirusync.record;
 DELETE FROM mirusync.change_log;
 DELETE FROM mirusync.feed;
 REVOKE ALL ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass)
 	FROM regress_mirusync_owner, regress_mirusync_other;
 DROP ROLE regress_mirusync_owner, regress_mirusync_other, regress_mirusync_pusher;

@@ -6,7 +6,7 @@ CREATE ROLE regress_mirusync_other;
 CREATE SCHEMA columns_test AUTHORIZATION regress_mirusync_owner;
 GRANT USAGE ON SCHEMA columns_test TO regress_mirusync_other;
 GRANT EXECUTE ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass), mirusync.sync_column(regclass, name, boolean)
 	TO regress_mirusync_owner, regress_mirusync_other;
 SET search_path = columns_test;
@@ -314,7 +314,7 @@ DELETE FROM mirusync.feed;
 DELETE FROM mirusync.verdict;
 DELETE FROM mirusync.device;
 REVOKE ALL ON FUNCTION
-	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]),
+	mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean),
 	mirusync.detach(regclass), mirusync.sync_column(regclass, name, boolean)
 	FROM regress_mirusync_owner, regress_mirusync_other;
 DROP ROLE regress_mirusync_owner, regress_mirusync_other;

@@ -173,9 +173,14 @@ SELECT pg_temp.stable(body) FROM mirusync.pull_events('ella', 0, 500, false);
 -- One that is gone or does not fit is not the message's fault.
 DROP FUNCTION public.note_normalise(jsonb);
 SELECT pg_temp.refusal(pg_temp.note('"m2"', ''));
-UPDATE mirusync.event_collection SET normalise = 'pg_catalog.lower(text)'
-WHERE collection = 'note';
-SELECT pg_temp.refusal(pg_temp.note('"m2"', ''));
+-- Nor one that is named without its schema: search_path must not choose it.
+CREATE FUNCTION pg_temp.refusal_with(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE mirusync.event_collection SET normalise = name WHERE collection = 'note';
+	RETURN pg_temp.refusal(pg_temp.note('"m2"', ''));
+END $$;
+SELECT name, pg_temp.refusal_with(name) FROM unnest('{pg_catalog.lower(text),pg_catalog.jsonb_typeof(jsonb),
+	jsonb_strip_nulls(jsonb),pg_catalog.jsonb_strip_nulls,(jsonb),nowhere.f(jsonb),17(jsonb),"a.\"(jsonb)"}'::text[]) name;
 SELECT count(*) FROM mirusync.pull_events('ella', 0, 500, false);
 
 -- A change of the mapping shows at once, and so does its rollback.
@@ -255,6 +260,16 @@ INSERT INTO mirusync.event_type (type, part, collection, kind, payload) VALUES (
 SELECT mirusync.mapping_changed();
 
 DELETE FROM mirusync.document WHERE collection IN ('note', 'notebook', 'elsewhere');
+-- Types go with their collection; a dump may bring them before it.
+BEGIN;
+UPDATE mirusync.event_collection SET collection = 'renamed' WHERE collection = 'note';
+SELECT collection, count(*) > 0 FROM mirusync.event_type WHERE collection IN ('note', 'renamed') GROUP BY 1;
+DELETE FROM mirusync.event_collection WHERE collection = 'renamed';
+SELECT count(*) FROM mirusync.event_type WHERE collection IN ('note', 'renamed');
+SET LOCAL check_function_bodies = off;
+INSERT INTO mirusync.event_type (type, collection, kind, payload) VALUES ('EARLY', 'early', 'put', 'p');
+SELECT count(*) FROM mirusync.pull_events('ella', 0, 500, false);
+ROLLBACK;
 DELETE FROM mirusync.event_collection WHERE collection IN ('note', 'notebook');
 SELECT count(*) FROM mirusync.event_type;
 DELETE FROM mirusync.collection WHERE name IN ('note', 'notebook', 'elsewhere');

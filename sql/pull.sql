@@ -52,7 +52,7 @@ SELECT mirusync.seq_before('otto', changed_at) = seq - 1 AS just_before
 -- What the relay polls, and how it finds out whether it fits.
 SELECT * FROM mirusync.heads('{otto,nobody}');
 SELECT compatible, doorbell_shards, max_batches, length(doorbell_key)
-	FROM mirusync.relay_hello('0.1.9');
+	FROM mirusync.relay_hello('0.2.9');
 SELECT compatible FROM mirusync.relay_hello('9.0.0');
 
 DELETE FROM mirusync.document WHERE feed = 'otto';

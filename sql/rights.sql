@@ -4,7 +4,7 @@ CREATE ROLE regress_mirusync_app;
 CREATE ROLE regress_mirusync_relay;
 CREATE ROLE regress_mirusync_stranger;
 CREATE SCHEMA rights_test AUTHORIZATION regress_mirusync_app;
-GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[])
+GRANT EXECUTE ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean)
 	TO regress_mirusync_app;
 SELECT mirusync.grant_relay('regress_mirusync_relay');
 

@@ -285,14 +285,15 @@ export class Stack {
   /*
    * Stack.start gives a running stack.  Options: relays (how many, 1), relay
    * (settings of each), postgres (settings), port (of the first relay), secret,
-   * postgresOnly (no database of ours, no relay).
+   * postgresOnly (no database of ours, no relay), standbyOf (a running stack:
+   * this one is a standby of its server, and has no relay; stop it first).
    */
   static async start(options = {}) {
     const stack = new Stack(options);
     try {
       await stack.prepare();
       await stack.startPostgres();
-      if (!options.postgresOnly) {
+      if (!options.postgresOnly && !options.standbyOf) {
         await stack.createDatabase();
         for (let i = 0; i < (options.relays ?? 1); i++)
           await stack.addRelay(i === 0 && options.port ? { listen_port: options.port } : {});
@@ -309,8 +310,8 @@ export class Stack {
     this.relays = [];
     this.database = 'mirusync';
     this.user = 'postgres';
-    this.password = randomBytes(12).toString('hex');
-    this.secret = options.secret || randomBytes(32).toString('hex');
+    this.password = options.standbyOf?.password ?? randomBytes(12).toString('hex');
+    this.secret = options.standbyOf?.secret ?? (options.secret || randomBytes(32).toString('hex'));
   }
 
   get relay() { return this.relays[0]; }
@@ -357,8 +358,21 @@ export class Stack {
     }
     await writeFile(join(this.dir, 'secret'), this.secret, { mode: 0o600 });
     await give(join(this.dir, 'secret'));
-    this.stage = process.env.MIRUSYNC_STAGE || await makeStage(join(this.dir, 'stage'));
+    this.stage = this.options.standbyOf?.stage
+      || process.env.MIRUSYNC_STAGE || await makeStage(join(this.dir, 'stage'));
+    await (this.options.standbyOf ? this.copyServer(this.options.standbyOf) : this.makeServer());
+    const settings = {
+      listen_addresses: '127.0.0.1',
+      unix_socket_directories: this.socketDir,
+      log_line_prefix: '%m [%p] %q%u@%d %a ',
+      timezone: 'UTC',
+      ...this.options.postgres,
+    };
+    await appendFile(join(this.dataDir, 'postgresql.conf'),
+      Object.entries(settings).map(([key, value]) => `${key} = '${value}'\n`).join(''));
+  }
 
+  async makeServer() {
     const passwordFile = join(this.dir, 'password');
     await writeFile(passwordFile, this.password, { mode: 0o600 });
     await give(passwordFile);
@@ -369,15 +383,16 @@ export class Stack {
     if ((await initdb.ended).code !== 0)
       throw new Error(`initdb failed\n${await tail(log)}`);
     await rm(passwordFile);
-    const settings = {
-      listen_addresses: '127.0.0.1',
-      unix_socket_directories: this.socketDir,
-      log_line_prefix: '%m [%p] %q%u@%d %a ',
-      timezone: 'UTC',
-      ...this.options.postgres,
-    };
-    await appendFile(join(this.dataDir, 'postgresql.conf'),
-      Object.entries(settings).map(([key, value]) => `${key} = '${value}'\n`).join(''));
+  }
+
+  /* copyServer makes the files of a standby. */
+  async copyServer(primary) {
+    const log = join(this.dir, 'basebackup.log');
+    const copy = spawnOwned(join(this.bindir, 'pg_basebackup'), ['-D', this.dataDir,
+      '-h', primary.socketDir, '-p', String(primary.pgPort), '-U', primary.user,
+      '--write-recovery-conf', '--wal-method=stream', '--checkpoint=fast', '--no-sync'], { log });
+    if ((await copy.ended).code !== 0)
+      throw new Error(`pg_basebackup failed\n${await tail(log)}`);
   }
 
   /* startPostgres starts the server and waits until it takes queries. */
@@ -392,7 +407,7 @@ export class Stack {
             throw new Error(`postgres did not start\n${await tail(this.pgLogPath)}`);
           const lines = (await readFile(join(this.dataDir, 'postmaster.pid'), 'utf8')
             .catch(() => '')).split('\n');
-          return Number(lines[0]) === this.postgres.pid && lines[7]?.trim() === 'ready';
+          return Number(lines[0]) === this.postgres.pid && /^(ready|standby)$/.test(lines[7]?.trim());
         }, { what: 'postgres to start', timeout: 60000 });
         return;
       } catch (error) {
@@ -422,6 +437,13 @@ export class Stack {
       ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', sql],
       { env: { ...ENV, ...this.pgEnv }, maxBuffer: 1 << 26 });
     return stdout.trimEnd();
+  }
+
+  /* tool runs one of PostgreSQL's programs (pg_dump, pg_restore) against the server. */
+  async tool(name, args) {
+    const { stdout } = await run(join(this.bindir, name), args,
+      { env: { ...ENV, ...this.pgEnv }, maxBuffer: 1 << 26 });
+    return stdout;
   }
 
   async createDatabase() {

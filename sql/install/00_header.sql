@@ -19,6 +19,25 @@ BEGIN
 END
 $$;
 
+-- The owner of a schema may drop, and put things in front of, what is in it.
+DO $$
+DECLARE
+	owner pg_catalog.name;
+BEGIN
+	SELECT r.rolname INTO owner
+	FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+	WHERE n.nspname = 'mirusync' AND NOT r.rolsuper
+		AND r.rolname <> current_user;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			errcode = 'object_not_in_prerequisite_state',
+			message = 'schema mirusync belongs to somebody else',
+			detail = pg_catalog.format('Its owner is %s.', owner),
+			hint = 'Drop it, or change its owner.';
+	END IF;
+END
+$$;
+
 -- Nothing here is for everybody; 99_grants.sql says what is.
 REVOKE ALL ON SCHEMA mirusync FROM PUBLIC;
 GRANT USAGE ON SCHEMA mirusync TO PUBLIC;

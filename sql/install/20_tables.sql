@@ -4,14 +4,25 @@
 -- exactly one C file, by direct table access, under the lock of the feed's row.
 -- -------------------------------------------------------------------------
 
+-- Written by epoch.c.  One row each time that another history began.
+CREATE TABLE mirusync.epoch (
+	number		int NOT NULL,
+	identity	text COLLATE "C" NOT NULL,
+	began_at	timestamptz NOT NULL,
+	CONSTRAINT epoch_pkey PRIMARY KEY (number)
+);
+COMMENT ON TABLE mirusync.epoch IS 'epochs: histories of this database that numbers were given out in; the last one counts';
+COMMENT ON COLUMN mirusync.epoch.number IS 'number of the epoch; the first is 0, later ones are at least the hours since 2026';
+COMMENT ON COLUMN mirusync.epoch.identity IS 'system identifier, timeline, and OIDs of the database and of this table';
+COMMENT ON COLUMN mirusync.epoch.began_at IS 'when it began';
+
 -- Written by feed.c.  One row a feed; its lock orders the feed's changes.
 CREATE TABLE mirusync.feed (
 	feed		text COLLATE "C" NOT NULL,
 	head		bigint NOT NULL,
 	floor		bigint NOT NULL,
 	changed_at	timestamptz NOT NULL,
-	epoch		text COLLATE "C" NOT NULL,
-	epoch_head	bigint NOT NULL,
+	epoch		int NOT NULL,
 	CONSTRAINT feed_pkey PRIMARY KEY (feed)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
@@ -19,8 +30,19 @@ COMMENT ON COLUMN mirusync.feed.feed IS 'feed id; by default the id of the user 
 COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
 COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
 COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
-COMMENT ON COLUMN mirusync.feed.epoch IS 'system identifier and timeline under which the latest change was numbered';
-COMMENT ON COLUMN mirusync.feed.epoch_head IS 'head when that epoch began';
+COMMENT ON COLUMN mirusync.feed.epoch IS 'epoch in which the head was numbered';
+
+-- Written by feed.c.  What a cursor of an earlier epoch is compared with.
+CREATE TABLE mirusync.feed_epoch (
+	feed		text COLLATE "C" NOT NULL,
+	epoch		int NOT NULL,
+	head		bigint NOT NULL,
+	CONSTRAINT feed_epoch_pkey PRIMARY KEY (feed, epoch)
+);
+COMMENT ON TABLE mirusync.feed_epoch IS 'epochs in which changes of a feed were numbered';
+COMMENT ON COLUMN mirusync.feed_epoch.feed IS 'feed';
+COMMENT ON COLUMN mirusync.feed_epoch.epoch IS 'epoch';
+COMMENT ON COLUMN mirusync.feed_epoch.head IS 'head of the feed when the epoch began in it; a cursor of an earlier epoch above it is of a lost history';
 
 -- Written by record.c.  What sync reads: the latest change of each record.
 -- The record's content stays in the application's own table.
@@ -106,6 +128,11 @@ CREATE TABLE mirusync.verdict (
 	CONSTRAINT verdict_pkey PRIMARY KEY (user_id, device, number)
 );
 COMMENT ON TABLE mirusync.verdict IS 'verdicts of pushed changes that their device has not digested yet';
+COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
+COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
+COMMENT ON COLUMN mirusync.verdict.verdict IS 'verdict as push() returned it';
+COMMENT ON COLUMN mirusync.verdict.at IS 'when the change was pushed';
 
 -- Written by verdict.c.
 CREATE TABLE mirusync.device (
@@ -116,6 +143,9 @@ CREATE TABLE mirusync.device (
 	CONSTRAINT device_pkey PRIMARY KEY (user_id, device)
 );
 COMMENT ON TABLE mirusync.device IS 'devices that push numbered changes';
+COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
+COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
 COMMENT ON COLUMN mirusync.device.digested IS 'verdicts up to this number are no longer kept';
 
 -- Written here, once.  Relays and the extension hash feeds with the key, so
@@ -129,4 +159,6 @@ INSERT INTO mirusync.instance (doorbell_key)
 	SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
 		|| pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
 COMMENT ON TABLE mirusync.instance IS 'secrets of this installation';
+COMMENT ON COLUMN mirusync.instance.singleton IS 'there is one row';
+COMMENT ON COLUMN mirusync.instance.doorbell_key IS 'key with which doorbells hash feeds';
 

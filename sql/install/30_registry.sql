@@ -97,17 +97,26 @@ ALTER TABLE mirusync.collection ENABLE ALWAYS TRIGGER registry_changed;
 COMMENT ON TRIGGER registry_changed ON mirusync.collection IS
 'makes every backend read again what is attached';
 
+-- The current epoch is kept in the same way (extension/epoch.c).
+CREATE TRIGGER registry_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mirusync.epoch
+	FOR EACH STATEMENT EXECUTE FUNCTION mirusync.registry_changed();
+ALTER TABLE mirusync.epoch ENABLE ALWAYS TRIGGER registry_changed;
+COMMENT ON TRIGGER registry_changed ON mirusync.epoch IS
+'makes every backend read again which epoch it is';
+
 -- These four check the calling user themselves and then write directly, so
 -- whoever may execute them needs no right on the tables above.  They are not
 -- strict: a null argument is an error, not a reason to do nothing.
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
 	role regrole DEFAULT NULL, pushable boolean DEFAULT true,
-	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL)
+	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL,
+	backfill boolean DEFAULT true)
 RETURNS void
 AS 'MODULE_PATHNAME', 'mirusync_attach'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
-COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[]) IS
+COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean) IS
 'sync a table: its rows are records of the feed that a column names';
 
 CREATE FUNCTION mirusync.detach(relation regclass)
@@ -147,7 +156,9 @@ CREATE VIEW mirusync.collections AS
 		coalesce(f.name, a.feed_column) AS feed_column,
 		c.rule, c.pushable, c.role,
 		CASE WHEN a.data_column IS NULL THEN mirusync.synced_columns(
-			c.relation, a.feed_column, a.sync_added) END AS columns
+			c.relation, a.feed_column, a.sync_added) END AS columns,
+		NOT EXISTS (SELECT FROM mirusync.backfill b
+			WHERE b.collection = c.name) AS complete
 	FROM mirusync.collection c
 		JOIN mirusync.attached a ON a.relation = c.relation
 		LEFT JOIN mirusync.field f
@@ -161,3 +172,4 @@ COMMENT ON COLUMN mirusync.collections.rule IS 'how concurrent changes merge: lw
 COMMENT ON COLUMN mirusync.collections.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collections.role IS 'pushes run as this role; null: the owner of the table';
 COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null of a collection of documents';
+COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';

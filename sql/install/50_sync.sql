@@ -41,11 +41,12 @@ COMMENT ON FUNCTION mirusync.device_id() IS
 'device whose push is being applied; null outside a push';
 
 CREATE FUNCTION mirusync.pull(user_id text, feed text,
-	after bigint DEFAULT 0, max int DEFAULT 500)
+	after bigint DEFAULT 0, max int DEFAULT 500,
+	epoch int DEFAULT NULL, seen bigint DEFAULT NULL)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'mirusync_pull'
-LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER;
-COMMENT ON FUNCTION mirusync.pull(text, text, bigint, int) IS
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.pull(text, text, bigint, int, int, bigint) IS
 'read a page of a feed: the records changed above a cursor, each once';
 
 CREATE FUNCTION mirusync.seq_before(feed text, at timestamptz)
@@ -53,17 +54,18 @@ RETURNS bigint
 AS 'MODULE_PATHNAME', 'mirusync_seq_before'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.seq_before(text, timestamptz) IS
-'cursor above which lies every record changed at a time or after it';
+'packed cursor above which lies every record changed at a time or after it';
 
 CREATE FUNCTION mirusync.heads(feeds text[], OUT feed text, OUT head bigint)
 RETURNS SETOF record
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT f.feed, f.head FROM mirusync.feed f WHERE f.feed = ANY (feeds)
+	SELECT f.feed, (f.epoch::bigint << 32) + f.head
+	FROM mirusync.feed f WHERE f.feed = ANY (feeds)
 $$;
 COMMENT ON FUNCTION mirusync.heads(text[]) IS
-'for relays: numbers of the latest changes of feeds; feeds that do not exist are left out';
+'for relays: packed cursors of the latest changes of feeds; feeds that do not exist are left out';
 
 CREATE FUNCTION mirusync.ring(feeds text[])
 RETURNS void
@@ -98,3 +100,17 @@ $$;
 COMMENT ON FUNCTION mirusync.relay_hello(text) IS
 'for relays: whether the versions agree, and what a relay must know';
 
+CREATE FUNCTION mirusync.new_epoch()
+RETURNS int
+AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.new_epoch() IS
+'begin an epoch: for an administrator, after files were restored that kept system identifier and timeline';
+
+-- Commits between its batches, so it can neither be a SECURITY DEFINER
+-- procedure nor be called inside a transaction block.  It deletes as the owner
+-- of the extension: whoever may execute it may forget anybody.
+CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000)
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
+COMMENT ON PROCEDURE mirusync.forget(text, int) IS
+'delete what is kept of a feed and its user, after the application has deleted their rows';

@@ -6,10 +6,12 @@
 -- SPDX-License-Identifier: PostgreSQL
 
 -- Written by administrators and by create_practice_log(); read by the
--- extension.  How the records of a collection are checked and told of.
+-- extension.  How the records of a collection are checked and told of.  The
+-- function goes by name: pg_upgrade refuses a database with a regprocedure in
+-- any table.
 CREATE TABLE mirusync.event_collection (
 	collection	text COLLATE "C" NOT NULL,
-	normalise	regprocedure,
+	normalise	text COLLATE "C",
 	clock_keys	text[] COLLATE "C" NOT NULL DEFAULT '{updatedAt,updated_at}',
 	payload		text COLLATE "C" NOT NULL,
 	id_key		text COLLATE "C" NOT NULL DEFAULT 'id',
@@ -45,7 +47,7 @@ CREATE TABLE mirusync.event_collection (
 );
 COMMENT ON TABLE mirusync.event_collection IS 'event dialect: collections that events speak of';
 COMMENT ON COLUMN mirusync.event_collection.collection IS 'collection';
-COMMENT ON COLUMN mirusync.event_collection.normalise IS 'function (jsonb) returning jsonb that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
+COMMENT ON COLUMN mirusync.event_collection.normalise IS 'schema.function(jsonb), returning jsonb, that checks an object and gives it its stored form; null: none. It runs as the owner of the extension, so it should set its search_path';
 COMMENT ON COLUMN mirusync.event_collection.clock_keys IS 'keys of the time of the object''s last change; the first one present counts';
 COMMENT ON COLUMN mirusync.event_collection.payload IS 'key of the object in events that put one';
 COMMENT ON COLUMN mirusync.event_collection.id_key IS 'key of the id in the object';
@@ -57,7 +59,7 @@ COMMENT ON COLUMN mirusync.event_collection.bulk_type IS 'type of the message wi
 COMMENT ON COLUMN mirusync.event_collection.bulk_key IS 'key of the list in that message';
 COMMENT ON COLUMN mirusync.event_collection.catch_up_type IS 'without bulk_type: type of the event for one that catches up; null: updated_type';
 
--- Written and read like event_collection.  What the types of events mean that
+-- Written and read like event_collection, and follows it by triggers.  What the types of events mean that
 -- devices send: a row for each object, list of objects or id in them.
 CREATE TABLE mirusync.event_type (
 	type		text COLLATE "C" NOT NULL,
@@ -68,9 +70,6 @@ CREATE TABLE mirusync.event_type (
 	is_list		boolean NOT NULL DEFAULT false,
 	id_keys		text[] COLLATE "C" NOT NULL DEFAULT '{id}',
 	CONSTRAINT event_type_pkey PRIMARY KEY (type, part),
-	CONSTRAINT event_type_collection_fkey FOREIGN KEY (collection)
-		REFERENCES mirusync.event_collection (collection)
-		ON UPDATE CASCADE ON DELETE CASCADE,
 	CONSTRAINT event_type_type_check
 		CHECK (octet_length(type) BETWEEN 1 AND 255),
 	CONSTRAINT event_type_part_check
@@ -90,7 +89,7 @@ CREATE TABLE mirusync.event_type (
 );
 CREATE INDEX event_type_collection ON mirusync.event_type (collection);
 COMMENT ON TABLE mirusync.event_type IS 'event dialect: what the types of events mean';
-COMMENT ON INDEX mirusync.event_type_collection IS 'for the foreign key';
+COMMENT ON INDEX mirusync.event_type_collection IS 'finds the types of a collection';
 COMMENT ON COLUMN mirusync.event_type.type IS 'type of the event';
 COMMENT ON COLUMN mirusync.event_type.part IS 'parts of one event are applied together, in this order; the first is its main object';
 COMMENT ON COLUMN mirusync.event_type.collection IS 'collection of the part';
@@ -121,15 +120,62 @@ CREATE TRIGGER mapping_changed
 ALTER TABLE mirusync.event_type ENABLE ALWAYS TRIGGER mapping_changed;
 COMMENT ON TRIGGER mapping_changed ON mirusync.event_type IS 'makes every backend read the event mapping again';
 
+-- In the place of a foreign key: pg_restore -j fills both tables at once, and
+-- would break one.  check_function_bodies is off while a dump is restored; a
+-- type whose collection is missing after all means nothing.
+CREATE FUNCTION mirusync.check_event_type() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('check_function_bodies')::boolean
+		AND NOT EXISTS (SELECT FROM mirusync.event_collection c
+						WHERE c.collection = NEW.collection) THEN
+		RAISE EXCEPTION USING
+			errcode = 'foreign_key_violation',
+			message = format('event type "%s" is of collection "%s", which is not in event_collection',
+				NEW.type, NEW.collection);
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION mirusync.check_event_type() IS 'trigger function: the collection of an event type must be there';
+
+CREATE FUNCTION mirusync.follow_event_collection() RETURNS trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'DELETE' THEN
+		DELETE FROM mirusync.event_type t WHERE t.collection = OLD.collection;
+	ELSIF NEW.collection <> OLD.collection THEN
+		UPDATE mirusync.event_type t SET collection = NEW.collection
+		WHERE t.collection = OLD.collection;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mirusync.follow_event_collection() IS 'trigger function: event types go with their collection';
+
+CREATE TRIGGER check_event_type
+	BEFORE INSERT OR UPDATE OF collection ON mirusync.event_type
+	FOR EACH ROW EXECUTE FUNCTION mirusync.check_event_type();
+COMMENT ON TRIGGER check_event_type ON mirusync.event_type IS 'the collection must be there';
+
+CREATE TRIGGER follow_event_collection
+	AFTER UPDATE OR DELETE ON mirusync.event_collection
+	FOR EACH ROW EXECUTE FUNCTION mirusync.follow_event_collection();
+COMMENT ON TRIGGER follow_event_collection ON mirusync.event_collection IS 'event types go with their collection';
+
 -- What a relay reads.  Runs as the owner of the extension, but without SET
 -- search_path: a C function looks no name up, and setting and resetting it
 -- would cost each call more than reading an empty page does.
 CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
-	live boolean)
+	live boolean, seen bigint DEFAULT 0)
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
 	complete boolean, session text, body text)
 AS 'MODULE_PATHNAME', 'mirusync_pull_events'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
-COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean) IS 'event dialect: a page of a feed as finished messages, for a relay';
-REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) IS 'event dialect: a page of a feed as finished messages, for a relay';
+REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) FROM PUBLIC;

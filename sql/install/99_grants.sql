@@ -1,10 +1,62 @@
 -- -------------------------------------------------------------------------
--- Rights.  Nobody but the owner may do anything, except what is granted here
--- and by grant_relay().
+-- Rights.  Nobody but the owner may do anything, except what is granted here,
+-- by grant_relay() and by grant_auditor().
 -- -------------------------------------------------------------------------
 
+CREATE FUNCTION mirusync.grant_relay(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format(
+		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
+			mirusync.push_many(text[], text[], text[], text[], text[]),
+			mirusync.pull_events(text, bigint, int, boolean, bigint),
+			mirusync.seq_before(text, timestamptz),
+			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
+END
+$$;
+COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
+'let a role do what a relay does, and nothing else';
+
+-- By rule, so that what a later version adds is covered: every table and view
+-- but the one with the secrets, and the functions that can do no more than
+-- their caller could by himself.  Those in C are not among them: they may read
+-- our tables without asking for his rights.
+CREATE FUNCTION mirusync.grant_auditor(role regrole)
+RETURNS void
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	object text;
+BEGIN
+	FOR object IN
+		SELECT format('TABLE %s', c.oid::regclass)
+		FROM pg_class c
+		WHERE c.relnamespace = 'mirusync'::regnamespace
+			AND c.relkind IN ('r', 'p', 'v', 'm')
+			AND c.oid <> 'mirusync.instance'::regclass
+		UNION ALL
+		SELECT format('FUNCTION %s', p.oid::regprocedure)
+		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+		WHERE p.pronamespace = 'mirusync'::regnamespace
+			AND p.prokind = 'f' AND l.lanname = 'sql'
+			AND p.provolatile <> 'v' AND NOT p.prosecdef
+	LOOP
+		EXECUTE format('GRANT %s ON %s TO %s',
+			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,
+			object, role);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION mirusync.grant_auditor(regrole) IS
+'let a role read everything but the secrets of the installation, and change nothing';
+
 REVOKE ALL ON ALL TABLES IN SCHEMA mirusync FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA mirusync FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA mirusync FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA mirusync FROM PUBLIC;
 
 -- Who makes or attaches a partition copies the triggers of its table, which
 -- takes the right to execute their function.  It does nothing unless called as
@@ -32,26 +84,10 @@ $$;
 GRANT EXECUTE ON FUNCTION mirusync.user_id(), mirusync.device_id(),
 	mirusync.synced_columns(regclass, name, boolean) TO PUBLIC;
 
-CREATE FUNCTION mirusync.grant_relay(role regrole)
-RETURNS void
-LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	EXECUTE format(
-		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
-			mirusync.push_many(text[], text[], text[], text[], text[]),
-			mirusync.pull_events(text, bigint, int, boolean),
-			mirusync.seq_before(text, timestamptz),
-			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
-END
-$$;
-COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
-'let a role do what a relay does, and nothing else';
-REVOKE ALL ON FUNCTION mirusync.grant_relay(regrole) FROM PUBLIC;
-
 -- What a dump must carry besides the registry (30_registry.sql).
+SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.record', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.verdict', '');

@@ -6,8 +6,10 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   created, deleted, entry, iso, newUser, pieceRemoved, plan, planUpdated, updated, useStack,
+  waitUntil,
 } from './harness.mjs';
 
 const s = useStack({ relays: 2 });
@@ -105,4 +107,35 @@ s.test('the relay\'s role can call the relay\'s functions and no other', async (
   } finally {
     await s.query('DROP ROLE somebody');
   }
+});
+
+s.test('a doorbell tells a stranger hashes and nothing else', async () => {
+  const anna = newUser('anna');
+  await s.query(`DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'stranger') THEN CREATE ROLE stranger LOGIN; END IF;
+  END $$`);
+  const stranger = await s.client({ host: s.stack.socketDir, user: 'stranger' });
+  const heard = [];
+  stranger.on('notification', ({ channel, payload }) => heard.push({ channel, payload }));
+  /* There are 16; whatever else may be rung would have to be listened for by name. */
+  for (let i = 0; i < 16; i++)
+    await stranger.query(`LISTEN mirusync_${i}`);
+  const a = await s.live(anna);
+  await a.push(created(entry({ id: 'secret-id', notes: 'secret' })));
+  await s.query(`UPDATE mirusync.document SET data = data || '{"notes": "more"}' WHERE feed = $1`, [anna]);
+  const [{ hash }] = await s.query('SELECT mirusync.doorbell_hash($1) AS hash', [anna]);
+  /* One by the relay for the push, one by the writing transaction. */
+  await waitUntil(() => heard.filter(({ payload }) => payload.split(' ').includes(hash)).length >= 2,
+    { what: 'both rings' });
+  for (const { channel, payload } of heard) {
+    assert.match(channel, /^mirusync_\d+$/);
+    assert.match(payload, /^[0-9a-f]{16}( [0-9a-f]{16})*$/);
+  }
+  /* The hash is of a key that he cannot get at. */
+  const plain = createHash('sha256').update(anna).digest('hex');
+  assert.notEqual(hash, plain.slice(0, 16));
+  for (const sql of ['SELECT doorbell_key FROM mirusync.instance', `SELECT mirusync.doorbell_hash('x')`,
+    `SELECT * FROM mirusync.relay_hello('0')`])
+    await assert.rejects(stranger.query(sql), { code: '42501' });
+  await stranger.end();
 });

@@ -26,6 +26,7 @@ static ReadRequest the_request;
 static ReadCallback callback;
 static void *callback_arg;
 static int64_t asked_after;
+static int64_t asked_seen;
 
 const PgStatement pull_live_statement;
 const PgStatement heads_statement;
@@ -43,6 +44,7 @@ reader_submit(ReadClass class, const PgStatement *statement,
 	callback = done;
 	callback_arg = arg;
 	asked_after = strtoll(values[1], NULL, 10);
+	asked_seen = strtoll(values[3], NULL, 10);
 	return &the_request;
 }
 
@@ -98,7 +100,7 @@ page_head(const PGresult *result, PageHead *head)
 	head->after = page_int(result, 0, PAGE_AFTER);
 	head->seq = page_int(result, 0, PAGE_SEQ);
 	head->head = page_int(result, 0, PAGE_HEAD);
-	head->complete = true;
+	head->complete = head->seq == head->head;
 	return true;
 }
 
@@ -125,11 +127,25 @@ void
 session_start_over(Session *session)
 {
 	session->cursor = 0;
+	session->state = SESSION_CATCHING_UP;
+	feed_count_state(session->feed, -1, 1);
 }
 
-/* answer answers the read with the events in (after, seq]. */
+/* What was said last of promises that cannot come true. */
+static int64_t lost_head;
+static int64_t lost_heard;
+
+void
+reply_drop_lost(Session *session, int64_t head, int64_t heard)
+{
+	(void) session;
+	lost_head = head;
+	lost_heard = heard;
+}
+
+/* answer_part answers the read with the events in (after, seq]. */
 static void
-answer(int64_t after, int64_t seq)
+answer_part(int64_t after, int64_t seq, int64_t head)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 	PGresAttDesc columns[PAGE_BODY + 1];
@@ -145,7 +161,7 @@ answer(int64_t after, int64_t seq)
 	for (int row = 0; row <= seq - after; row++)
 	{
 		int64_t values[] = {row ? after + row - 1 : after,
-							row ? after + row : seq, seq};
+							row ? after + row : seq, head};
 
 		for (int i = 0; i < 3; i++)
 		{
@@ -159,6 +175,12 @@ answer(int64_t after, int64_t seq)
 	callback = NULL;
 	done(callback_arg, result);
 	PQclear(result);
+}
+
+static void
+answer(int64_t after, int64_t seq)
+{
+	answer_part(after, seq, seq);
 }
 
 static int
@@ -181,6 +203,7 @@ open_feed(Session *sessions, int count)
 	{
 		memset(&sessions[i], 0, sizeof(Session));
 		sessions[i].state = SESSION_CATCHING_UP;
+		sessions[i].feed = feed;
 		feed_add_session(feed, &sessions[i]);
 		feed_count_state(feed, 0, 1);
 	}
@@ -288,6 +311,89 @@ test_late_page(void **state)
 	assert_int_equal(delivered_count, 5);
 }
 
+/* A read that is not complete hands the head it saw to the next one. */
+static void
+test_seen(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push(7);
+	assert_int_equal(asked_seen, 0);
+	answer_part(5, 6, 9);
+	assert_int_equal(asked_after, 6);
+	assert_int_equal(asked_seen, 9);
+	answer(6, 9);
+	feed_ring(feed->hash);
+	assert_int_equal(asked_seen, 0);
+}
+
+/*
+ * A number that was heard of and is not there: nothing more is read for it,
+ * and who waits for it is told.
+ */
+static void
+test_lost_number(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push(7);
+	answer(5, 5);
+	assert_null(callback);
+	assert_int_equal(lost_head, 5);
+	assert_int_equal(lost_heard, 8);
+	assert_int_equal(session.cursor, 5);
+}
+
+/* What the read could not tell, the next round of heads asks for. */
+static void
+test_lost_read(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+	ReadCallback done;
+
+	(void) state;
+	join(feed, &session, 5);
+	push(7);
+	done = callback;
+	callback = NULL;
+	done(callback_arg, NULL);
+	assert_null(callback);
+	feed_check_heads();
+	assert_non_null(callback);
+	assert_int_equal(asked_after, 5);
+}
+
+/*
+ * Another epoch, in packed cursors: it does not follow, a page that begins at
+ * 0 makes the sessions start over, and then it goes on.
+ */
+static void
+test_epoch(void **state)
+{
+	const int64_t epoch = INT64_C(7000) << 32;
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push(epoch + 5);
+	assert_int_equal(delivered_count, 0);
+	assert_int_equal(asked_after, 5);
+	answer(0, 3);
+	assert_int_equal(session.cursor, 0);
+	assert_int_equal(feed->live_count, 0);
+	join(feed, &session, epoch + 6);
+	push(epoch + 6);
+	assert_int_equal(session.cursor, epoch + 7);
+}
+
 int
 main(void)
 {
@@ -296,6 +402,10 @@ main(void)
 		cmocka_unit_test_teardown(test_hole, forget),
 		cmocka_unit_test_teardown(test_no_body, forget),
 		cmocka_unit_test_teardown(test_late_page, forget),
+		cmocka_unit_test_teardown(test_seen, forget),
+		cmocka_unit_test_teardown(test_lost_number, forget),
+		cmocka_unit_test_teardown(test_lost_read, forget),
+		cmocka_unit_test_teardown(test_epoch, forget),
 	};
 
 	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);

@@ -1,0 +1,331 @@
+/*
+ * forget.c
+ *     Forgetting a feed: what is kept of a user goes, for account deletion.
+ *
+ * Owns no table.  The steps, each in transactions of its own, so that no lock
+ * is held for long and a call that was cut off can be made again:
+ *
+ *  1. Documents are deleted, by ordinary DELETEs in batches, so that devices
+ *     that are connected hear of it.
+ *  2. Rows of attached tables are the application's to delete.  If any record
+ *     is left, that is an error.
+ *  3. The feed gets an epoch of its own, which begins at 0: whoever comes with
+ *     a cursor from before starts over, and gets an empty page.  This must be
+ *     done before tombstones go, which are all that tells a device to delete.
+ *  4. History, state, verdicts and devices go in batches, as far as they were
+ *     there in step 3.
+ *
+ * What stays is the feed's row: numbers go on and are never used again.
+ *
+ * Locks: each batch of state and history is deleted under the feed's lock, as
+ * flush writes them, since neither looks out for the other's rows.  Somebody
+ * who writes meanwhile waits for a batch at most, and what he writes has a
+ * higher number and stays.
+ *
+ * It deletes as the owner of the extension, so its caller needs no right but
+ * that to execute it; and under the search_path of pushes, since triggers of
+ * the application may run, which must not find names that the caller chose.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "change_log.h"
+#include "convert.h"
+#include "doorbell.h"
+#include "epoch.h"
+#include "executor/spi.h"
+#include "feed.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "push.h"
+#include "record.h"
+#include "registry.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "verdict.h"
+
+PG_FUNCTION_INFO_V1(mirusync_forget);
+
+/* What a call works with. */
+typedef struct Forget
+{
+	char *feed;
+	int64 batch;		/* rows in a transaction */
+	int64 head;			/* of step 3; higher numbers stay */
+	TimestampTz at;		/* of step 3; later verdicts stay */
+	MemoryContext step; /* emptied with each transaction */
+	Oid user;			/* the caller */
+	int security;
+} Forget;
+
+static void
+become_owner(Forget *forget)
+{
+	GetUserIdAndSecContext(&forget->user, &forget->security);
+	SetUserIdAndSecContext(miru_owner(),
+						   forget->security | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+static void
+become_caller(Forget *forget)
+{
+	SetUserIdAndSecContext(forget->user, forget->security);
+}
+
+/* commit ends the transaction of a step, and begins that of the next. */
+static void
+commit(Forget *forget)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(
+		MemoryContextGetParent(forget->step));
+
+	MemoryContextReset(forget->step);
+	SPI_commit();
+	MemoryContextSwitchTo(old_context);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* ----- step 1 ----- */
+
+static int64
+delete_documents(Forget *forget)
+{
+	Oid types[] = {TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(forget->feed),
+					  Int64GetDatum(forget->batch)};
+	int settings = miru_push_fix_search_path();
+	int result;
+
+	become_owner(forget);
+	result = SPI_execute_with_args(
+		"DELETE FROM mirusync.document WHERE ctid OPERATOR(pg_catalog.=) ANY"
+		" (ARRAY(SELECT ctid FROM mirusync.document"
+		" WHERE feed OPERATOR(pg_catalog.=) $1 LIMIT $2))",
+		2, types, values, NULL, false, 0);
+	if (result != SPI_OK_DELETE)
+		elog(ERROR, "could not delete documents: %s",
+			 SPI_result_code_string(result));
+	become_caller(forget);
+	miru_settings_restore(settings);
+	return SPI_processed;
+}
+
+/* ----- steps 2 and 3 ----- */
+
+/* Live records of a collection. */
+typedef struct Left
+{
+	char *collection;
+	int64 count;
+} Left;
+
+static List *
+count_left(List *left, const MiruRecord *record)
+{
+	ListCell *cell;
+	Left *new;
+
+	foreach(cell, left)
+	{
+		Left *one = lfirst(cell);
+
+		if (strcmp(one->collection, record->collection) != 0)
+			continue;
+		one->count++;
+		return left;
+	}
+	new = palloc(sizeof(Left));
+	new->collection = pstrdup(record->collection);
+	new->count = 1;
+	return lappend(left, new);
+}
+
+static void
+refuse(const Forget *forget, List *left)
+{
+	StringInfoData detail;
+	ListCell *cell;
+
+	initStringInfo(&detail);
+	foreach(cell, left)
+	{
+		Left *one = lfirst(cell);
+
+		appendStringInfo(&detail, "%sCollection \"%s\" has " INT64_FORMAT ".",
+						 detail.len ? " " : "", one->collection, one->count);
+	}
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("feed \"%s\" still has records", forget->feed),
+		 errdetail_internal("%s", detail.data),
+		 errhint(
+			 "Delete their rows, or give them to another feed, then call mirusync.forget() again.")));
+}
+
+/* check_empty sees that no live record is left but of dropped tables. */
+static void
+check_empty(const Forget *forget)
+{
+	MiruTable table = miru_table_open("record", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List *left = NIL;
+	MiruScan scan;
+	HeapTuple row;
+
+	miru_scan_begin(&scan, &table, "record_seq", forget->feed, 0, snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL)
+	{
+		MiruRecord *record = miru_record_from_row(row, desc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!record->deleted && miru_collection_get(record->collection) != NULL)
+			left = count_left(left, record);
+	}
+	miru_scan_end(&scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	if (left != NIL)
+		refuse(forget, left);
+}
+
+static bool
+feed_exists(const Forget *forget)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruFeedState state;
+	bool exists = miru_feed_read(forget->feed, snapshot, &state);
+
+	UnregisterSnapshot(snapshot);
+	return exists;
+}
+
+/* lock locks the feed for the rest of the transaction. */
+static void
+lock(const Forget *forget, MiruTable *table, MiruFeed *feed)
+{
+	*table = miru_table_open("feed", true);
+	miru_feed_lock(table, feed, forget->feed, miru_epoch_current(),
+				   GetCurrentTimestamp());
+}
+
+static void
+restart(Forget *forget)
+{
+	MiruTable table;
+	MiruFeed feed;
+
+	lock(forget, &table, &feed);
+	check_empty(forget);
+	forget->head = feed.head;
+	forget->at = GetCurrentTimestamp();
+	miru_feed_restart(&table, &feed);
+	miru_table_close(&table);
+	/* A device that has started over must not find its old state again. */
+	ForceSyncCommit();
+	miru_doorbell_note(forget->feed);
+}
+
+/* ----- step 4 ----- */
+
+typedef int64 (*Purge)(const char *feed, int64 *from, int64 upto, int64 max);
+
+/* purge deletes rows that have a number, as many as a batch has. */
+static void
+purge(Forget *forget, Purge delete)
+{
+	int64 from = 0;
+	int64 deleted;
+
+	do
+	{
+		MiruTable table;
+		MiruFeed feed;
+
+		lock(forget, &table, &feed);
+		deleted = delete (forget->feed, &from, forget->head, forget->batch);
+		miru_table_close(&table);
+		commit(forget);
+	} while (deleted == forget->batch);
+}
+
+static void
+purge_verdicts(Forget *forget)
+{
+	int64 deleted;
+
+	do
+	{
+		become_owner(forget);
+		deleted = miru_verdict_forget(forget->feed, forget->at, forget->batch);
+		become_caller(forget);
+		commit(forget);
+	} while (deleted > 0);
+}
+
+/* ----- forget() ----- */
+
+static void
+check_arguments(FunctionCallInfo fcinfo)
+{
+	const CallContext *context = (const CallContext *) fcinfo->context;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("feed and batch_rows must not be null")));
+	if (PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch_rows must be at least 1")));
+	if (context == NULL || !IsA(context, CallContext) || context->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot forget a feed inside a transaction block"),
+				 errdetail("mirusync.forget() commits after each batch.")));
+	PreventCommandIfReadOnly("mirusync.forget()");
+}
+
+/* mirusync_forget is forget(feed, batch_rows). */
+Datum
+mirusync_forget(PG_FUNCTION_ARGS)
+{
+	Forget forget = {0};
+	MemoryContext old_context;
+
+	check_arguments(fcinfo);
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	forget.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	forget.batch = PG_GETARG_INT32(1);
+	forget.step = AllocSetContextCreate(CurrentMemoryContext, "mirusync forget",
+										ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(forget.step);
+
+	/* Of a user without a feed, all verdicts there are. */
+	forget.at = GetCurrentTimestamp();
+	while (delete_documents(&forget) == forget.batch)
+		commit(&forget);
+	commit(&forget);
+	if (feed_exists(&forget))
+	{
+		restart(&forget);
+		commit(&forget);
+		purge(&forget, miru_change_log_forget);
+		purge(&forget, miru_record_forget_feed);
+	}
+	purge_verdicts(&forget);
+
+	MemoryContextSwitchTo(old_context);
+	SPI_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,136 @@
+/*
+ * upgrade.test.mjs
+ *     From the first version to this one: the updated extension is the same,
+ *     object for object, as one made anew, and goes on where the old one was.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { file, useDatabases } from './databases.mjs';
+import { checkSynced } from './synced.mjs';
+
+const d = useDatabases();
+
+const current = async () => /^default_version *= *'(.*)'/m
+  .exec(await readFile(file('../../mirusync.control'), 'utf8'))[1];
+
+/* except gives what only one of two lists has. */
+const except = (a, b) => a.filter((line) => !b.includes(line));
+
+async function assertSameObjects(one, other) {
+  const a = await d.fingerprint(one);
+  const b = await d.fingerprint(other);
+  assert.ok(a.length > 200, 'the fingerprint sees something');
+  const differing = [...except(a, b).map((line) => `${one}: ${line}`),
+    ...except(b, a).map((line) => `${other}: ${line}`)];
+  assert.ok(differing.length === 0, differing.join('\n'));
+}
+
+test('an updated extension is a fresh one, object for object', async () => {
+  await d.updated('updated');
+  await d.fresh('fresh');
+  assert.equal(await d.query('updated', `SELECT extversion FROM pg_extension WHERE extname = 'mirusync'`),
+    await current());
+  /* The content grants, so both have the same. */
+  await assertSameObjects('updated', 'fresh');
+});
+
+test('so it is without content', async () => {
+  await d.create('updated_empty');
+  await d.query('updated_empty', `CREATE EXTENSION mirusync VERSION '0.1.0'`);
+  await d.query('updated_empty', 'ALTER EXTENSION mirusync UPDATE');
+  await d.create('fresh_empty');
+  await d.query('fresh_empty', 'CREATE EXTENSION mirusync');
+  await assertSameObjects('updated_empty', 'fresh_empty');
+});
+
+test('the comparison sees what is different', async () => {
+  await d.query('updated_empty', `COMMENT ON COLUMN mirusync.feed.head IS 'other'`);
+  await d.query('updated_empty', 'GRANT SELECT ON mirusync.feed TO upgrade_app');
+  const differing = except(await d.fingerprint('updated_empty'), await d.fingerprint('fresh_empty'));
+  assert.deepEqual(differing.map((line) => JSON.parse(line).name), ['mirusync.feed.head', 'mirusync.feed']);
+});
+
+test('the update keeps every row', async () => {
+  await d.old('rows');
+  const columns = await d.columns('rows');
+  /* An epoch was a text, and is a number now. */
+  columns.feed = 'feed,head,floor,changed_at';
+  const before = await d.rows('rows', columns);
+  assert.notEqual(before.verdict, '');
+  await d.query('rows', 'ALTER EXTENSION mirusync UPDATE');
+  assert.deepEqual(await d.rows('rows', columns), before);
+});
+
+test('devices go on after the update', async () => {
+  await checkSynced(d, 'updated');
+  await checkSynced(d, 'fresh');
+});
+
+test('until the update the library refuses to work, and says what to do', async () => {
+  await d.old('waiting');
+  for (const sql of [`UPDATE app.note SET stars = 1`, `SELECT mirusync.pull('anna', 'anna')`,
+    `SELECT mirusync.put('anna', 'page', '1', '{}')`, `SELECT mirusync.detach('app.note')`]) {
+    const error = await d.error('waiting', sql);
+    assert.match(error, /55000: extension "mirusync" is version 0\.1\.0, but its library is/);
+    assert.match(error, /HINT: {2}Run ALTER EXTENSION mirusync UPDATE/);
+  }
+  assert.equal((await d.heads('waiting')).anna, (await d.heads('rows')).anna);
+  /* In the same session it works at once. */
+  assert.equal(await d.query('waiting', `DO $$ BEGIN
+      UPDATE app.note SET stars = 1;
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END $$;
+    ALTER EXTENSION mirusync UPDATE;
+    UPDATE app.note SET stars = 9 WHERE owner = 'ben' RETURNING stars`), '9');
+});
+
+test('a function of 0.1.0 fails cleanly with the library of today', async () => {
+  await d.create('calls');
+  await d.query('calls', `CREATE EXTENSION mirusync VERSION '0.1.0'`);
+  const calls = (await d.query('calls', `SELECT format('SELECT %s(%s)', p.oid::regproc,
+      (SELECT string_agg(CASE
+          WHEN t = 'regclass'::regtype THEN quote_literal('mirusync.document')
+          WHEN t = 'regrole'::regtype THEN quote_literal('postgres')
+          WHEN t = 'jsonb'::regtype THEN quote_literal('{}')
+          WHEN t = 'boolean'::regtype THEN 'true'
+          WHEN t IN ('bigint'::regtype, 'integer'::regtype) THEN '1'
+          WHEN t = 'timestamptz'::regtype THEN 'now()'
+          WHEN t = 'text[]'::regtype THEN quote_literal('{a}')
+          WHEN t = 'mirusync.hlc'::regtype THEN quote_literal('2026-01-01T00:00:00Z')
+          ELSE quote_literal('a') END || '::' || format_type(t, NULL), ', ')
+        FROM unnest(p.proargtypes) t))
+    FROM pg_proc p WHERE p.pronamespace = 'mirusync'::regnamespace
+      AND NOT 'internal'::regtype = ANY (p.proargtypes) AND NOT 'cstring'::regtype = ANY (p.proargtypes)
+    ORDER BY 1`)).split('\n');
+  assert.ok(calls.length > 30);
+  for (const sql of calls) {
+    const error = await d.error('calls', sql);
+    assert.doesNotMatch(error, /server closed|could not find function|XX000/, sql);
+  }
+});
+
+test('ALTER EXTENSION UPDATE is one transaction', async () => {
+  await d.create('undone');
+  await d.query('undone', `CREATE EXTENSION mirusync VERSION '0.1.0'`);
+  const before = await d.fingerprint('undone');
+  await d.query('undone', 'BEGIN; ALTER EXTENSION mirusync UPDATE; ROLLBACK');
+  assert.deepEqual(await d.fingerprint('undone'), before);
+  /* A session that worked with the new version does not go on with the old one. */
+  assert.match(await d.error('undone', `BEGIN; ALTER EXTENSION mirusync UPDATE;
+    SELECT mirusync.pull('a', 'a'); ROLLBACK; SELECT mirusync.pull('b', 'b')`), /is version 0\.1\.0/);
+});
+
+test('a session notices that a newer version came', async () => {
+  /* What the next update script does: the version, and a touch of the registry. */
+  const update = (version) => `UPDATE pg_extension SET extversion = ${version} WHERE extname = 'mirusync';
+    UPDATE mirusync.attached SET relation = relation WHERE false`;
+  assert.match(await d.error('fresh_empty', `SELECT mirusync.pull('a', 'a'); ${update(`'99.0.0'`)};
+      SELECT mirusync.pull('a', 'a')`),
+    /55000: extension "mirusync" is version 99\.0\.0, but its library is/);
+  const patch = (number) => update(`regexp_replace(extversion, '[0-9]+$', '${number}')`);
+  assert.match(await d.query('fresh_empty', `${patch(99)}; SELECT mirusync.pull('a', 'a') -> 'head'`), /^0$/m,
+    'patch versions mix');
+  await d.query('fresh_empty', patch(0));
+});
