@@ -643,6 +643,15 @@ miru_capture_leaving(Relation heap, MiruRelation *rel)
 	note_rows(&source, true);
 }
 
+/* source_of_rows says where a scan is. */
+static Source
+source_of_rows(const MiruIndexRows *rows)
+{
+	Source source = {rows->rel, rows->leaf, rows->heap, rows->desc};
+
+	return source;
+}
+
 int64
 miru_capture_feed(MiruRelation *rel, const char *feed)
 {
@@ -652,13 +661,12 @@ miru_capture_feed(MiruRelation *rel, const char *feed)
 	MiruFeedRows rows;
 	HeapTuple row;
 	int64 count = 0;
-	Source source;
 
 	miru_feed_rows_begin(&rows, rel, feed);
-	find_source(&source, rows.heap);
 	while ((row = miru_feed_rows_next(&rows)) != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(per_row);
+		Source source = source_of_rows(&rows.rows);
 
 		miru_object_check(rel, NULL, row, source.desc);
 		note_insert(&source, row);
@@ -672,16 +680,17 @@ miru_capture_feed(MiruRelation *rel, const char *feed)
 }
 
 void
-miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
-				 const char *feed, const Jsonb *object)
+miru_capture_row(const MiruFeedRows *rows, HeapTuple row, const Jsonb *object)
 {
-	Source source = {rel, NULL, NULL, desc};
+	MiruRelation *rel = rows->rel;
+	Source source = source_of_rows(&rows->rows);
 	MiruKnown known = {object, NULL, NULL};
-	MinimalTuple key = miru_key_of_row(rel, row, desc);
+	MinimalTuple key = miru_key_of_row(rel, row, source.desc);
 
-	miru_object_check(rel, NULL, row, desc);
-	miru_key_check(rel, key, feed);
-	append_note(&source, key, NULL, NULL, feed, false, object ? &known : NULL);
+	miru_object_check(rel, NULL, row, source.desc);
+	miru_key_check(rel, key, rows->feed);
+	append_note(&source, key, NULL, NULL, rows->feed, false,
+				object ? &known : NULL);
 }
 
 /*

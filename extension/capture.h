@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "delivery.h"
+#include "feed_rows.h"
 #include "registry.h"
 #include "stamps.h"
 
@@ -101,12 +102,12 @@ extern void miru_capture_leaving(Relation heap, MiruRelation *rel);
 extern int64 miru_capture_feed(MiruRelation *rel, const char *feed);
 
 /*
- * miru_capture_row notes a row that differs from "object", which is what
- * devices were last told of it, or NULL if that is not known.
+ * miru_capture_row notes a row of a scan that differs from "object", which is
+ * what devices were last told of it, or NULL if that is not known.
  * miru_capture_gone notes a record that has no row any more.
  */
-extern void miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
-							 const char *feed, const Jsonb *object);
+extern void
+miru_capture_row(const MiruFeedRows *rows, HeapTuple row, const Jsonb *object);
 extern void
 miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known);
 
