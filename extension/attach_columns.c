@@ -267,7 +267,8 @@ sync_column(Relation rel, const char *name, bool wanted)
 			(errmsg("devices get the values of column \"%s\" as rows change",
 					name),
 			 errhint(
-				 "mirusync.rescan() sends the rows that are there already.")));
+				 "To send those of the rows that are there, CALL mirusync.rescan(%s).",
+				 quote_literal_cstr(attached->collection))));
 	else
 		ereport(
 			NOTICE,

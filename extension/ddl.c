@@ -469,17 +469,40 @@ check_logged(Oid relid)
 				 "Its rows would be lost in a crash, while the devices keep them.")));
 }
 
+/*
+ * how_to_rescan says what to call after something was not seen.  It may meet
+ * an error of its own, so it is not for the arguments of ereport().
+ */
+static char *
+how_to_rescan(Oid root)
+{
+	MiruRelation *rel = relation_if_whole(root);
+
+	if (rel == NULL)
+		return "CALL mirusync.rescan() for its collection";
+	if (rel->collection == NULL)
+		return "CALL mirusync.rescan() for each of its collections";
+	return psprintf("CALL mirusync.rescan(%s)",
+					quote_literal_cstr(rel->collection));
+}
+
 /* warn_of_trigger says what a trigger of ours no longer sees. */
 static void
 warn_of_trigger(Oid relid, const char *trigger)
 {
 	char enabled;
+	Oid root;
+	char *how;
 
-	if (!exists(relid) || !OidIsValid(miru_partition_root(relid)))
+	if (!exists(relid))
+		return;
+	root = miru_partition_root(relid);
+	if (!OidIsValid(root))
 		return;
 	enabled = miru_trigger_enabled(relid, trigger);
 	if (enabled == TRIGGER_FIRES_ALWAYS)
 		return;
+	how = how_to_rescan(root);
 	ereport(
 		WARNING,
 		(errcode(ERRCODE_WARNING),
@@ -492,21 +515,25 @@ warn_of_trigger(Oid relid, const char *trigger)
 			 ? errhint(
 				   "Detach the table with mirusync.detach() and attach it again.")
 			 : errhint(
-				   "Enable it with ALTER TABLE ... ENABLE ALWAYS TRIGGER, then run mirusync.rescan() for the collection.")));
+				   "Enable it with ALTER TABLE ... ENABLE ALWAYS TRIGGER, then %s.",
+				   how)));
 }
 
 static void
 warn_of_missed(Oid root)
 {
+	char *how;
+
 	if (!exists(root) || !miru_is_attached(root))
 		return;
+	how = how_to_rescan(root);
 	ereport(
 		WARNING,
 		(errcode(ERRCODE_WARNING),
 		 errmsg("devices keep the rows of a dropped partition of table \"%s\"",
 				get_rel_name(root)),
 		 errdetail("They could not be read before they were dropped."),
-		 errhint("Run mirusync.rescan() for the collection.")));
+		 errhint("To mend that, %s.", how)));
 }
 
 static bool
@@ -582,7 +609,8 @@ tell_of_column(Touch *touch, Node *command, List **told)
 		(errmsg(
 			 "devices keep the old form of collection \"%s\" until its records change",
 			 rel->collection),
-		 errhint("Run mirusync.rescan() for it to send all records anew.")));
+		 errhint("To send what differs, CALL mirusync.rescan(%s).",
+				 quote_literal_cstr(rel->collection))));
 	*told = lappend_oid(*told, touch->relid);
 }
 
