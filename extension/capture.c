@@ -1,6 +1,6 @@
 /*
  * capture.c
- *     Which rows this transaction changed, and on whose behalf.
+ *     Which rows this transaction changed.
  *
  * The trigger only notes: relation, primary key, feed before and after, the
  * former row, and the push that caused it.  What the change *is* gets decided
@@ -39,7 +39,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "common/hashfn.h"
 #include "compat.h"
 #include "errors.h"
 #include "feed_rows.h"
@@ -64,25 +63,16 @@ typedef struct Mark
 	SubTransactionId id;
 	int64 length;
 	int64 flushed;
-	int origin_count;
-	int flushed_origins;
 	CommandId flushed_command;
-	int current_origin;
+	MiruOriginMark origins;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
 static struct
 {
 	MiruNoteLog *notes;
-	int64 flushed; /* notes before it have become changes */
-	MiruOrigin **origins;
-	int origin_count;
-	int origin_allocated;
-	int flushed_origins;
+	int64 flushed;			   /* notes before it have become changes */
 	CommandId flushed_command; /* commands before it have become changes */
-	int current_origin;		   /* 1 + index; 0: nobody's */
-	int *buckets;			   /* the last origin of each hash, or -1 */
-	int bucket_count;		   /* a power of 2 */
 	SubTransactionId unmarked; /* one that could not be marked */
 	Mark *marks;
 	int mark_count;
@@ -125,7 +115,7 @@ miru_notes_flushed(void)
 	if (GetCurrentTransactionNestLevel() == 1 && transaction.notes != NULL)
 		miru_note_log_truncate(transaction.notes, 0);
 	transaction.flushed = notes_length();
-	transaction.flushed_origins = transaction.origin_count;
+	miru_origins_flushed();
 	transaction.flushed_command = GetCurrentCommandId(true);
 }
 
@@ -211,9 +201,9 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 	note->key_shape = rel->key_shape;
 	note->leaf = source->leaf ? source->leaf->relid : InvalidOid;
 	note->file = source->leaf ? miru_relation_file(source->heap) : rel->file;
-	note->origin = transaction.current_origin - 1;
+	note->origin = miru_origin_current();
 	note->direct = note->origin >= 0 &&
-		is_pushed_record(transaction.origins[note->origin], rel->relid, key);
+		is_pushed_record(miru_origin_get(note->origin), rel->relid, key);
 	note->tombstone = tombstone;
 	note->key_offset = key_offset;
 	memcpy((char *) note + key_offset, key, key->t_len);
@@ -244,115 +234,6 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 		transaction.notes = miru_note_log_new((Size) miru_note_memory * 1024);
 	miru_note_log_append(transaction.notes, note, length);
 	pfree(note);
-}
-
-/* ----- pushes ----- */
-
-/* hash_id makes searching many pushes for a record cheap. */
-static uint32
-hash_id(const char *collection, const char *id)
-{
-	return hash_combine(hash_bytes((const unsigned char *) collection,
-								   strlen(collection)),
-						hash_bytes((const unsigned char *) id, strlen(id)));
-}
-
-/* index_origin puts an origin before the others of its bucket. */
-static void
-index_origin(int index)
-{
-	MiruOrigin *origin = transaction.origins[index];
-	int *bucket =
-		&transaction.buckets[origin->hash & (transaction.bucket_count - 1)];
-
-	origin->previous = *bucket;
-	*bucket = index;
-}
-
-/* truncate_origins takes back the last ones, as they came. */
-static void
-truncate_origins(int count)
-{
-	while (transaction.origin_count > count)
-	{
-		MiruOrigin *origin = transaction.origins[--transaction.origin_count];
-
-		transaction.buckets[origin->hash & (transaction.bucket_count - 1)] =
-			origin->previous;
-	}
-}
-
-/* grow_origins makes room for more, and for their index. */
-static void
-grow_origins(void)
-{
-	int wanted = Max(16, transaction.origin_allocated * 2);
-
-	if (transaction.origins == NULL)
-		transaction.origins = MemoryContextAlloc(TopTransactionContext,
-												 wanted * sizeof(MiruOrigin *));
-	else
-		transaction.origins = repalloc_huge(transaction.origins,
-											wanted * sizeof(MiruOrigin *));
-	transaction.origin_allocated = wanted;
-	transaction.buckets = MemoryContextAllocHuge(TopTransactionContext,
-												 2 * wanted * sizeof(int));
-	transaction.bucket_count = 2 * wanted;
-	memset(transaction.buckets, -1, 2 * wanted * sizeof(int));
-	for (int i = 0; i < transaction.origin_count; i++)
-		index_origin(i);
-}
-
-int
-miru_origin_add(MiruOrigin *origin)
-{
-	if (transaction.origin_count == transaction.origin_allocated)
-		grow_origins();
-	origin->next = -1;
-	origin->hash = hash_id(origin->collection, origin->id);
-	origin->index = transaction.origin_count;
-	transaction.origins[transaction.origin_count++] = origin;
-	index_origin(origin->index);
-	return origin->index;
-}
-
-void
-miru_origin_set(int origin)
-{
-	transaction.current_origin = origin + 1;
-}
-
-MiruOrigin *
-miru_origin_get(int origin)
-{
-	return transaction.origins[origin];
-}
-
-void
-miru_origin_remove(int origin)
-{
-	Assert(origin == transaction.origin_count - 1);
-	truncate_origins(origin);
-}
-
-MiruOrigin *
-miru_origin_pending(const char *feed, const char *collection, const char *id)
-{
-	uint32 hash = hash_id(collection, id);
-
-	if (transaction.origin_count == 0)
-		return NULL;
-	for (int i = transaction.buckets[hash & (transaction.bucket_count - 1)];
-		 i >= transaction.flushed_origins; i = transaction.origins[i]->previous)
-	{
-		MiruOrigin *origin = transaction.origins[i];
-
-		if (origin->hash == hash && strcmp(origin->id, id) == 0 &&
-			strcmp(origin->collection, collection) == 0 &&
-			strcmp(origin->feed, feed) == 0)
-			return origin;
-	}
-	return NULL;
 }
 
 /* ----- the trigger ----- */
@@ -459,7 +340,7 @@ note_update(const Source *source, HeapTuple old, HeapTuple new)
 	MinimalTuple new_key;
 
 	/* A pushed change counts even if it writes what is there: its clock. */
-	if (transaction.current_origin == 0 && rows_identical(old, new))
+	if (miru_origin_current() < 0 && rows_identical(old, new))
 		return;
 	old_key = miru_key_of_row(rel, old, desc);
 	new_key = miru_key_of_row(rel, new, desc);
@@ -731,8 +612,8 @@ miru_capture_tombstone(MiruRelation *rel, int origin)
 	Source none = {rel, NULL, NULL, NULL};
 
 	miru_origin_set(origin);
-	append_note(&none, transaction.origins[origin]->key, NULL,
-				transaction.origins[origin]->feed, NULL, true, NULL);
+	append_note(&none, miru_origin_get(origin)->key, NULL,
+				miru_origin_get(origin)->feed, NULL, true, NULL);
 	miru_origin_set(-1);
 }
 
@@ -761,10 +642,8 @@ push_mark(SubTransactionId id)
 	mark->id = id;
 	mark->length = notes_length();
 	mark->flushed = transaction.flushed;
-	mark->origin_count = transaction.origin_count;
-	mark->flushed_origins = transaction.flushed_origins;
 	mark->flushed_command = transaction.flushed_command;
-	mark->current_origin = transaction.current_origin;
+	mark->origins = miru_origins_mark();
 	transaction.unmarked = InvalidSubTransactionId;
 }
 
@@ -789,7 +668,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 	switch (event)
 	{
 		case SUBXACT_EVENT_START_SUB:
-			if (transaction.notes != NULL || transaction.origin_count > 0)
+			if (transaction.notes != NULL || miru_origins_any())
 				push_mark(id);
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
@@ -802,10 +681,8 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			if (transaction.notes != NULL)
 				miru_note_log_truncate(transaction.notes, mark.length);
 			transaction.flushed = mark.flushed;
-			truncate_origins(mark.origin_count);
-			transaction.flushed_origins = mark.flushed_origins;
 			transaction.flushed_command = mark.flushed_command;
-			transaction.current_origin = mark.current_origin;
+			miru_origins_restore(mark.origins);
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;
@@ -828,6 +705,7 @@ on_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			memset(&transaction, 0, sizeof(transaction));
+			miru_origins_forget();
 			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
