@@ -251,6 +251,9 @@ CREATE TABLE plain (region text NOT NULL, id int NOT NULL, owner text) PARTITION
 CREATE FOREIGN TABLE plain_foreign PARTITION OF plain FOR VALUES IN ('f') SERVER partition_test_server;
 SELECT mirusync.attach('plain', feed => 'owner');
 DROP FOREIGN TABLE plain_foreign;
+CREATE FOREIGN TABLE abroad (owner text, id int) SERVER partition_test_server;
+SELECT mirusync.attach('abroad', feed => 'owner');
+DROP FOREIGN TABLE abroad;
 DROP FOREIGN DATA WRAPPER partition_test_wrapper CASCADE;
 SELECT mirusync.attach('plain', feed => 'owner');
 CREATE TABLE plain_1 PARTITION OF plain FOR VALUES IN ('a');
