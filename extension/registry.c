@@ -101,8 +101,9 @@ bool
 miru_is_installed(void)
 {
 	static const char *const names[] =
-		{"feed",	   "attached",	 "attached_pkey",	   "field",
-		 "field_pkey", "collection", "collection_relation"};
+		{"feed",		 "attached",   "attached_pkey",		  "field",
+		 "field_pkey",	 "collection", "collection_relation", "backfill",
+		 "backfill_pkey"};
 	Oid schema = get_namespace_oid(SCHEMA_NAME, true);
 
 	for (int i = 0; OidIsValid(schema) && i < lengthof(names); i++)
