@@ -21,8 +21,10 @@
 #include "attached.h"
 #include "access/relation.h"
 #include "capture.h"
+#include "catalog/pg_inherits.h"
 #include "epoch.h"
 #include "miscadmin.h"
+#include "partition.h"
 #include "registry.h"
 #include "serving.h"
 #include "utils/builtins.h"
@@ -34,6 +36,23 @@ PG_FUNCTION_INFO_V1(mirusync_attach);
 PG_FUNCTION_INFO_V1(mirusync_detach);
 PG_FUNCTION_INFO_V1(mirusync_create_collection);
 
+/* check_partitions sees that all that is below a table can be attached. */
+static void
+check_partitions(Oid relid)
+{
+	ListCell *cell;
+
+	foreach(cell, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+	{
+		Relation rel;
+
+		if (lfirst_oid(cell) == relid)
+			continue;
+		rel = relation_open(lfirst_oid(cell), NoLock);
+		miru_check_partition(rel);
+		relation_close(rel, NoLock);
+	}
+}
 
 static void
 attach_table(MiruAttachment *attachment)
@@ -51,6 +70,8 @@ attach_table(MiruAttachment *attachment)
 					RelationGetRelationName(rel)),
 			 errhint(
 				 "To attach it in another way, detach it first with mirusync.detach().")));
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		check_partitions(attachment->relid);
 	miru_check_primary_key(rel);
 	miru_check_feed_column(rel, attachment->feed_column);
 	if (attachment->collection == NULL)
@@ -128,6 +149,7 @@ mirusync_detach(PG_FUNCTION_ARGS)
 	miru_check_attached(rel);
 	relation_close(rel, NoLock);
 
+	(void) miru_partition_leaves(relid, AccessExclusiveLock);
 	miru_triggers_drop(relid);
 	miru_attached_delete(relid);
 	CacheInvalidateRelcacheByRelid(relid);

@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "attach_check.h"
 #include "attached.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
@@ -165,27 +166,58 @@ miru_check_attached(Relation rel)
 						RelationGetRelationName(rel))));
 }
 
-/* miru_check_kind throws unless the relation is an ordinary table. */
+/* check_no_partition throws when the relation is a partition. */
+static void
+check_no_partition(Relation rel)
+{
+	Oid top = RelationGetRelid(rel);
+
+	if (!rel->rd_rel->relispartition)
+		return;
+	while (get_rel_relispartition(top))
+		top = get_partition_parent(top, true);
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		 errmsg("cannot attach partition \"%s\"", RelationGetRelationName(rel)),
+		 errdetail(
+			 "Its rows are also rows of the partitioned table, which is attached as a whole."),
+		 errhint("Attach table \"%s\".", get_rel_name(top))));
+}
+
+/* why_no_table says why a kind of relation has no rows to attach. */
+static const char *
+why_no_table(char kind)
+{
+	switch (kind)
+	{
+		case RELKIND_VIEW:
+			return "A view has no rows of its own: attach the tables that it reads.";
+		case RELKIND_MATVIEW:
+			return "A materialized view fires no triggers when it is refreshed.";
+		case RELKIND_FOREIGN_TABLE:
+			return "Rows of a foreign table also change where no trigger of this database sees it.";
+		default:
+			return "Only tables have rows that can be attached.";
+	}
+}
+
+/*
+ * miru_check_kind throws unless the relation is an ordinary or a partitioned
+ * table.
+ */
 void
 miru_check_kind(Relation rel)
 {
 	const char *name = RelationGetRelationName(rel);
 	char kind = rel->rd_rel->relkind;
 
-	if (kind == RELKIND_PARTITIONED_TABLE || rel->rd_rel->relispartition)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot attach table \"%s\"", name),
-			 errdetail(
-				 "Partitioned tables and partitions cannot be attached yet.")));
-	if (kind != RELKIND_RELATION)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("\"%s\" is not a table", name),
-			 errdetail(
-				 "Only ordinary tables have rows of their own that can be attached.")));
+	check_no_partition(rel);
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", name),
+				 errdetail_internal("%s", why_no_table(kind))));
 	if (RelationGetRelid(rel) < FirstNormalObjectId)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -197,14 +229,48 @@ miru_check_kind(Relation rel)
 				 errmsg("cannot attach table \"%s\"", name),
 				 errdetail(
 					 "Tables in schema \"mirusync\" are not for attaching.")));
-	if (has_superclass(RelationGetRelid(rel)) ||
-		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+	if (has_superclass(RelationGetRelid(rel)))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot attach table \"%s\"", name),
 			 errdetail(
-				 "Tables that inherit or are inherited from cannot be attached yet.")));
+				 "It inherits from another table, whose rows include its own.")));
+	miru_check_no_heirs(rel);
+}
+
+void
+miru_check_no_heirs(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot attach table \"%s\"", RelationGetRelationName(rel)),
+			 errdetail(
+				 "Its rows would include those of tables that inherit from it, which its triggers do not see.")));
+}
+
+void
+miru_check_partition(Relation rel)
+{
+	const char *name = RelationGetRelationName(rel);
+	char kind = rel->rd_rel->relkind;
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" cannot be a partition of a table that is attached",
+					name),
+			 errdetail_internal("%s", why_no_table(kind))));
+	if (miru_is_attached(RelationGetRelid(rel)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("partition \"%s\" is attached by itself", name),
+				 errhint("Detach it first with mirusync.detach().")));
+	miru_check_persistence(rel);
 }
 
 /* miru_check_persistence throws unless the table is there after a crash. */
@@ -253,6 +319,13 @@ miru_check_primary_key(Relation rel)
 				 errmsg("cannot attach table \"%s\"",
 						RelationGetRelationName(rel)),
 				 errdetail("Its primary key is not a btree index.")));
+	if (!index->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("primary key of table \"%s\" is not valid",
+						RelationGetRelationName(rel)),
+				 errdetail("Not every partition has an index for it."),
+				 errhint("Use ALTER INDEX ... ATTACH PARTITION.")));
 	index_close(index, AccessShareLock);
 }
 

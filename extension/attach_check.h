@@ -37,6 +37,12 @@ extern void miru_check_attached(Relation rel);
 
 extern void miru_check_kind(Relation rel);
 extern void miru_check_persistence(Relation rel);
+
+/* miru_check_no_heirs throws when other tables inherit from the table. */
+extern void miru_check_no_heirs(Relation rel);
+
+/* miru_check_partition throws unless a table may be one of an attached one. */
+extern void miru_check_partition(Relation rel);
 extern void miru_check_primary_key(Relation rel);
 extern void miru_check_feed_column(Relation rel, const char *name);
 

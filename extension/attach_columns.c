@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "optimizer/optimizer.h"
+#include "partition.h"
 #include "registry.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/array.h"
@@ -266,7 +267,8 @@ sync_column(Relation rel, const char *name, bool wanted)
 			(errmsg("devices get the values of column \"%s\" as rows change",
 					name),
 			 errhint(
-				 "mirusync.rescan() sends the rows that are there already.")));
+				 "To send those of the rows that are there, CALL mirusync.rescan(%s).",
+				 quote_literal_cstr(attached->collection))));
 	else
 		ereport(
 			NOTICE,
@@ -290,6 +292,8 @@ mirusync_sync_column(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("documents have no columns to choose from")));
 	miru_check_attached(rel);
+	/* Who writes into a partition does not lock the table above it. */
+	(void) miru_partition_leaves(RelationGetRelid(rel), ShareRowExclusiveLock);
 	sync_column(rel, NameStr(*PG_GETARG_NAME(1)), PG_GETARG_BOOL(2));
 	relation_close(rel, NoLock);
 	miru_registry_written();

@@ -42,6 +42,7 @@
 #include "feed_rows.h"
 #include "isolate.h"
 #include "miscadmin.h"
+#include "partition.h"
 #include "serving.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -182,10 +183,14 @@ note_begin(Backfill *backfill)
 
 /* ----- the end ----- */
 
+/* lock_table locks its partitions too: who writes into one locks only that. */
 static void
-lock_table(void *relid)
+lock_table(void *arg)
 {
-	LockRelationOid(*(Oid *) relid, ShareRowExclusiveLock);
+	Oid relid = *(Oid *) arg;
+
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	(void) miru_partition_leaves(relid, ShareRowExclusiveLock);
 }
 
 /* try_lock_table locks the table against writers, if it can be had soon. */

@@ -1,6 +1,6 @@
 /*
  * capture.c
- *     Which rows this transaction changed, and on whose behalf.
+ *     Which rows this transaction changed.
  *
  * The trigger only notes: relation, primary key, feed before and after, the
  * former row, and the push that caused it.  What the change *is* gets decided
@@ -40,7 +40,6 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "compat.h"
-#include "common/hashfn.h"
 #include "errors.h"
 #include "feed_rows.h"
 #include "flush.h"
@@ -49,6 +48,7 @@
 #include "miscadmin.h"
 #include "note_log.h"
 #include "object.h"
+#include "partition.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -63,30 +63,30 @@ typedef struct Mark
 	SubTransactionId id;
 	int64 length;
 	int64 flushed;
-	int origin_count;
-	int flushed_origins;
 	CommandId flushed_command;
-	int current_origin;
+	MiruOriginMark origins;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
 static struct
 {
 	MiruNoteLog *notes;
-	int64 flushed; /* notes before it have become changes */
-	MiruOrigin **origins;
-	int origin_count;
-	int origin_allocated;
-	int flushed_origins;
+	int64 flushed;			   /* notes before it have become changes */
 	CommandId flushed_command; /* commands before it have become changes */
-	int current_origin;		   /* 1 + index; 0: nobody's */
-	int *buckets;			   /* the last origin of each hash, or -1 */
-	int bucket_count;		   /* a power of 2 */
 	SubTransactionId unmarked; /* one that could not be marked */
 	Mark *marks;
 	int mark_count;
 	int mark_allocated;
 } transaction;
+
+/* Where changed rows are: an attached table, or a partition of one. */
+typedef struct Source
+{
+	MiruRelation *rel; /* the attached table */
+	MiruLeaf *leaf;	   /* the partition, or NULL */
+	Relation heap;	   /* what has the rows; NULL: there is none */
+	TupleDesc desc;	   /* of rows in the attached table's form */
+} Source;
 
 /* ----- notes ----- */
 
@@ -115,23 +115,19 @@ miru_notes_flushed(void)
 	if (GetCurrentTransactionNestLevel() == 1 && transaction.notes != NULL)
 		miru_note_log_truncate(transaction.notes, 0);
 	transaction.flushed = notes_length();
-	transaction.flushed_origins = transaction.origin_count;
+	miru_origins_flushed();
 	transaction.flushed_command = GetCurrentCommandId(true);
 }
 
 /*
- * was_rewritten tells whether the table got a new file in this transaction,
+ * was_rewritten tells whether a table got a new file in this transaction,
  * so that its rows look as if the transaction had made them.
  */
 static bool
-was_rewritten(MiruRelation *rel)
+was_rewritten(Relation heap)
 {
-	Relation heap = RelationIdGetRelation(rel->relid);
-	bool rewritten = heap->rd_createSubid == InvalidSubTransactionId &&
+	return heap->rd_createSubid == InvalidSubTransactionId &&
 		miru_relation_new_file(heap) != InvalidSubTransactionId;
-
-	RelationClose(heap);
-	return rewritten;
 }
 
 /*
@@ -144,14 +140,14 @@ was_rewritten(MiruRelation *rel)
  * and a feed that has no record of it is told nothing.
  */
 static bool
-is_original(MiruRelation *rel, HeapTuple row)
+is_original(Relation heap, HeapTuple row)
 {
 	HeapTupleHeader header = row->t_data;
 
 	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
 		return true;
 	return HeapTupleHeaderGetCmin(header) < transaction.flushed_command ||
-		was_rewritten(rel);
+		was_rewritten(heap);
 }
 
 /* is_pushed_record tells whether a key is of the record being pushed. */
@@ -185,10 +181,11 @@ put_text(char *note, uint32 *length, const char *text)
  * rescan knows of the record, or NULL.
  */
 static void
-append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
+append_note(const Source *source, MinimalTuple key, HeapTuple old,
 			const char *old_feed, const char *new_feed, bool tombstone,
 			const MiruKnown *known)
 {
+	MiruRelation *rel = source->rel;
 	uint32 key_offset = MAXALIGN(sizeof(MiruNote));
 	uint32 old_offset = key_offset + MAXALIGN(key->t_len);
 	uint32 known_offset = old_offset + (old ? MAXALIGN(old->t_len) : 0);
@@ -202,16 +199,17 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	note->relid = rel->relid;
 	note->shape = rel->shape;
 	note->key_shape = rel->key_shape;
-	note->file = rel->file;
-	note->origin = transaction.current_origin - 1;
+	note->leaf = source->leaf ? source->leaf->relid : InvalidOid;
+	note->file = source->leaf ? miru_relation_file(source->heap) : rel->file;
+	note->origin = miru_origin_current();
 	note->direct = note->origin >= 0 &&
-		is_pushed_record(transaction.origins[note->origin], rel->relid, key);
+		is_pushed_record(miru_origin_get(note->origin), rel->relid, key);
 	note->tombstone = tombstone;
 	note->key_offset = key_offset;
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
 	{
-		note->original = is_original(rel, old);
+		note->original = is_original(source->heap, old);
 		note->old_offset = old_offset;
 		note->old_length = old->t_len;
 		memcpy((char *) note + old_offset, old->t_data, old->t_len);
@@ -238,115 +236,6 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	pfree(note);
 }
 
-/* ----- pushes ----- */
-
-/* hash_id makes searching many pushes for a record cheap. */
-static uint32
-hash_id(const char *collection, const char *id)
-{
-	return hash_combine(hash_bytes((const unsigned char *) collection,
-								   strlen(collection)),
-						hash_bytes((const unsigned char *) id, strlen(id)));
-}
-
-/* index_origin puts an origin before the others of its bucket. */
-static void
-index_origin(int index)
-{
-	MiruOrigin *origin = transaction.origins[index];
-	int *bucket =
-		&transaction.buckets[origin->hash & (transaction.bucket_count - 1)];
-
-	origin->previous = *bucket;
-	*bucket = index;
-}
-
-/* truncate_origins takes back the last ones, as they came. */
-static void
-truncate_origins(int count)
-{
-	while (transaction.origin_count > count)
-	{
-		MiruOrigin *origin = transaction.origins[--transaction.origin_count];
-
-		transaction.buckets[origin->hash & (transaction.bucket_count - 1)] =
-			origin->previous;
-	}
-}
-
-/* grow_origins makes room for more, and for their index. */
-static void
-grow_origins(void)
-{
-	int wanted = Max(16, transaction.origin_allocated * 2);
-
-	if (transaction.origins == NULL)
-		transaction.origins = MemoryContextAlloc(TopTransactionContext,
-												 wanted * sizeof(MiruOrigin *));
-	else
-		transaction.origins = repalloc_huge(transaction.origins,
-											wanted * sizeof(MiruOrigin *));
-	transaction.origin_allocated = wanted;
-	transaction.buckets = MemoryContextAllocHuge(TopTransactionContext,
-												 2 * wanted * sizeof(int));
-	transaction.bucket_count = 2 * wanted;
-	memset(transaction.buckets, -1, 2 * wanted * sizeof(int));
-	for (int i = 0; i < transaction.origin_count; i++)
-		index_origin(i);
-}
-
-int
-miru_origin_add(MiruOrigin *origin)
-{
-	if (transaction.origin_count == transaction.origin_allocated)
-		grow_origins();
-	origin->next = -1;
-	origin->hash = hash_id(origin->collection, origin->id);
-	origin->index = transaction.origin_count;
-	transaction.origins[transaction.origin_count++] = origin;
-	index_origin(origin->index);
-	return origin->index;
-}
-
-void
-miru_origin_set(int origin)
-{
-	transaction.current_origin = origin + 1;
-}
-
-MiruOrigin *
-miru_origin_get(int origin)
-{
-	return transaction.origins[origin];
-}
-
-void
-miru_origin_remove(int origin)
-{
-	Assert(origin == transaction.origin_count - 1);
-	truncate_origins(origin);
-}
-
-MiruOrigin *
-miru_origin_pending(const char *feed, const char *collection, const char *id)
-{
-	uint32 hash = hash_id(collection, id);
-
-	if (transaction.origin_count == 0)
-		return NULL;
-	for (int i = transaction.buckets[hash & (transaction.bucket_count - 1)];
-		 i >= transaction.flushed_origins; i = transaction.origins[i]->previous)
-	{
-		MiruOrigin *origin = transaction.origins[i];
-
-		if (origin->hash == hash && strcmp(origin->id, id) == 0 &&
-			strcmp(origin->collection, collection) == 0 &&
-			strcmp(origin->feed, feed) == 0)
-			return origin;
-	}
-	return NULL;
-}
-
 /* ----- the trigger ----- */
 
 /* rows_identical tells whether an UPDATE left every byte as it was. */
@@ -367,9 +256,10 @@ rows_identical(HeapTuple old, HeapTuple new)
 }
 
 static void
-check_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+check_collection(const Source *source, HeapTuple row)
 {
-	char *name = miru_row_collection(rel, row, desc);
+	MiruRelation *rel = source->rel;
+	char *name = miru_row_collection(rel, row, source->desc);
 	MiruCollection *collection = miru_collection_get(name);
 
 	if (collection != NULL && collection->relid != rel->relid)
@@ -408,13 +298,14 @@ is_document_store(Relation heap)
 }
 
 static void
-check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+check_document(const Source *source, HeapTuple row)
 {
+	MiruRelation *rel = source->rel;
 	Jsonb *document;
 
 	if (rel->data_attnum == 0)
 		return;
-	document = miru_object_of_row(rel, row, desc);
+	document = miru_object_of_row(rel, row, source->desc);
 	if (document == NULL || !JB_ROOT_IS_OBJECT(document))
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -423,30 +314,33 @@ check_document(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 }
 
 static void
-note_insert(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+note_insert(const Source *source, HeapTuple row)
 {
-	MinimalTuple key = miru_key_of_row(rel, row, desc);
-	char *feed = miru_row_feed(rel, row, desc);
+	MinimalTuple key = miru_key_of_row(source->rel, row, source->desc);
+	char *feed = miru_row_feed(source->rel, row, source->desc);
 
-	miru_key_check(rel, key, feed);
-	append_note(rel, key, NULL, NULL, feed, false, NULL);
+	miru_key_check(source->rel, key, feed);
+	append_note(source, key, NULL, NULL, feed, false, NULL);
 }
 
 static void
-note_delete(MiruRelation *rel, HeapTuple row, TupleDesc desc)
+note_delete(const Source *source, HeapTuple row)
 {
-	append_note(rel, miru_key_of_row(rel, row, desc), row,
-				miru_row_feed(rel, row, desc), NULL, false, NULL);
+	append_note(source, miru_key_of_row(source->rel, row, source->desc), row,
+				miru_row_feed(source->rel, row, source->desc), NULL, false,
+				NULL);
 }
 
 static void
-note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
+note_update(const Source *source, HeapTuple old, HeapTuple new)
 {
+	MiruRelation *rel = source->rel;
+	TupleDesc desc = source->desc;
 	MinimalTuple old_key;
 	MinimalTuple new_key;
 
 	/* A pushed change counts even if it writes what is there: its clock. */
-	if (transaction.current_origin == 0 && rows_identical(old, new))
+	if (miru_origin_current() < 0 && rows_identical(old, new))
 		return;
 	old_key = miru_key_of_row(rel, old, desc);
 	new_key = miru_key_of_row(rel, new, desc);
@@ -456,38 +350,84 @@ note_update(MiruRelation *rel, HeapTuple old, HeapTuple new, TupleDesc desc)
 		char *feed = miru_row_feed(rel, new, desc);
 
 		miru_key_check(rel, new_key, feed);
-		append_note(rel, old_key, old, miru_row_feed(rel, old, desc), feed,
+		append_note(source, old_key, old, miru_row_feed(rel, old, desc), feed,
 					false, NULL);
 	}
 	else
 	{
-		note_delete(rel, old, desc);
-		note_insert(rel, new, desc);
+		note_delete(source, old);
+		note_insert(source, new);
 	}
 }
 
+/* find_source finds the attached table that a table's rows belong to. */
+static void
+find_source(Source *source, Relation heap)
+{
+	Oid relid = RelationGetRelid(heap);
+
+	source->heap = heap;
+	source->desc = RelationGetDescr(heap);
+	source->leaf = NULL;
+	if (heap->rd_rel->relispartition)
+	{
+		source->leaf = miru_leaf_get(relid);
+		if (source->leaf != NULL)
+			relid = source->leaf->root;
+	}
+	source->rel = miru_relation_get(relid);
+	if (source->rel == NULL)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not attached",
+					RelationGetRelationName(heap)),
+			 errhint(
+				 "Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
+	if (source->rel->is_partitioned)
+		source->desc = source->rel->desc;
+	else
+		source->leaf = NULL;
+}
+
+/* source_row brings a row into the attached table's form. */
+static HeapTuple
+source_row(const Source *source, HeapTuple row)
+{
+	if (source->leaf == NULL)
+		return row;
+	return miru_leaf_row(source->leaf, row, RelationGetDescr(source->heap),
+						 source->desc);
+}
+
 /*
- * note_truncate notes every row before TRUNCATE removes the file.  Values
- * stored out of line go with it, so they are copied into the note.
+ * note_rows notes every row that stands, as new or as gone.  What is gone
+ * takes its values stored out of line along, so they are copied into the note.
  */
 static void
-note_truncate(MiruRelation *rel, Relation heap)
+note_rows(const Source *source, bool gone)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan(source->heap, snapshot, 0, NULL);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "mirusync truncate",
+												  "mirusync rows",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	TupleDesc desc = RelationGetDescr(heap);
 	HeapTuple row;
 
 	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (HeapTupleHasExternal(row))
-			row = toast_flatten_tuple(row, desc);
-		note_delete(rel, row, desc);
+		row = source_row(source, row);
+		if (gone && HeapTupleHasExternal(row))
+			row = toast_flatten_tuple(row, source->desc);
+		if (gone)
+			note_delete(source, row);
+		else
+		{
+			miru_object_check(source->rel, NULL, row, source->desc);
+			note_insert(source, row);
+		}
 		MemoryContextReset(per_row);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -496,20 +436,30 @@ note_truncate(MiruRelation *rel, Relation heap)
 	UnregisterSnapshot(snapshot);
 }
 
-static MiruRelation *
-attached_relation(Relation heap)
+/* note_trigger notes what a row trigger was called for. */
+static void
+note_trigger(const Source *source, TriggerData *trigger)
 {
-	MiruRelation *rel = miru_relation_get(RelationGetRelid(heap));
+	HeapTuple row = source_row(source, trigger->tg_trigtuple);
 
-	if (rel == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" is not attached",
-					RelationGetRelationName(heap)),
-			 errhint(
-				 "Triggers of mirusync are made by mirusync.attach() and removed by mirusync.detach().")));
-	return rel;
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		check_document(source, row);
+		check_collection(source, row);
+		miru_object_check(source->rel, NULL, row, source->desc);
+		note_insert(source, row);
+	}
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		HeapTuple new = source_row(source, trigger->tg_newtuple);
+
+		check_document(source, new);
+		check_collection(source, new);
+		miru_object_check(source->rel, row, new, source->desc);
+		note_update(source, row, new);
+	}
+	else
+		note_delete(source, row);
 }
 
 /* mirusync_capture is the trigger of every attached table. */
@@ -518,8 +468,7 @@ mirusync_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerEvent event;
-	MiruRelation *rel;
-	TupleDesc desc;
+	Source source;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -530,12 +479,11 @@ mirusync_capture(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_ROW(event) && is_restoring() &&
 		is_document_store(trigger->tg_relation))
 		return PointerGetDatum(NULL);
-	rel = attached_relation(trigger->tg_relation);
-	desc = RelationGetDescr(trigger->tg_relation);
+	find_source(&source, trigger->tg_relation);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(event) && TRIGGER_FIRED_BEFORE(event))
 	{
-		note_truncate(rel, trigger->tg_relation);
+		note_rows(&source, true);
 		return PointerGetDatum(NULL);
 	}
 	if (!TRIGGER_FIRED_AFTER(event) || !TRIGGER_FIRED_FOR_ROW(event))
@@ -544,51 +492,45 @@ mirusync_capture(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
-	if (TRIGGER_FIRED_BY_INSERT(event))
-	{
-		check_document(rel, trigger->tg_trigtuple, desc);
-		check_collection(rel, trigger->tg_trigtuple, desc);
-		miru_object_check(rel, NULL, trigger->tg_trigtuple, desc);
-		note_insert(rel, trigger->tg_trigtuple, desc);
-	}
-	else if (TRIGGER_FIRED_BY_UPDATE(event))
-	{
-		check_document(rel, trigger->tg_newtuple, desc);
-		check_collection(rel, trigger->tg_newtuple, desc);
-		miru_object_check(rel, trigger->tg_trigtuple, trigger->tg_newtuple,
-						  desc);
-		note_update(rel, trigger->tg_trigtuple, trigger->tg_newtuple, desc);
-	}
-	else
-		note_delete(rel, trigger->tg_trigtuple, desc);
+	note_trigger(&source, trigger);
 	return PointerGetDatum(NULL);
 }
 
 void
 miru_capture_existing(Oid relid)
 {
-	Relation heap = table_open(relid, AccessShareLock);
-	MiruRelation *rel = attached_relation(heap);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext,
-												  "mirusync attach",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(per_row);
-	HeapTuple row;
+	ListCell *cell;
 
-	while ((row = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	foreach(cell, miru_partition_leaves(relid, AccessShareLock))
 	{
-		CHECK_FOR_INTERRUPTS();
-		miru_object_check(rel, NULL, row, RelationGetDescr(heap));
-		note_insert(rel, row, RelationGetDescr(heap));
-		MemoryContextReset(per_row);
+		Relation heap = table_open(lfirst_oid(cell), NoLock);
+		Source source;
+
+		find_source(&source, heap);
+		note_rows(&source, false);
+		table_close(heap, NoLock);
 	}
-	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(per_row);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(heap, NoLock);
+}
+
+void
+miru_capture_leaving(Relation heap, MiruRelation *rel)
+{
+	Source source;
+
+	source.rel = rel;
+	source.leaf = miru_leaf_read(heap, rel);
+	source.heap = heap;
+	source.desc = rel->desc;
+	note_rows(&source, true);
+}
+
+/* source_of_rows says where a scan is. */
+static Source
+source_of_rows(const MiruIndexRows *rows)
+{
+	Source source = {rows->rel, rows->leaf, rows->heap, rows->desc};
+
+	return source;
 }
 
 int64
@@ -605,9 +547,10 @@ miru_capture_feed(MiruRelation *rel, const char *feed)
 	while ((row = miru_feed_rows_next(&rows)) != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(per_row);
+		Source source = source_of_rows(&rows.rows);
 
-		miru_object_check(rel, NULL, row, RelationGetDescr(rows.heap));
-		note_insert(rel, row, RelationGetDescr(rows.heap));
+		miru_object_check(rel, NULL, row, source.desc);
+		note_insert(&source, row);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(per_row);
 		count++;
@@ -618,15 +561,17 @@ miru_capture_feed(MiruRelation *rel, const char *feed)
 }
 
 void
-miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
-				 const char *feed, const Jsonb *object)
+miru_capture_row(const MiruFeedRows *rows, HeapTuple row, const Jsonb *object)
 {
+	MiruRelation *rel = rows->rel;
+	Source source = source_of_rows(&rows->rows);
 	MiruKnown known = {object, NULL, NULL};
-	MinimalTuple key = miru_key_of_row(rel, row, desc);
+	MinimalTuple key = miru_key_of_row(rel, row, source.desc);
 
-	miru_object_check(rel, NULL, row, desc);
-	miru_key_check(rel, key, feed);
-	append_note(rel, key, NULL, NULL, feed, false, object ? &known : NULL);
+	miru_object_check(rel, NULL, row, source.desc);
+	miru_key_check(rel, key, rows->feed);
+	append_note(&source, key, NULL, NULL, rows->feed, false,
+				object ? &known : NULL);
 }
 
 /*
@@ -655,15 +600,20 @@ gone_key(MiruRelation *rel, const char *feed, const MiruKnown *known)
 void
 miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known)
 {
-	append_note(rel, gone_key(rel, feed, known), NULL, feed, NULL, true, known);
+	Source none = {rel, NULL, NULL, NULL};
+
+	append_note(&none, gone_key(rel, feed, known), NULL, feed, NULL, true,
+				known);
 }
 
 void
 miru_capture_tombstone(MiruRelation *rel, int origin)
 {
+	Source none = {rel, NULL, NULL, NULL};
+
 	miru_origin_set(origin);
-	append_note(rel, transaction.origins[origin]->key, NULL,
-				transaction.origins[origin]->feed, NULL, true, NULL);
+	append_note(&none, miru_origin_get(origin)->key, NULL,
+				miru_origin_get(origin)->feed, NULL, true, NULL);
 	miru_origin_set(-1);
 }
 
@@ -692,10 +642,8 @@ push_mark(SubTransactionId id)
 	mark->id = id;
 	mark->length = notes_length();
 	mark->flushed = transaction.flushed;
-	mark->origin_count = transaction.origin_count;
-	mark->flushed_origins = transaction.flushed_origins;
 	mark->flushed_command = transaction.flushed_command;
-	mark->current_origin = transaction.current_origin;
+	mark->origins = miru_origins_mark();
 	transaction.unmarked = InvalidSubTransactionId;
 }
 
@@ -720,7 +668,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 	switch (event)
 	{
 		case SUBXACT_EVENT_START_SUB:
-			if (transaction.notes != NULL || transaction.origin_count > 0)
+			if (transaction.notes != NULL || miru_origins_any())
 				push_mark(id);
 			break;
 		case SUBXACT_EVENT_COMMIT_SUB:
@@ -733,10 +681,8 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			if (transaction.notes != NULL)
 				miru_note_log_truncate(transaction.notes, mark.length);
 			transaction.flushed = mark.flushed;
-			truncate_origins(mark.origin_count);
-			transaction.flushed_origins = mark.flushed_origins;
 			transaction.flushed_command = mark.flushed_command;
-			transaction.current_origin = mark.current_origin;
+			miru_origins_restore(mark.origins);
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;
@@ -759,6 +705,7 @@ on_transaction(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			memset(&transaction, 0, sizeof(transaction));
+			miru_origins_forget();
 			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:

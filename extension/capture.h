@@ -1,6 +1,6 @@
 /*
  * capture.h
- *     Which rows this transaction changed, and on whose behalf.
+ *     Which rows this transaction changed.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -8,45 +8,9 @@
 #define MIRUSYNC_CAPTURE_H
 
 #include "access/htup.h"
-#include "delivery.h"
+#include "feed_rows.h"
+#include "origin.h"
 #include "registry.h"
-#include "stamps.h"
-
-/*
- * A pushed change, while its transaction lasts.  Everything it points to
- * lives in TopTransactionContext.
- */
-typedef struct MiruOrigin
-{
-	const char *user;
-	const char *device;
-	const char *session; /* or NULL */
-	const char *type;	 /* event type, or NULL */
-	const char *rule;
-	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
-	int group;			/* changes of one group stay together; -1 */
-	int64 skew_ms;
-	int64 base;		   /* number that the device had seen, or unknown */
-	int64 merged_with; /* number of the state it was merged with; 0: none */
-	const char *feed;
-	const char *collection;
-	const char *id;
-	uint32 hash;  /* of collection and id */
-	int previous; /* one before it with such a hash, -1 */
-	Oid relid;
-	MinimalTuple key;
-	bool deleted;		/* the change deletes the record */
-	bool shared;		/* another device changed it in this transaction too */
-	MiruStamp stamp;	/* its own */
-	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
-	int index;			/* its place among the transaction's origins */
-	Jsonb *image;		/* of a delete: last image, or NULL */
-
-	/* set by flush */
-	int next;				/* later push of the same record, -1: none */
-	int64 seq;				/* number the record got; 0 = unchanged */
-	MiruDelivery *delivery; /* if flush collects */
-} MiruOrigin;
 
 /* One noting of a changed row.  The tuples follow in the same allocation. */
 typedef struct MiruNote
@@ -55,7 +19,8 @@ typedef struct MiruNote
 	Oid relid;
 	uint32 shape; /* of the row type when noted */
 	uint32 key_shape;
-	Oid file;		/* the table's file when noted */
+	Oid leaf;		/* partition that the row is in, if the table has any */
+	Oid file;		/* its, or the table's, file when noted */
 	int origin;		/* push that caused it, -1: none */
 	bool direct;	/* it is the very record that was pushed */
 	bool original;	/* the former row is from before this transaction, or from
@@ -83,8 +48,17 @@ typedef struct MiruKnown
 
 extern void miru_capture_init(void);
 
-/* miru_capture_existing notes every row of a table, for attach. */
+/*
+ * miru_capture_existing notes every row of a table, or of all its partitions,
+ * as new.
+ */
 extern void miru_capture_existing(Oid relid);
+
+/*
+ * miru_capture_leaving notes every row of a partition that leaves an attached
+ * table as gone.
+ */
+extern void miru_capture_leaving(Relation heap, MiruRelation *rel);
 
 /*
  * miru_capture_feed notes every row of a feed that is committed now, and
@@ -93,36 +67,17 @@ extern void miru_capture_existing(Oid relid);
 extern int64 miru_capture_feed(MiruRelation *rel, const char *feed);
 
 /*
- * miru_capture_row notes a row that differs from "object", which is what
- * devices were last told of it, or NULL if that is not known.
+ * miru_capture_row notes a row of a scan that differs from "object", which is
+ * what devices were last told of it, or NULL if that is not known.
  * miru_capture_gone notes a record that has no row any more.
  */
-extern void miru_capture_row(MiruRelation *rel, HeapTuple row, TupleDesc desc,
-							 const char *feed, const Jsonb *object);
+extern void
+miru_capture_row(const MiruFeedRows *rows, HeapTuple row, const Jsonb *object);
 extern void
 miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known);
 
 /* miru_capture_tombstone notes the delete of a record that has no row. */
 extern void miru_capture_tombstone(MiruRelation *rel, int origin);
-
-/*
- * miru_origin_add registers a pushed change and returns its index;
- * miru_origin_set makes changes from now on be on its behalf (-1: nobody's).
- */
-extern int miru_origin_add(MiruOrigin *origin);
-extern void miru_origin_set(int origin);
-extern MiruOrigin *miru_origin_get(int origin);
-
-/* miru_origin_remove takes back the origin added last. */
-extern void miru_origin_remove(int origin);
-
-/*
- * miru_origin_pending returns the latest pushed change of this record that is
- * not flushed yet, NULL if there is none: its stamps are newer than the
- * stored ones.
- */
-extern MiruOrigin *
-miru_origin_pending(const char *feed, const char *collection, const char *id);
 
 /* For flush: the notes not flushed yet, from one position to the other. */
 extern void miru_notes_range(int64 *from, int64 *to);

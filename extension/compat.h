@@ -10,6 +10,7 @@
 #ifndef MIRUSYNC_COMPAT_H
 #define MIRUSYNC_COMPAT_H
 
+#include "access/attmap.h"
 #include "access/genam.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
@@ -43,6 +44,13 @@
 #else
 #define miru_check_index_constraints(info, slot, estate, tid)                  \
 	ExecCheckIndexConstraints(info, slot, estate, tid, NIL)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define miru_build_attrmap(from, to)                                           \
+	build_attrmap_by_name_if_req(from, to, false)
+#else
+#define miru_build_attrmap(from, to) build_attrmap_by_name_if_req(from, to)
 #endif
 
 #if PG_VERSION_NUM >= 160000

@@ -11,7 +11,8 @@
  * nothing in between.
  *
  * Ordering and locks: in each transaction the table, against being changed or
- * detached; then feeds, in the order of strcmp.  A feed that somebody has
+ * detached, and its partitions, whose writers lock them before feeds as well;
+ * then feeds, in the order of strcmp.  A feed that somebody has
  * locked is put aside, because all writers of the feeds locked before would
  * wait with us; at the end it is waited for alone.  For the time of the job
  * the object (mirusync.backfill, table) is locked by the session: one job at a
@@ -30,6 +31,7 @@
 #include "feed_job.h"
 #include "feed_rows.h"
 #include "miscadmin.h"
+#include "partition.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -125,6 +127,7 @@ miru_job_begin(MiruFeedJob *job)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table \"%s\" is not attached",
 						RelationGetRelationName(job->heap))));
+	(void) miru_partition_leaves(job->relid, AccessShareLock);
 	job->check(job);
 }
 

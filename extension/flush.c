@@ -34,9 +34,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "capture.h"
+#include "catalog/pg_class.h"
 #include "change_log.h"
 #include "convert.h"
 #include "doorbell.h"
@@ -47,12 +47,14 @@
 #include "key.h"
 #include "miscadmin.h"
 #include "object.h"
+#include "reader.h"
 #include "record.h"
 #include "serving.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* Everything one flush works with. */
@@ -67,9 +69,7 @@ typedef struct Flush
 	MiruTable record_table;
 	MiruTable log_table;
 	TimestampTz now;
-	Oid opened_relid; /* the application's table read last */
-	Relation opened;
-	Relation opened_index;
+	MiruReader reader;	   /* of the application's table read last */
 	MemoryContext per_row; /* or per feed; reset after each */
 } Flush;
 
@@ -135,18 +135,29 @@ find_feed(Flush *flush, const char *name)
 /* ----- step 3: number ----- */
 
 static void
-open_heap(Flush *flush, MiruRelation *rel)
+open_table(Flush *flush, MiruRelation *rel)
 {
-	if (flush->opened_relid == rel->relid)
+	if (flush->reader.rel == rel)
 		return;
-	if (flush->opened != NULL)
-	{
-		index_close(flush->opened_index, AccessShareLock);
-		table_close(flush->opened, NoLock);
-	}
-	flush->opened = table_open(rel->relid, AccessShareLock);
-	flush->opened_index = index_open(rel->key_index, AccessShareLock);
-	flush->opened_relid = rel->relid;
+	miru_reader_close(&flush->reader);
+	miru_reader_open(&flush->reader, rel, NULL);
+}
+
+/* has_file tells whether a note's row can still have values out of line. */
+static bool
+has_file(MiruNote *note, MiruRelation *rel)
+{
+	HeapTuple tuple;
+	Oid file;
+
+	if (!OidIsValid(note->leaf))
+		return note->file == rel->file;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(note->leaf));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	file = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	ReleaseSysCache(tuple);
+	return note->file == file;
 }
 
 /* old_row returns the former row that a note holds, or NULL. */
@@ -166,7 +177,7 @@ old_row(MiruNote *note, MiruRelation *rel)
 	row->t_len = note->old_length;
 	row->t_data = (HeapTupleHeader) ((char *) note + note->old_offset);
 	row->t_tableOid = rel->relid;
-	if (note->file != rel->file && HeapTupleHasExternal(row))
+	if (HeapTupleHasExternal(row) && !has_file(note, rel))
 		return NULL;
 	return row;
 }
@@ -190,16 +201,16 @@ check_key_shape(MiruNote *note, MiruRelation *rel)
  * the same key will do (numeric 1.0 and 1.00 are two record ids).
  */
 static HeapTuple
-current_row(Flush *flush, MiruRelation *rel, MinimalTuple key,
-			const Datum *values)
+current_row(Flush *flush, MiruNote *note, const Datum *values)
 {
-	HeapTuple row = miru_row_fetch(rel, flush->opened, flush->opened_index,
-								   values, SnapshotSelf);
+	HeapTuple row = miru_reader_fetch(&flush->reader, note->leaf, values,
+									  SnapshotSelf);
+	MinimalTuple key = miru_note_key(note);
 	MinimalTuple found;
 
 	if (row == NULL)
 		return NULL;
-	found = miru_key_of_row(rel, row, RelationGetDescr(flush->opened));
+	found = miru_key_of_row(flush->reader.rel, row, flush->reader.desc);
 	if (found->t_len != key->t_len || memcmp(found, key, key->t_len) != 0)
 		return NULL;
 	return row;
@@ -280,8 +291,8 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 		return true;
 	}
 	check_key_shape(last, row->rel);
-	open_heap(flush, row->rel);
-	row->desc = RelationGetDescr(flush->opened);
+	open_table(flush, row->rel);
+	row->desc = flush->reader.desc;
 	miru_key_values(row->rel, miru_note_key(last), values);
 	row->collection = collection_of(row->rel, values);
 	row->id = miru_key_id(row->rel, values);
@@ -293,7 +304,7 @@ load_row(Flush *flush, MiruTouched *touched, Row *row)
 		original = last;
 	if (original != NULL)
 		row->old_feed = miru_note_text(original, original->old_feed_offset);
-	row->now = current_row(flush, row->rel, miru_note_key(last), values);
+	row->now = current_row(flush, last, values);
 	if (row->now != NULL)
 		row->new_feed = miru_row_feed(row->rel, row->now, row->desc);
 	/* A delete of what the feed has not: another feed's row is none of it. */
@@ -654,11 +665,7 @@ number_rows(Flush *flush)
 		MemoryContextReset(flush->per_row);
 	}
 	MemoryContextSwitchTo(old_context);
-	if (flush->opened != NULL)
-	{
-		index_close(flush->opened_index, AccessShareLock);
-		table_close(flush->opened, NoLock);
-	}
+	miru_reader_close(&flush->reader);
 	PopActiveSnapshot();
 	miru_settings_restore(settings);
 	miru_table_close(&flush->log_table);
@@ -695,7 +702,8 @@ miru_flush(bool collect, bool ring)
 	int64 to;
 
 	miru_notes_range(&from, &to);
-	if (from == to)
+	/* Nothing is left to number in when the extension was dropped. */
+	if (from == to || !miru_is_installed())
 		return NIL;
 	ForceSyncCommit();
 	/* The last statement's rows must be visible to the snapshot below. */

@@ -329,25 +329,3 @@ miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 	ExecDropSingleTupleTableSlot(slot);
 	return row;
 }
-
-HeapTuple
-miru_row_fetch_of(MiruRelation *rel, Relation heap, Relation index,
-				  const Datum *values, const char *feed, Snapshot snapshot)
-{
-	TupleDesc desc = RelationGetDescr(heap);
-	HeapTuple row = miru_row_fetch(rel, heap, index, values, snapshot);
-	MinimalTuple key;
-	MinimalTuple wanted;
-	char *row_feed;
-
-	if (row == NULL)
-		return NULL;
-	row_feed = miru_row_feed(rel, row, desc);
-	if (row_feed == NULL || strcmp(row_feed, feed) != 0)
-		return NULL;
-	key = miru_key_of_row(rel, row, desc);
-	wanted = miru_key_make(rel, values);
-	if (key->t_len != wanted->t_len || memcmp(key, wanted, key->t_len) != 0)
-		return NULL;
-	return row;
-}

@@ -77,19 +77,11 @@ miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 
 /*
  * miru_row_fetch reads the row with the given key under a snapshot, NULL if
- * there is none.  The tuple is a copy.
+ * there is none.  The tuple is a copy, in the form of "heap": the attached
+ * table, or one of its partitions.
  */
 extern HeapTuple
 miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 			   const Datum *values, Snapshot snapshot);
-
-/*
- * miru_row_fetch_of reads the row of a record: with that very key, to the
- * digit, and in that feed.  NULL if there is none; what belongs to somebody
- * else never leaves.
- */
-extern HeapTuple
-miru_row_fetch_of(MiruRelation *rel, Relation heap, Relation index,
-				  const Datum *values, const char *feed, Snapshot snapshot);
 
 #endif /* MIRUSYNC_KEY_H */

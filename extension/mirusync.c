@@ -8,10 +8,12 @@
 
 #include "acting.h"
 #include "capture.h"
+#include "ddl.h"
 #include "doorbell.h"
 #include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
+#include "partition.h"
 #include "pusher.h"
 #include "registry.h"
 
@@ -26,8 +28,10 @@ _PG_init(void)
 	miru_registry_init();
 	miru_acting_init();
 	miru_epoch_init();
+	miru_partition_init();
 	miru_capture_init();
 	miru_pusher_init();
 	miru_doorbell_init();
 	miru_event_map_init();
+	miru_ddl_init();
 }

@@ -24,6 +24,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "change_log.h"
 #include "convert.h"
 #include "cursor.h"
@@ -37,10 +40,13 @@
 #include "key.h"
 #include "miscadmin.h"
 #include "object.h"
+#include "reader.h"
 #include "record.h"
+#include "storage/lmgr.h"
 #include "type.h"
 #include "registry.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -51,46 +57,30 @@ PG_FUNCTION_INFO_V1(mirusync_seq_before);
 /* A page ends when its objects have reached this size. */
 #define PAGE_BYTES (1024 * 1024)
 
-/* The application's table that was read last, kept open for the next row. */
-typedef struct Opened
-{
-	MiruRelation *rel;
-	Relation heap;
-	Relation index;
-} Opened;
-
-static void
-close_opened(Opened *opened)
-{
-	if (opened->rel == NULL)
-		return;
-	index_close(opened->index, AccessShareLock);
-	table_close(opened->heap, AccessShareLock);
-	opened->rel = NULL;
-}
-
 /* open_collection opens the table of a collection; false if it has none. */
 static bool
-open_collection(Opened *opened, const char *name)
+open_collection(MiruReader *reader, const char *name)
 {
 	MiruCollection *collection = miru_collection_get(name);
+	MiruRelation *rel;
+	Relation heap;
 
 	if (collection == NULL)
 		return false;
-	if (opened->rel != NULL && opened->rel->relid == collection->relid)
+	if (reader->rel != NULL && reader->rel->relid == collection->relid)
 		return true;
-	close_opened(opened);
-	opened->heap = try_table_open(collection->relid, AccessShareLock);
-	if (opened->heap == NULL)
+	miru_reader_close(reader);
+	heap = try_table_open(collection->relid, AccessShareLock);
+	if (heap == NULL)
 		return false;
 	/* Only now, under the lock, do its columns stay as they are. */
-	opened->rel = miru_relation_get(collection->relid);
-	if (opened->rel == NULL)
+	rel = miru_relation_get(collection->relid);
+	if (rel == NULL)
 	{
-		table_close(opened->heap, AccessShareLock);
+		table_close(heap, AccessShareLock);
 		return false;
 	}
-	opened->index = index_open(opened->rel->key_index, AccessShareLock);
+	miru_reader_open(reader, rel, heap);
 	return true;
 }
 
@@ -140,10 +130,30 @@ parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
 	return false;
 }
 
+/*
+ * await_partition waits until this backend knows the partitions as they were
+ * when a record was written; false if there is nothing to wait for.  A
+ * transaction that attached a partition shows its rows before the others are
+ * told to look at the partitions again, and ATTACH PARTITION takes no lock on
+ * the table that would keep us out meanwhile.  It keeps its transaction's lock.
+ */
+static bool
+await_partition(MiruReader *reader, MiruRecord *record)
+{
+	TransactionId writer = HeapTupleHeaderGetXmin(record->row->t_data);
+
+	if (!reader->rel->is_partitioned || !TransactionIdIsNormal(writer) ||
+		TransactionIdIsCurrentTransactionId(writer) || RecoveryInProgress())
+		return false;
+	XactLockTableWait(writer, NULL, NULL, XLTW_None);
+	AcceptInvalidationMessages();
+	return true;
+}
+
 /* A row whose object is to be made. */
 typedef struct Make
 {
-	Opened *opened;
+	MiruReader *reader;
 	HeapTuple row;
 	Jsonb *object;
 } Make;
@@ -153,8 +163,8 @@ make(void *arg)
 {
 	Make *wanted = arg;
 
-	wanted->object = miru_object_of_row(wanted->opened->rel, wanted->row,
-										RelationGetDescr(wanted->opened->heap));
+	wanted->object = miru_object_of_row(wanted->reader->rel, wanted->row,
+										wanted->reader->desc);
 }
 
 /*
@@ -163,12 +173,12 @@ make(void *arg)
  * feed from being read: NULL, and a warning.
  */
 static Jsonb *
-make_object(Opened *opened, MiruRecord *record, HeapTuple row)
+make_object(MiruReader *reader, MiruRecord *record, HeapTuple row)
 {
-	Make wanted = {opened, row, NULL};
+	Make wanted = {reader, row, NULL};
 	ErrorData *error;
 
-	if ((opened->rel->type_traits & MIRU_TYPE_REFUSES) == 0)
+	if ((reader->rel->type_traits & MIRU_TYPE_REFUSES) == 0)
 	{
 		make(&wanted);
 		return wanted.object;
@@ -202,22 +212,23 @@ image_of(MiruRecord *record)
 }
 
 static Jsonb *
-read_object(Opened *opened, MiruRecord *record, Snapshot snapshot)
+read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 {
 	Datum key[INDEX_MAX_KEYS];
 	HeapTuple row;
 
 	if (record->deleted)
 		return image_of(record);
-	if (!open_collection(opened, record->collection))
+	if (!open_collection(reader, record->collection))
 		return NULL;
-	if (!parse_key(opened->rel, record, key))
+	if (!parse_key(reader->rel, record, key))
 		return NULL;
-	row = miru_row_fetch_of(opened->rel, opened->heap, opened->index, key,
-							record->feed, snapshot);
+	row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
+	if (row == NULL && await_partition(reader, record))
+		row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
 	if (row == NULL)
 		return NULL;
-	return make_object(opened, record, row);
+	return make_object(reader, record, row);
 }
 
 static MiruDelivery *
@@ -262,7 +273,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 {
 	MiruTable table = miru_table_open("record", false);
 	TupleDesc desc = RelationGetDescr(table.heap);
-	Opened opened = {0};
+	MiruReader reader = {0};
 	MiruScan scan;
 	HeapTuple row;
 	Size bytes = 0;
@@ -284,7 +295,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 			record->part_of != group;
 		if (full)
 			break;
-		object = read_object(&opened, record, snapshot);
+		object = read_object(&reader, record, snapshot);
 		/* A live record without a row: its table was detached. */
 		if (object != NULL || record->deleted)
 		{
@@ -298,7 +309,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		page->upto = record->seq;
 		count++;
 	}
-	close_opened(&opened);
+	miru_reader_close(&reader);
 	miru_scan_end(&scan);
 	miru_table_close(&table);
 	return full;

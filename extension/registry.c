@@ -97,6 +97,23 @@ find_table(const char *name)
 	return relid;
 }
 
+bool
+miru_is_installed(void)
+{
+	static const char *const names[] =
+		{"feed",		 "attached",   "attached_pkey",		  "field",
+		 "field_pkey",	 "collection", "collection_relation", "backfill",
+		 "backfill_pkey"};
+	Oid schema = get_namespace_oid(SCHEMA_NAME, true);
+
+	for (int i = 0; OidIsValid(schema) && i < lengthof(names); i++)
+	{
+		if (!OidIsValid(get_relname_relid(names[i], schema)))
+			return false;
+	}
+	return OidIsValid(schema);
+}
+
 /*
  * note_registry notes the OIDs of the registry's tables, which are others
  * after the extension was created again.
@@ -245,9 +262,9 @@ miru_registry_init(void)
 	RegisterXactCallback(on_transaction_end, NULL);
 }
 
-/* retire puts memory aside that somebody may still look at. */
-static void
-retire(MemoryContext context)
+/* miru_registry_retire puts memory aside that somebody may still look at. */
+void
+miru_registry_retire(MemoryContext context)
 {
 	if (context != NULL)
 		MemoryContextSetParent(context, retired);
@@ -311,7 +328,7 @@ load_relation(Oid relid)
 	rel = miru_relation_read(relid, &provisional);
 
 	if (entry->rel != NULL)
-		retire(entry->rel->context);
+		miru_registry_retire(entry->rel->context);
 	entry->rel = rel;
 	if (rel == NULL)
 	{
@@ -485,7 +502,7 @@ load_collection(const char *name)
 	collection = read_collection(name);
 	MemoryContextSwitchTo(caller);
 
-	retire(entry->context);
+	miru_registry_retire(entry->context);
 	if (collection == NULL)
 	{
 		MemoryContextDelete(context);

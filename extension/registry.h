@@ -57,6 +57,8 @@ typedef struct MiruRelation
 	MemoryContext context;
 	char *qualified_name; /* quoted, with schema */
 	Oid owner;
+	bool is_partitioned; /* its rows are in partitions */
+	TupleDesc desc;		 /* of one that is partitioned; else NULL */
 	AttrNumber feed_attnum;
 	char *feed_name;			  /* column that says whose row it is */
 	AttrNumber collection_attnum; /* 0: the relation is one collection */
@@ -120,8 +122,17 @@ extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
 extern MiruRule
 miru_collection_rule(const MiruCollection *collection, const char *key);
 
+/*
+ * miru_registry_retire frees a context that somebody may still look at, when
+ * the transaction ends.  NULL is fine.
+ */
+extern void miru_registry_retire(MemoryContext context);
+
 /* miru_owner returns the role that owns the extension's tables. */
 extern Oid miru_owner(void);
+
+/* miru_is_installed tells whether the tables of the registry are there. */
+extern bool miru_is_installed(void);
 
 /*
  * miru_extension_check throws unless the extension in this database is of the

@@ -401,6 +401,9 @@ fill_relation(MiruRelation *rel, Relation heap, const char *collection_name,
 								   RelationGetRelationName(heap));
 	rel->shape = shape_of(desc);
 	rel->file = miru_relation_file(heap);
+	rel->is_partitioned = heap->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	if (rel->is_partitioned)
+		rel->desc = CreateTupleDescCopy(desc);
 
 	if (rel->data_name != NULL)
 	{

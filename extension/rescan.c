@@ -3,7 +3,7 @@
  *     Finding by comparison what capture did not see.
  *
  * Triggers can be disabled, columns be added with a default, renamed or given
- * another type, rows be restored without triggers, partitions be attached.
+ * another type, rows be restored without triggers.
  * rescan() compares the rows of a collection with what devices were last
  * told, and notes what differs; flush makes ordinary changes of the notes.
  *
@@ -149,8 +149,9 @@ note_live(void *arg, const char *id)
 /* ----- comparing ----- */
 
 static void
-compare_row(Rescan *rescan, HeapTuple row, TupleDesc desc)
+compare_row(Rescan *rescan, const MiruFeedRows *rows, HeapTuple row)
 {
+	TupleDesc desc = rows->rows.desc;
 	MiruRelation *rel = rescan->job.rel;
 	Datum key[INDEX_MAX_KEYS];
 	Told *told;
@@ -163,13 +164,13 @@ compare_row(Rescan *rescan, HeapTuple row, TupleDesc desc)
 	object = miru_object_without_hidden(rel, told->object);
 	if (!told->live)
 	{
-		miru_capture_row(rel, row, desc, rescan->feed, NULL);
+		miru_capture_row(rows, row, NULL);
 		rescan->put++;
 	}
 	else if (object == NULL ||
 			 miru_object_diff_known(rel, object, row, desc) != NIL)
 	{
-		miru_capture_row(rel, row, desc, rescan->feed, object);
+		miru_capture_row(rows, row, object);
 		rescan->changed++;
 	}
 	else
@@ -190,12 +191,11 @@ compare_rows(Rescan *rescan)
 	miru_feed_rows_begin(&rows, rel, rescan->feed);
 	while ((row = miru_feed_rows_next(&rows)) != NULL)
 	{
-		TupleDesc desc = RelationGetDescr(rows.heap);
 		MemoryContext caller = MemoryContextSwitchTo(per_row);
 
-		if (strcmp(miru_row_collection(rel, row, desc), rescan->collection) ==
-			0)
-			compare_row(rescan, row, desc);
+		if (strcmp(miru_row_collection(rel, row, rows.rows.desc),
+				   rescan->collection) == 0)
+			compare_row(rescan, &rows, row);
 		rescan->count++;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(per_row);

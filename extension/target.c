@@ -34,6 +34,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/value.h"
 #include "object.h"
+#include "reader.h"
 #include "target.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -217,13 +218,20 @@ execute(MiruTarget *target, Statement *statement)
 	return count;
 }
 
+/* only keeps tables that inherit from this one out; partitions are of it. */
+static const char *
+only(const MiruRelation *rel)
+{
+	return rel->is_partitioned ? "" : "ONLY ";
+}
+
 bool
 miru_target_lock(MiruTarget *target)
 {
 	Statement statement;
 
 	statement_init(&statement);
-	appendStringInfo(&statement.sql, "SELECT FROM ONLY %s AS t",
+	appendStringInfo(&statement.sql, "SELECT FROM %s%s AS t", only(target->rel),
 					 target->rel->qualified_name);
 	add_where(&statement, target);
 	/* Not FOR UPDATE: inserting a row that refers to this one may go on. */
@@ -233,42 +241,43 @@ miru_target_lock(MiruTarget *target)
 
 /* fetch reads the row, of any feed or of the target's own. */
 static HeapTuple
-fetch(MiruTarget *target, Relation heap, bool any_feed)
+fetch(MiruTarget *target, MiruReader *reader, bool any_feed)
 {
-	Relation index = index_open(target->rel->key_index, AccessShareLock);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	HeapTuple row;
 
 	if (any_feed)
-		row = miru_row_fetch(target->rel, heap, index, target->key, snapshot);
+		row = miru_reader_fetch(reader, InvalidOid, target->key, snapshot);
 	else
-		row = miru_row_fetch_of(target->rel, heap, index, target->key,
-								target->feed, snapshot);
+		row = miru_reader_fetch_of(reader, target->key, target->feed, snapshot);
 	UnregisterSnapshot(snapshot);
-	index_close(index, AccessShareLock);
 	return row;
 }
 
 bool
 miru_target_exists(MiruTarget *target, bool any_feed)
 {
-	Relation heap = table_open(target->rel->relid, AccessShareLock);
-	HeapTuple row = fetch(target, heap, any_feed);
+	MiruReader reader = {0};
+	HeapTuple row;
 
-	table_close(heap, NoLock);
+	miru_reader_open(&reader, target->rel, NULL);
+	row = fetch(target, &reader, any_feed);
+	miru_reader_close(&reader);
 	return row != NULL;
 }
 
 Jsonb *
 miru_target_read(MiruTarget *target)
 {
-	Relation heap = table_open(target->rel->relid, AccessShareLock);
-	HeapTuple row = fetch(target, heap, false);
+	MiruReader reader = {0};
+	HeapTuple row;
 	Jsonb *object = NULL;
 
+	miru_reader_open(&reader, target->rel, NULL);
+	row = fetch(target, &reader, false);
 	if (row != NULL)
-		object = miru_object_of_row(target->rel, row, RelationGetDescr(heap));
-	table_close(heap, NoLock);
+		object = miru_object_of_row(target->rel, row, reader.desc);
+	miru_reader_close(&reader);
 	return object;
 }
 
@@ -512,8 +521,8 @@ update_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 	ListCell *cell;
 
 	start_with_row(statement, target, object);
-	appendStringInfo(&statement->sql, "UPDATE ONLY %s AS t SET ",
-					 target->rel->qualified_name);
+	appendStringInfo(&statement->sql, "UPDATE %s%s AS t SET ",
+					 only(target->rel), target->rel->qualified_name);
 	foreach(cell, names)
 	{
 		const char *column = quote_identifier(strVal(lfirst(cell)));
@@ -532,7 +541,8 @@ miru_target_update(MiruTarget *target, Jsonb *object)
 	statement_init(&statement);
 	if (target->rel->data_attnum != 0)
 	{
-		appendStringInfo(&statement.sql, "UPDATE ONLY %s AS t SET %s = ",
+		appendStringInfo(&statement.sql,
+						 "UPDATE %s%s AS t SET %s = ", only(target->rel),
 						 target->rel->qualified_name,
 						 quote_identifier(target->rel->data_name));
 		add_parameter(&statement, JSONBOID, JsonbPGetDatum(object));
@@ -549,7 +559,7 @@ miru_target_delete(MiruTarget *target)
 	Statement statement;
 
 	statement_init(&statement);
-	appendStringInfo(&statement.sql, "DELETE FROM ONLY %s AS t",
+	appendStringInfo(&statement.sql, "DELETE FROM %s%s AS t", only(target->rel),
 					 target->rel->qualified_name);
 	add_where(&statement, target);
 	check_done(target, execute(target, &statement));

@@ -276,7 +276,6 @@ SELECT mirusync.attach('no_key', 'u');
 SELECT mirusync.attach('a_view', 'owner');
 SELECT mirusync.attach('a_matview', 'owner');
 SELECT mirusync.attach('a_sequence', 'owner');
-SELECT mirusync.attach('parted', 'u');
 SELECT mirusync.attach('part', 'u');
 SELECT mirusync.attach('parent', 'u');
 SELECT mirusync.attach('child', 'u');

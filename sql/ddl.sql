@@ -136,6 +136,60 @@ SELECT jsonb_path_query_array(mirusync.push('xena', 'phone', '{"changes": [
 	{"number": 22, "kind": "put", "collection": "child", "id": "2", "fields": {"item": 99}}]}'),
 	'$.verdicts[*].verdict');
 
+-- What devices have of a record stays as it was when a column changes.
+SET client_min_messages = notice;
+CREATE TABLE form (id int PRIMARY KEY, owner text, a text, b int, c text);
+SELECT mirusync.attach('form', feed => 'owner', collection => 'forms');
+CREATE DOMAIN seven AS int DEFAULT 7;
+ALTER TABLE form ADD COLUMN d int DEFAULT 7;
+ALTER TABLE form ADD COLUMN e int GENERATED ALWAYS AS (b + 1) STORED, ADD COLUMN f int GENERATED ALWAYS AS IDENTITY;
+ALTER TABLE form ADD COLUMN g seven;
+ALTER TABLE form RENAME COLUMN a TO aa;
+ALTER TABLE form ALTER COLUMN aa TYPE varchar(10);
+ALTER TABLE form DROP COLUMN c, ADD COLUMN h int DEFAULT 8;
+DROP DOMAIN seven CASCADE;
+-- Not so: nothing changes for them.
+ALTER TABLE form ADD COLUMN i int;
+ALTER TABLE form ALTER COLUMN i SET DEFAULT 1, ALTER COLUMN i SET STATISTICS 10, ALTER COLUMN i SET NOT NULL;
+ALTER TABLE form RENAME COLUMN owner TO who;
+ALTER TABLE form RENAME TO form_2;
+ALTER TABLE form_2 ADD CHECK (d > 0), ADD UNIQUE (d);
+ALTER TABLE item ADD COLUMN nothing int;
+CREATE TABLE unattached (id int);
+ALTER TABLE unattached ADD COLUMN a int DEFAULT 1;
+ALTER TABLE unattached DROP COLUMN a, SET UNLOGGED;
+-- ... of a partitioned table: once, not for each partition.
+CREATE TABLE parted (id int PRIMARY KEY, owner text, a text) PARTITION BY HASH (id);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+SELECT mirusync.attach('parted', feed => 'owner');
+ALTER TABLE parted RENAME COLUMN a TO aa;
+ALTER TABLE parted DROP COLUMN aa, ADD COLUMN b int DEFAULT 1;
+
+-- A trigger of ours that no longer sees everything.
+ALTER TABLE form_2 DISABLE TRIGGER ALL;
+ALTER TABLE form_2 ENABLE TRIGGER "!mirusync_capture";
+ALTER TABLE form_2 ENABLE ALWAYS TRIGGER "!mirusync_capture";
+ALTER TABLE form_2 ENABLE ALWAYS TRIGGER "!mirusync_truncate";
+ALTER TABLE parted_0 DISABLE TRIGGER USER;
+ALTER TABLE parted_0 ENABLE ALWAYS TRIGGER "!mirusync_capture", ENABLE ALWAYS TRIGGER "!mirusync_truncate";
+DROP TRIGGER "!mirusync_truncate" ON parted_0;
+DROP TRIGGER "!mirusync_capture" ON form_2;
+
+-- What makes it a table of another kind is refused.
+ALTER TABLE form_2 SET UNLOGGED;
+CREATE TABLE heir () INHERITS (form_2);
+CREATE TABLE heir (LIKE form_2 INCLUDING ALL);
+ALTER TABLE heir INHERIT form_2;
+DROP TABLE heir;
+-- A table whose key is lost can be altered and dropped all the same.
+ALTER TABLE form_2 DROP CONSTRAINT form_pkey;
+ALTER TABLE form_2 ADD COLUMN j int DEFAULT 1, DROP COLUMN d;
+DROP TABLE form_2;
+SELECT mirusync.detach('parted');
+-- The event triggers are for nobody to call, and not in the way of our own.
+SELECT mirusync.ddl_end();
+SET client_min_messages = warning;
+
 SELECT mirusync.detach('child'), mirusync.detach('secret'), mirusync.detach('price'), mirusync.detach('item');
 DROP TABLE public.ddl_log;
 DROP SCHEMA ddl_test CASCADE;

@@ -459,6 +459,38 @@ REVOKE ALL ON FUNCTION mirusync.check_event_type(),
 	mirusync.follow_event_collection() FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
+-- 80_ddl.sql
+-- -------------------------------------------------------------------------
+
+CREATE FUNCTION mirusync.ddl_start()
+RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'mirusync_ddl_start'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.ddl_start() IS
+'event trigger function: makes commands be watched for what they do to attached tables';
+
+CREATE FUNCTION mirusync.ddl_end()
+RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'mirusync_ddl_end'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.ddl_end() IS
+'event trigger function: follows what a command did to attached tables';
+
+CREATE EVENT TRIGGER mirusync_ddl_start ON ddl_command_start
+	EXECUTE FUNCTION mirusync.ddl_start();
+ALTER EVENT TRIGGER mirusync_ddl_start ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER mirusync_ddl_start IS
+'makes commands be watched for what they do to attached tables';
+
+CREATE EVENT TRIGGER mirusync_ddl_end ON ddl_command_end
+	EXECUTE FUNCTION mirusync.ddl_end();
+ALTER EVENT TRIGGER mirusync_ddl_end ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER mirusync_ddl_end IS
+'follows what commands do to attached tables';
+
+REVOKE ALL ON FUNCTION mirusync.ddl_start(), mirusync.ddl_end() FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
 -- 99_grants.sql
 -- -------------------------------------------------------------------------
 
@@ -511,3 +543,7 @@ $$;
 COMMENT ON FUNCTION mirusync.grant_auditor(regrole) IS
 'let a role read everything but the secrets of the installation, and change nothing';
 REVOKE ALL ON FUNCTION mirusync.grant_auditor(regrole) FROM PUBLIC;
+
+-- Who makes or attaches a partition copies the triggers of its table, which
+-- takes the right to execute their function.
+GRANT EXECUTE ON FUNCTION mirusync.capture() TO PUBLIC;

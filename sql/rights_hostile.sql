@@ -288,6 +288,8 @@ SELECT mirusync.attach('pg_catalog.pg_authid', feed => 'rolname');
 SELECT mirusync.detach('mirusync.document');
 SELECT mirusync.attach('hostile.later', feed => 'id', role => 'regress_mirusync_relay');
 CREATE TRIGGER mine AFTER INSERT ON hostile.later FOR EACH ROW EXECUTE FUNCTION mirusync.capture();
+INSERT INTO hostile.later (id) VALUES (99);
+DROP TRIGGER mine ON hostile.later;
 SELECT mirusync.create_collection('his');
 RESET ROLE;
 

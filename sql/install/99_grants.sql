@@ -58,6 +58,11 @@ REVOKE ALL ON ALL TABLES IN SCHEMA mirusync FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA mirusync FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA mirusync FROM PUBLIC;
 
+-- Who makes or attaches a partition copies the triggers of its table, which
+-- takes the right to execute their function.  It does nothing unless called as
+-- a trigger, and on a table that is not attached it only fails.
+GRANT EXECUTE ON FUNCTION mirusync.capture() TO PUBLIC;
+
 -- The type hlc is for everybody: its functions tell nothing.
 DO $$
 DECLARE
