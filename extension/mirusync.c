@@ -7,13 +7,17 @@
 #include "postgres.h"
 
 #include "acting.h"
+#include "board.h"
 #include "capture.h"
 #include "doorbell.h"
 #include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
+#include "makeway.h"
+#include "miscadmin.h"
 #include "pusher.h"
 #include "registry.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -30,4 +34,10 @@ _PG_init(void)
 	miru_pusher_init();
 	miru_doorbell_init();
 	miru_event_map_init();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		miru_board_init();
+		miru_makeway_init();
+		miru_worker_init();
+	}
 }
