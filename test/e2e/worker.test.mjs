@@ -137,6 +137,29 @@ s.test('a change by SQL is rung by the worker, and not by who commits it', async
   });
 });
 
+s.test('the bell rings when the commit is there to be seen', async () => {
+  const user = newUser();
+  const device = await s.live(user);
+  const before = await running();
+  await withClients([undefined], async (writer) => {
+    await writer.query('SET synchronous_commit = on');
+    await setStandbys('nobody');
+    let commit;
+    try {
+      commit = writer.query(...put(user));
+      await waitUntil(async () => (await s.query(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")).length,
+      { what: 'the commit to wait' });
+      await device.quiet();
+      assert.equal((await status()).rings, before.rings);
+    } finally {
+      await setStandbys('');
+      await commit;
+    }
+    await device.event('ENTRY_CREATED');
+  });
+});
+
 s.test('commits do not wait for who notifies, and share rings', async () => {
   const users = Array.from({ length: 50 }, () => newUser());
   const before = await running();
