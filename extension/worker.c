@@ -40,6 +40,7 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/sinval.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
@@ -82,6 +83,9 @@ sleep_until_called(long ms)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
+	/* Others want to be rid of what we have not read of the shared queue. */
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
 }
 
 /* ----- the worker ----- */
@@ -357,6 +361,9 @@ miru_worker_init(void)
 {
 	BackgroundWorker launcher = {0};
 
+	/* pg_upgrade needs the databases for itself. */
+	if (IsBinaryUpgrade)
+		return;
 	snprintf(launcher.bgw_name, BGW_MAXLEN, "mirusync launcher");
 	snprintf(launcher.bgw_type, BGW_MAXLEN, "mirusync launcher");
 	launcher.bgw_flags = BGWORKER_SHMEM_ACCESS |

@@ -294,12 +294,16 @@ s.test('commands that need the database for themselves get it', async () => {
 
   /* Who may not run the command does not get that far. */
   await s.query('CREATE ROLE stranger');
+  await s.query('CREATE ROLE maker CREATEDB');
   const { pid: third } = await running('renamed');
   await withClients([undefined], async (client) => {
     await client.query('SET ROLE stranger');
     for (const sql of ['DROP DATABASE renamed', 'ALTER DATABASE renamed RENAME TO x',
       'CREATE DATABASE x TEMPLATE renamed'])
       await assert.rejects(client.query(sql), { code: '42501' });
+    await client.query('RESET ROLE');
+    await client.query('SET ROLE maker');
+    await assert.rejects(client.query('CREATE DATABASE x TEMPLATE renamed'), { code: '42501' });
   });
   assert.equal((await running('renamed')).pid, third);
 
