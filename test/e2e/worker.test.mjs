@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import pg from 'pg';
 import { newUser, Stack, useStack, waitUntil } from './harness.mjs';
@@ -13,7 +14,10 @@ import { newUser, Stack, useStack, waitUntil } from './harness.mjs';
 const PRELOADED = { shared_preload_libraries: 'mirusync' };
 
 /* The poll would hide a doorbell that does not ring. */
-const s = useStack({ postgres: PRELOADED, relay: { heads_poll_interval: '1h' } });
+const s = useStack({
+  postgres: { ...PRELOADED, log_statement: 'all' },
+  relay: { heads_poll_interval: '1h' },
+});
 
 const put = (feed, key = '1') => [
   "SELECT mirusync.put($1, 'logbook_entry', $2, jsonb_build_object('id', $2::text, 'notes', $1::text))", [feed, key]];
@@ -224,6 +228,7 @@ s.test('a worker that ends comes back, and what it had taken is rung', async () 
       assert.ok(now.failed_at > before.started_at);
     });
     await device.event('ENTRY_CREATED');
+    await waitUntil(() => rings.length === 16, { what: 'a ring for all' });
     assert.deepEqual(new Set(rings.map((ring) => ring.payload)), new Set(['*']));
     const after = await running(undefined, before.pid);
     assert.equal(Number(after.restarts), Number(before.restarts) + 1);
@@ -325,6 +330,20 @@ s.test('each database has its own worker', async () => {
     assert.equal(rings[0].processId, there.pid);
     assert.equal((await status()).rings, here.rings);
   });
+});
+
+s.test('of strangers who ring for all a relay takes little notice', async () => {
+  const device = await s.live(newUser());
+  const heads = async () =>
+    (await readFile(s.stack.pgLogPath, 'utf8')).match(/execute heads:/g)?.length ?? 0;
+  const before = await heads();
+  const start = performance.now();
+  const seconds = () => (performance.now() - start) / 1000;
+  while (seconds() < 1)
+    await s.query("SELECT pg_notify('mirusync_0', '*')");
+  await waitUntil(async () => await heads() > before, { what: 'the heads to be read' });
+  assert.ok(await heads() - before <= seconds() + 2);
+  await device.quiet();
 });
 
 s.test('workers come back with the server', async () => {
