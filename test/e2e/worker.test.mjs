@@ -166,7 +166,12 @@ s.test('the bell rings when the commit is there to be seen', async () => {
 
 s.test('commits do not wait for who notifies, and share rings', async () => {
   const users = Array.from({ length: 50 }, () => newUser());
-  const before = await running();
+  /* What is set for the users of a database is not for its worker. */
+  await s.query(`ALTER DATABASE ${s.stack.database} SET lock_timeout = '1ms'`);
+  const { pid } = await running();
+  await s.query('SELECT pg_terminate_backend($1, 5000)', [pid]);
+  const before = await running(undefined, pid);
+  await s.query(`ALTER DATABASE ${s.stack.database} RESET lock_timeout`);
   const device = await s.live(users[49]);
   await withClients([undefined], async (writer) => {
     await writer.query('SET synchronous_commit = local');
@@ -296,6 +301,12 @@ s.test('commands that need the database for themselves get it', async () => {
   const { pid: second } = await running('busy', pid);
   await s.query('ALTER DATABASE busy RENAME TO renamed');
   await running('renamed', second);
+
+  await withClients([undefined], async (client) => {
+    await client.query('SET allow_in_place_tablespaces = on');
+    await client.query("CREATE TABLESPACE spare LOCATION ''");
+  });
+  await s.query('ALTER DATABASE renamed SET TABLESPACE spare');
 
   /* Who may not run the command does not get that far. */
   await s.query('CREATE ROLE stranger');
