@@ -13,6 +13,7 @@
 #include "access/attmap.h"
 #include "access/genam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "executor/executor.h"
 #include "utils/acl.h"
 #include "utils/regproc.h"
@@ -30,12 +31,16 @@
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL, false)
 #define miru_is_table_owner(relid, role)                                       \
 	object_ownercheck(RelationRelationId, relid, role)
+#define miru_is_database_owner(database, role)                                 \
+	object_ownercheck(DatabaseRelationId, database, role)
 #define miru_may_act_as(user, role) member_can_set_role(user, role)
 #else
 #define miru_insert_index_tuples(info, slot, estate, conflict)                 \
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
 #define miru_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
-#define miru_may_act_as(user, role)		 is_member_of_role(user, role)
+#define miru_is_database_owner(database, role)                                 \
+	pg_database_ownercheck(database, role)
+#define miru_may_act_as(user, role) is_member_of_role(user, role)
 #endif
 
 #if PG_VERSION_NUM >= 180000

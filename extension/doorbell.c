@@ -15,7 +15,11 @@
  * A commit that notifies holds a lock of the whole cluster until it is
  * durable, which costs most of the throughput of concurrent writers.  So
  * relays never ring in a push's own transaction, but afterwards with ring(),
- * and flush asks for a ring only for writers that are not relays.
+ * and flush asks for a ring only for writers that are not relays.  Theirs is
+ * rung by the worker (worker.c), which gets the hashes through the board once
+ * they have committed; where no worker is at work they notify before they
+ * commit.  A payload "*" says that more feeds have moved than could be kept:
+ * whoever hears it looks after all of his.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -23,6 +27,7 @@
 
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "board.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "common/cryptohash.h"
@@ -30,6 +35,7 @@
 #include "doorbell.h"
 #include "guc.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "table.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -40,6 +46,9 @@ PG_FUNCTION_INFO_V1(mirusync_ring);
 PG_FUNCTION_INFO_V1(mirusync_doorbell_hash);
 
 #define HASH_BYTES 8
+
+/* The payload that names all feeds. */
+#define ALL_FEEDS "*"
 
 /* NOTIFY takes payloads of less than 8000 bytes. */
 #define PAYLOAD_MAX 7900
@@ -52,6 +61,13 @@ static int key_length;
 
 /* Feeds to be rung when this transaction commits, in its context. */
 static List *noted;
+
+/* Their hashes, when it is for the worker to ring. */
+static uint64 *left_to_worker;
+static int left_count;
+
+/* Whether this transaction had to ring, since no worker was at work. */
+static bool missed_worker;
 
 static void
 load_key(void)
@@ -77,12 +93,14 @@ load_key(void)
 	miru_table_close(&table);
 }
 
-static void
-hash_feed(const char *feed, unsigned char *hash)
+static uint64
+hash_feed(const char *feed)
 {
 	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
 	unsigned char digest[PG_SHA256_DIGEST_LENGTH];
+	uint64 hash;
 
+	StaticAssertStmt(sizeof(hash) == HASH_BYTES, "a hash is 8 bytes");
 	if (key_length == 0)
 		load_key();
 	if (sha == NULL || pg_cryptohash_init(sha) < 0 ||
@@ -91,14 +109,29 @@ hash_feed(const char *feed, unsigned char *hash)
 		pg_cryptohash_final(sha, digest, sizeof(digest)) < 0)
 		elog(ERROR, "could not compute SHA-256");
 	pg_cryptohash_free(sha);
-	memcpy(hash, digest, HASH_BYTES);
+	memcpy(&hash, digest, HASH_BYTES);
+	return hash;
+}
+
+static uint64 *
+hash_feeds(List *feeds)
+{
+	uint64 *hashes = palloc(list_length(feeds) * sizeof(uint64));
+	int i = 0;
+	ListCell *cell;
+
+	foreach(cell, feeds)
+		hashes[i++] = hash_feed(lfirst(cell));
+	return hashes;
 }
 
 static void
-append_hex(StringInfo text, const unsigned char *hash)
+append_hex(StringInfo text, uint64 hash)
 {
+	const unsigned char *bytes = (const unsigned char *) &hash;
+
 	for (int i = 0; i < HASH_BYTES; i++)
-		appendStringInfo(text, "%02x", hash[i]);
+		appendStringInfo(text, "%02x", bytes[i]);
 }
 
 static void
@@ -113,32 +146,45 @@ notify(int shard, StringInfo payload)
 	resetStringInfo(payload);
 }
 
-/* ring notifies for a list of feeds, as few times as the payload allows. */
-static void
-ring(List *feeds)
+/* As few times as the payload allows. */
+void
+miru_doorbell_notify(const uint64 *hashes, int count)
 {
 	StringInfoData payloads[MIRU_DOORBELL_SHARDS];
-	ListCell *cell;
 
+	if (count == 0)
+		return;
 	for (int i = 0; i < MIRU_DOORBELL_SHARDS; i++)
 		initStringInfo(&payloads[i]);
-	foreach(cell, feeds)
+	for (int i = 0; i < count; i++)
 	{
-		unsigned char hash[HASH_BYTES];
-		int shard;
-		StringInfo payload;
+		int shard = *(const unsigned char *) &hashes[i] % MIRU_DOORBELL_SHARDS;
+		StringInfo payload = &payloads[shard];
 
-		hash_feed(lfirst(cell), hash);
-		shard = hash[0] % MIRU_DOORBELL_SHARDS;
-		payload = &payloads[shard];
 		if (payload->len + 1 + 2 * HASH_BYTES > PAYLOAD_MAX)
 			notify(shard, payload);
 		if (payload->len > 0)
 			appendStringInfoChar(payload, ' ');
-		append_hex(payload, hash);
+		append_hex(payload, hashes[i]);
 	}
 	for (int i = 0; i < MIRU_DOORBELL_SHARDS; i++)
+	{
 		notify(i, &payloads[i]);
+		pfree(payloads[i].data);
+	}
+}
+
+void
+miru_doorbell_notify_all(void)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	for (int i = 0; i < MIRU_DOORBELL_SHARDS; i++)
+	{
+		appendStringInfoString(&payload, ALL_FEEDS);
+		notify(i, &payload);
+	}
 }
 
 void
@@ -150,22 +196,50 @@ miru_doorbell_note(const char *feed)
 	MemoryContextSwitchTo(old_context);
 }
 
+/*
+ * The worker gets the hashes when the transaction has committed, and then
+ * nothing may fail: so they are made now.
+ */
 void
 miru_doorbell_ring(void)
 {
 	List *feeds = noted;
+	MemoryContext old_context;
+	uint64 *hashes;
 
 	noted = NIL;
-	if (feeds != NIL && miru_doorbell != MIRU_DOORBELL_OFF)
-		ring(feeds);
+	if (feeds == NIL || miru_doorbell == MIRU_DOORBELL_OFF)
+		return;
+	old_context = MemoryContextSwitchTo(TopTransactionContext);
+	hashes = hash_feeds(feeds);
+	MemoryContextSwitchTo(old_context);
+	if (miru_doorbell == MIRU_DOORBELL_AUTO && miru_board_is_attended())
+	{
+		left_to_worker = hashes;
+		left_count = list_length(feeds);
+		return;
+	}
+	missed_worker = miru_doorbell == MIRU_DOORBELL_AUTO;
+	miru_doorbell_notify(hashes, list_length(feeds));
 }
 
 static void
 on_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
-		event == XACT_EVENT_PREPARE)
-		noted = NIL;
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+	{
+		if (left_count > 0)
+			miru_board_put(left_to_worker, left_count);
+		if (missed_worker)
+			miru_board_want(MyDatabaseId, true);
+	}
+	noted = NIL;
+	left_to_worker = NULL;
+	left_count = 0;
+	missed_worker = false;
 }
 
 void
@@ -191,7 +265,7 @@ mirusync_ring(PG_FUNCTION_ARGS)
 		if (!nulls[i])
 			feeds = lappend(feeds, TextDatumGetCString(values[i]));
 	}
-	ring(feeds);
+	miru_doorbell_notify(hash_feeds(feeds), list_length(feeds));
 	PG_RETURN_VOID();
 }
 
@@ -199,11 +273,9 @@ mirusync_ring(PG_FUNCTION_ARGS)
 Datum
 mirusync_doorbell_hash(PG_FUNCTION_ARGS)
 {
-	unsigned char hash[HASH_BYTES];
 	StringInfoData hex;
 
-	hash_feed(text_to_cstring(PG_GETARG_TEXT_PP(0)), hash);
 	initStringInfo(&hex);
-	append_hex(&hex, hash);
+	append_hex(&hex, hash_feed(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(hex.data, hex.len));
 }

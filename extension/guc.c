@@ -12,11 +12,12 @@
 #include "utils/guc.h"
 
 /*
- * How writers other than relays tell relays of a change.  "auto" chooses the
- * best way there is; today that is "transaction", NOTIFY in the writing
- * transaction, which makes concurrent commits wait for one another.  With
- * "off" nothing is sent and changes by SQL arrive when relays poll next
- * (heads_poll_interval): for bulk loads.
+ * How writers other than relays tell relays of a change.  "auto" leaves it to
+ * the worker, where the library is preloaded and the worker is at work; else
+ * it is "transaction", NOTIFY in the writing transaction, which makes
+ * concurrent commits wait for one another.  With "off" nothing is sent and
+ * changes by SQL arrive when relays poll next (heads_poll_interval): for bulk
+ * loads.
  */
 int miru_doorbell = MIRU_DOORBELL_AUTO;
 

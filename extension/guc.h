@@ -9,7 +9,7 @@
 
 typedef enum MiruDoorbell
 {
-	MIRU_DOORBELL_AUTO,		   /* the best way there is */
+	MIRU_DOORBELL_AUTO,		   /* the worker, or else in the transaction */
 	MIRU_DOORBELL_TRANSACTION, /* NOTIFY in the writing transaction */
 	MIRU_DOORBELL_OFF		   /* none: relays find out by polling */
 } MiruDoorbell;

@@ -7,15 +7,19 @@
 #include "postgres.h"
 
 #include "acting.h"
+#include "board.h"
 #include "capture.h"
 #include "ddl.h"
 #include "doorbell.h"
 #include "epoch.h"
 #include "event_map.h"
 #include "guc.h"
+#include "makeway.h"
+#include "miscadmin.h"
 #include "partition.h"
 #include "pusher.h"
 #include "registry.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -34,4 +38,10 @@ _PG_init(void)
 	miru_doorbell_init();
 	miru_event_map_init();
 	miru_ddl_init();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		miru_board_init();
+		miru_makeway_init();
+		miru_worker_init();
+	}
 }

@@ -59,6 +59,12 @@ doorbell_shard(const char hex[17], int shards)
 }
 
 bool
+doorbell_names_all(const char *payload)
+{
+	return strcmp(payload, "*") == 0;
+}
+
+bool
 doorbell_next(const char **payload, char hex[17])
 {
 	while (**payload != '\0')

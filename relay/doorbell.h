@@ -39,4 +39,10 @@ extern int doorbell_shard(const char hex[17], int shards);
  */
 extern bool doorbell_next(const char **payload, char hex[17]);
 
+/*
+ * doorbell_names_all says whether the payload is "*": more feeds have moved than
+ * the one who rings could keep.
+ */
+extern bool doorbell_names_all(const char *payload);
+
 #endif

@@ -69,6 +69,7 @@ static Feed *feeds; /* by id */
 static Feed *feeds_by_hash;
 static unsigned char *doorbell_key;
 static size_t doorbell_key_len;
+static bool all_have_rung; /* since the heads were asked for */
 
 static void pull(Feed *feed);
 
@@ -375,6 +376,18 @@ feed_ring(const char hash[17])
 }
 
 void
+feed_ring_all(void)
+{
+	all_have_rung = true;
+}
+
+bool
+feed_all_have_rung(void)
+{
+	return all_have_rung;
+}
+
+void
 feed_set_key(const unsigned char *key, size_t len)
 {
 	Feed *feed, *next;
@@ -499,6 +512,7 @@ feed_check_heads(void)
 	Feed *feed, *next;
 	size_t i = 0;
 
+	all_have_rung = false;
 	if (heads_feeds != NULL)
 	{
 		heads_again = true;

@@ -79,6 +79,13 @@ extern void feed_expect(Feed *feed, int64_t seq);
 /* feed_ring says that the feed with that doorbell hash may have moved. */
 extern void feed_ring(const char hash[17]);
 
+/*
+ * feed_ring_all says that any feed may have moved.  The janitor has the heads
+ * asked for, not at every such ring: anybody may ring.
+ */
+extern void feed_ring_all(void);
+extern bool feed_all_have_rung(void);
+
 /* feed_set_key makes the hashes known with which the doorbell speaks. */
 extern void feed_set_key(const unsigned char *key, size_t len);
 

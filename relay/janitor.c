@@ -25,8 +25,12 @@
 
 #define TICK_MS 50
 
+/* How often the heads are read because somebody rang for all feeds. */
+#define HEADS_PAUSE_MS 1000
+
 static int64_t heads_interval_ms;
 static int64_t next_heads_ms;
+static int64_t last_heads_ms;
 
 static void
 tick(void)
@@ -38,8 +42,10 @@ tick(void)
 	session_tick(now_ms);
 	writer_tick(now_ms);
 	reader_tick(now_ms);
-	if (now_ms >= next_heads_ms)
+	if (now_ms >= next_heads_ms ||
+		(feed_all_have_rung() && now_ms >= last_heads_ms + HEADS_PAUSE_MS))
 	{
+		last_heads_ms = now_ms;
 		next_heads_ms = now_ms + heads_interval_ms;
 		feed_check_heads();
 	}

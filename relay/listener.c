@@ -157,6 +157,8 @@ on_notify(void *arg, int pid, const char *payload)
 	(void) arg;
 	if (bell_is_ours(pid))
 		return;
+	if (doorbell_names_all(payload))
+		feed_ring_all();
 	while (doorbell_next(&payload, hash))
 		feed_ring(hash);
 }

@@ -22,3 +22,19 @@ SHOW mirusync.note_memory;
 SET mirusync.note_memory = '1kB';
 SET mirusync.nonsense = 1;
 UNLISTEN *;
+
+-- Whose worker there is, and who may ask.  What a worker does is tried end to
+-- end (test/e2e/worker.test.mjs); here the library need not be preloaded.
+SELECT state IN ('not preloaded', 'starting', 'running') AS known,
+	(pid IS NULL) = (state = 'not preloaded') AS consistent, waiting, overflows
+	FROM mirusync.worker_status();
+CREATE ROLE regress_mirusync_watcher;
+SET ROLE regress_mirusync_watcher;
+SELECT * FROM mirusync.worker_status();
+RESET ROLE;
+SELECT mirusync.grant_auditor('regress_mirusync_watcher');
+SET ROLE regress_mirusync_watcher;
+SELECT count(*) FROM mirusync.worker_status();
+RESET ROLE;
+DROP OWNED BY regress_mirusync_watcher;
+DROP ROLE regress_mirusync_watcher;

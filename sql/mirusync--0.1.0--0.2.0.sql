@@ -362,6 +362,16 @@ $$;
 COMMENT ON FUNCTION mirusync.heads(text[]) IS
 'for relays: packed cursors of the latest changes of feeds; feeds that do not exist are left out';
 
+CREATE FUNCTION mirusync.worker_status(OUT state text, OUT pid int,
+	OUT started_at timestamptz, OUT rings bigint, OUT feeds bigint,
+	OUT waiting int, OUT overflows bigint, OUT restarts bigint,
+	OUT failed_at timestamptz)
+RETURNS record
+AS 'MODULE_PATHNAME', 'mirusync_worker_status'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION mirusync.worker_status() IS
+'what the background worker of this database does and has done';
+
 CREATE FUNCTION mirusync.new_epoch()
 RETURNS int
 AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
@@ -376,7 +386,7 @@ CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000, grace 
 LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
 COMMENT ON PROCEDURE mirusync.forget(text, int, interval) IS
 'delete what is kept of a feed and its user, after the application has deleted their rows';
-REVOKE ALL ON ROUTINE mirusync.new_epoch(), mirusync.forget(text, int, interval)
+REVOKE ALL ON ROUTINE mirusync.worker_status(), mirusync.new_epoch(), mirusync.forget(text, int, interval)
 	FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
@@ -512,7 +522,7 @@ $$;
 -- By rule, so that what a later version adds is covered: every table and view
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
--- our tables without asking for his rights.
+-- our tables without asking for his rights.  worker_status() reads none.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -533,6 +543,8 @@ BEGIN
 		WHERE p.pronamespace = 'mirusync'::regnamespace
 			AND p.prokind = 'f' AND l.lanname = 'sql'
 			AND p.provolatile <> 'v' AND NOT p.prosecdef
+		UNION ALL
+		SELECT 'FUNCTION mirusync.worker_status()'
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,

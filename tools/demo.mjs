@@ -51,7 +51,11 @@ async function main() {
     });
 
   say('starting a private PostgreSQL and a relay');
-  const stack = await Stack.start({ relays: 0, secret: process.env.JWT_SECRET || undefined });
+  const stack = await Stack.start({
+    relays: 0,
+    secret: process.env.JWT_SECRET || undefined,
+    postgres: { shared_preload_libraries: 'mirusync' },
+  });
   const page = join(stack.dir, 'page');
   const { uid, gid } = await stat(stack.dataDir);
   await mkdir(page, { mode: 0o700 });

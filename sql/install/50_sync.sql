@@ -81,6 +81,16 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.doorbell_hash(text) IS
 'hash by which a doorbell names a feed';
 
+CREATE FUNCTION mirusync.worker_status(OUT state text, OUT pid int,
+	OUT started_at timestamptz, OUT rings bigint, OUT feeds bigint,
+	OUT waiting int, OUT overflows bigint, OUT restarts bigint,
+	OUT failed_at timestamptz)
+RETURNS record
+AS 'MODULE_PATHNAME', 'mirusync_worker_status'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION mirusync.worker_status() IS
+'what the background worker of this database does and has done';
+
 -- Major and minor version must agree between relay and extension.
 CREATE FUNCTION mirusync.relay_hello(relay_version text, OUT version text,
 	OUT compatible boolean, OUT doorbell_key bytea, OUT doorbell_shards int,

@@ -23,7 +23,7 @@ COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
 -- By rule, so that what a later version adds is covered: every table and view
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
--- our tables without asking for his rights.
+-- our tables without asking for his rights.  worker_status() reads none.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -44,6 +44,8 @@ BEGIN
 		WHERE p.pronamespace = 'mirusync'::regnamespace
 			AND p.prokind = 'f' AND l.lanname = 'sql'
 			AND p.provolatile <> 'v' AND NOT p.prosecdef
+		UNION ALL
+		SELECT 'FUNCTION mirusync.worker_status()'
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,

@@ -15,10 +15,14 @@ const CAPTURE_USERS = 200
 const CAPTURE_ROWS = 2000
 export const BULK_ROWS = 100000
 
-/* The tables that are compared, and how relays are told of the changes. */
+/*
+ * The tables that are compared, and how relays are told of the changes: "auto"
+ * is the worker, since the library is preloaded.
+ */
 export const CAPTURES = [
 	{ name: 'unattached', table: 'unattached' },
 	{ name: 'attached', table: 'attached', doorbell: 'auto' },
+	{ name: 'notifying', table: 'attached', doorbell: 'transaction' },
 	{ name: 'silent', table: 'attached', doorbell: 'off' },
 ]
 

@@ -97,6 +97,7 @@ function captureRows(capture) {
 	const rows = (capture?.rows ?? []).flatMap(({ clients, rate, perCpuSecond }) => [
 		row(`UPDATE of an attached row/s, ${clients} cl.`, count, rate, 'attached'),
 		row('  per CPU second', count, perCpuSecond, 'attached'),
+		row('  without the worker', count, rate, 'notifying'),
 		row('  doorbell off', count, rate, 'silent'),
 		row('  doorbell off, per CPU second', count, perCpuSecond, 'silent'),
 	])

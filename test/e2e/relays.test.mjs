@@ -181,7 +181,7 @@ s.test('a stranger who rings every bell does no harm', async () => {
   const device = await s.live(user);
   const rings = await s.query("SELECT format('mirusync_%s', i) AS channel FROM generate_series(0, 63) i");
   for (const { channel } of rings)
-    for (const payload of ['', 'x', 'ffffffffffffffff', '0 1 2', 'deadbeefdeadbeef '.repeat(100)])
+    for (const payload of ['', 'x', '*', 'ffffffffffffffff', '0 1 2', 'deadbeefdeadbeef '.repeat(100)])
       await s.query('SELECT pg_notify($1, $2)', [channel, payload]);
   const e = entry();
   await device.push(created(e));

@@ -87,6 +87,20 @@ skips_what_is_no_hash(void **state UNUSED)
 	assert_false(doorbell_next(&payload, hex));
 }
 
+static void
+one_payload_names_all(void **state UNUSED)
+{
+	const char *payload = "*";
+	char hex[17];
+
+	assert_true(doorbell_names_all("*"));
+	assert_false(doorbell_names_all(""));
+	assert_false(doorbell_names_all("**"));
+	assert_false(doorbell_names_all("* 0123456789abcdef"));
+	/* A relay that does not know it skips it. */
+	assert_false(doorbell_next(&payload, hex));
+}
+
 int
 main(void)
 {
@@ -96,6 +110,7 @@ main(void)
 		cmocka_unit_test(shard_refuses_what_is_no_hash),
 		cmocka_unit_test(reads_payloads),
 		cmocka_unit_test(skips_what_is_no_hash),
+		cmocka_unit_test(one_payload_names_all),
 	};
 
 	return cmocka_run_group_tests_name("doorbell", tests, NULL, NULL);
