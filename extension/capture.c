@@ -67,6 +67,7 @@ typedef struct Mark
 	int flushed_origins;
 	CommandId flushed_command;
 	int current_origin;
+	bool numbering;
 } Mark;
 
 /* All state of the transaction; zero when there is none. */
@@ -80,6 +81,7 @@ static struct
 	int flushed_origins;
 	CommandId flushed_command; /* commands before it have become changes */
 	int current_origin;		   /* 1 + index; 0: nobody's */
+	bool numbering;			   /* flush is at work */
 	int *buckets;			   /* the last origin of each hash, or -1 */
 	int bucket_count;		   /* a power of 2 */
 	SubTransactionId unmarked; /* one that could not be marked */
@@ -96,11 +98,30 @@ notes_length(void)
 	return transaction.notes ? miru_note_log_length(transaction.notes) : 0;
 }
 
-void
-miru_notes_range(int64 *from, int64 *to)
+/*
+ * check_not_numbering: flush calls functions of types, casts to json above
+ * all.  What one of them would write, nobody would number any more.
+ */
+static void
+check_not_numbering(void)
 {
+	if (transaction.numbering)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
+			 errmsg(
+				 "cannot write to attached tables while changes are numbered"),
+			 errdetail(
+				 "A function of a column's type, such as its cast to json, must not write.")));
+}
+
+void
+miru_notes_begin(int64 *from, int64 *to)
+{
+	check_not_numbering();
 	*from = transaction.flushed;
 	*to = notes_length();
+	transaction.numbering = *from != *to;
 }
 
 MiruNote *
@@ -117,6 +138,7 @@ miru_notes_flushed(void)
 	transaction.flushed = notes_length();
 	transaction.flushed_origins = transaction.origin_count;
 	transaction.flushed_command = GetCurrentCommandId(true);
+	transaction.numbering = false;
 }
 
 /*
@@ -194,10 +216,12 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	uint32 known_offset = old_offset + (old ? MAXALIGN(old->t_len) : 0);
 	uint32 length = known_offset +
 		(known && known->object ? VARSIZE(known->object) : 0);
-	MiruNote *note = palloc0(length + text_size(old_feed) +
-							 text_size(new_feed) +
-							 text_size(known ? known->collection : NULL) +
-							 text_size(known ? known->id : NULL));
+	MiruNote *note;
+
+	check_not_numbering();
+	note = palloc0(length + text_size(old_feed) + text_size(new_feed) +
+				   text_size(known ? known->collection : NULL) +
+				   text_size(known ? known->id : NULL));
 
 	note->relid = rel->relid;
 	note->shape = rel->shape;
@@ -314,6 +338,12 @@ miru_origin_set(int origin)
 	transaction.current_origin = origin + 1;
 }
 
+int
+miru_origin_current(void)
+{
+	return transaction.current_origin - 1;
+}
+
 MiruOrigin *
 miru_origin_get(int origin)
 {
@@ -323,8 +353,9 @@ miru_origin_get(int origin)
 void
 miru_origin_remove(int origin)
 {
-	Assert(origin == transaction.origin_count - 1);
-	truncate_origins(origin);
+	/* Behind it are those of a push that a trigger made. */
+	if (origin == transaction.origin_count - 1)
+		truncate_origins(origin);
 }
 
 MiruOrigin *
@@ -696,6 +727,7 @@ push_mark(SubTransactionId id)
 	mark->flushed_origins = transaction.flushed_origins;
 	mark->flushed_command = transaction.flushed_command;
 	mark->current_origin = transaction.current_origin;
+	mark->numbering = transaction.numbering;
 	transaction.unmarked = InvalidSubTransactionId;
 }
 
@@ -737,6 +769,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			transaction.flushed_origins = mark.flushed_origins;
 			transaction.flushed_command = mark.flushed_command;
 			transaction.current_origin = mark.current_origin;
+			transaction.numbering = mark.numbering;
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;

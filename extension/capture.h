@@ -109,6 +109,7 @@ extern void miru_capture_tombstone(MiruRelation *rel, int origin);
  */
 extern int miru_origin_add(MiruOrigin *origin);
 extern void miru_origin_set(int origin);
+extern int miru_origin_current(void);
 extern MiruOrigin *miru_origin_get(int origin);
 
 /* miru_origin_remove takes back the origin added last. */
@@ -122,8 +123,11 @@ extern void miru_origin_remove(int origin);
 extern MiruOrigin *
 miru_origin_pending(const char *feed, const char *collection, const char *id);
 
-/* For flush: the notes not flushed yet, from one position to the other. */
-extern void miru_notes_range(int64 *from, int64 *to);
+/*
+ * For flush: the notes not flushed yet, from one position to the other.  If
+ * there are any, nothing can be noted until miru_notes_flushed().
+ */
+extern void miru_notes_begin(int64 *from, int64 *to);
 extern MiruNote *miru_note_read(int64 position, int64 *next);
 
 /* miru_notes_flushed says that all notes have become changes. */

@@ -689,7 +689,7 @@ miru_flush(bool collect, bool ring)
 	int64 from;
 	int64 to;
 
-	miru_notes_range(&from, &to);
+	miru_notes_begin(&from, &to);
 	if (from == to)
 		return NIL;
 	ForceSyncCommit();

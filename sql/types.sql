@@ -223,6 +223,27 @@ SELECT usual_settings() \g /dev/null
 SELECT id, new FROM mirusync.change_log WHERE feed = 'tina' AND seq IN (2, 3) ORDER BY seq;
 SELECT mirusync.detach('setting');
 
+-- A cast to json that writes would do so while changes are numbered.
+CREATE TABLE chatter (id int PRIMARY KEY, owner text);
+SELECT mirusync.attach('chatter', feed => 'owner');
+CREATE TYPE chatty AS ENUM ('a', 'b');
+CREATE FUNCTION chatty_json(chatty) RETURNS json LANGUAGE sql AS $$
+	INSERT INTO types_test.chatter VALUES ((random() * 1e9)::int, 'tess');
+	SELECT '1'::json
+$$;
+CREATE CAST (chatty AS json) WITH FUNCTION chatty_json(chatty);
+CREATE TABLE talk (id int PRIMARY KEY, owner text, c chatty);
+SELECT mirusync.attach('talk', feed => 'owner');
+INSERT INTO talk VALUES (1, 'tess', 'a');
+-- Refused, and so would be a push by one.
+CREATE OR REPLACE FUNCTION chatty_json(chatty) RETURNS json LANGUAGE sql AS $$
+	SELECT mirusync.push('tess', 'phone', '{"changes": [{"number": 1, "kind": "put", "collection": "chatter", "id": "1", "fields": {}}]}');
+	SELECT '1'::json
+$$;
+INSERT INTO talk VALUES (1, 'tess', 'a');
+SELECT count(*) FROM chatter;
+SELECT mirusync.detach('talk'), mirusync.detach('chatter');
+
 -- Large values: history, pull and push; what another column's UPDATE leaves
 -- where it is, out of line, is no change.
 CREATE TABLE giant (id int PRIMARY KEY, owner text, t text, j jsonb, n int);
