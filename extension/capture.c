@@ -98,21 +98,14 @@ notes_length(void)
 	return transaction.notes ? miru_note_log_length(transaction.notes) : 0;
 }
 
-/*
- * check_not_numbering: flush calls functions of types, casts to json above
- * all.  What one of them would write, nobody would number any more.
- */
+/* check_not_numbering: nobody would number what flush causes to be written. */
 static void
 check_not_numbering(void)
 {
 	if (transaction.numbering)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
-			 errmsg(
-				 "cannot write to attached tables while changes are numbered"),
-			 errdetail(
-				 "A function of a column's type, such as its cast to json, must not write.")));
+		ereport(ERROR, errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
+				errmsg("changes are being numbered"),
+				errdetail("A cast to json must not write to attached tables."));
 }
 
 void
@@ -216,13 +209,12 @@ append_note(MiruRelation *rel, MinimalTuple key, HeapTuple old,
 	uint32 known_offset = old_offset + (old ? MAXALIGN(old->t_len) : 0);
 	uint32 length = known_offset +
 		(known && known->object ? VARSIZE(known->object) : 0);
-	MiruNote *note;
+	MiruNote *note = palloc0(length + text_size(old_feed) +
+							 text_size(new_feed) +
+							 text_size(known ? known->collection : NULL) +
+							 text_size(known ? known->id : NULL));
 
 	check_not_numbering();
-	note = palloc0(length + text_size(old_feed) + text_size(new_feed) +
-				   text_size(known ? known->collection : NULL) +
-				   text_size(known ? known->id : NULL));
-
 	note->relid = rel->relid;
 	note->shape = rel->shape;
 	note->key_shape = rel->key_shape;
@@ -353,7 +345,6 @@ miru_origin_get(int origin)
 void
 miru_origin_remove(int origin)
 {
-	/* Behind it are those of a push that a trigger made. */
 	if (origin == transaction.origin_count - 1)
 		truncate_origins(origin);
 }
