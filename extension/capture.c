@@ -64,6 +64,7 @@ typedef struct Mark
 	int64 length;
 	int64 flushed;
 	CommandId flushed_command;
+	bool numbering;
 	MiruOriginMark origins;
 } Mark;
 
@@ -73,6 +74,7 @@ static struct
 	MiruNoteLog *notes;
 	int64 flushed;			   /* notes before it have become changes */
 	CommandId flushed_command; /* commands before it have become changes */
+	bool numbering;			   /* flush is at work */
 	SubTransactionId unmarked; /* one that could not be marked */
 	Mark *marks;
 	int mark_count;
@@ -96,11 +98,23 @@ notes_length(void)
 	return transaction.notes ? miru_note_log_length(transaction.notes) : 0;
 }
 
-void
-miru_notes_range(int64 *from, int64 *to)
+/* check_not_numbering: nobody would number what flush causes to be written. */
+static void
+check_not_numbering(void)
 {
+	if (transaction.numbering)
+		ereport(ERROR, errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
+				errmsg("changes are being numbered"),
+				errdetail("A cast to json must not write to attached tables."));
+}
+
+void
+miru_notes_begin(int64 *from, int64 *to)
+{
+	check_not_numbering();
 	*from = transaction.flushed;
 	*to = notes_length();
+	transaction.numbering = *from != *to;
 }
 
 MiruNote *
@@ -117,6 +131,7 @@ miru_notes_flushed(void)
 	transaction.flushed = notes_length();
 	miru_origins_flushed();
 	transaction.flushed_command = GetCurrentCommandId(true);
+	transaction.numbering = false;
 }
 
 /*
@@ -196,6 +211,7 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 							 text_size(known ? known->collection : NULL) +
 							 text_size(known ? known->id : NULL));
 
+	check_not_numbering();
 	note->relid = rel->relid;
 	note->shape = rel->shape;
 	note->key_shape = rel->key_shape;
@@ -644,6 +660,7 @@ push_mark(SubTransactionId id)
 	mark->flushed = transaction.flushed;
 	mark->flushed_command = transaction.flushed_command;
 	mark->origins = miru_origins_mark();
+	mark->numbering = transaction.numbering;
 	transaction.unmarked = InvalidSubTransactionId;
 }
 
@@ -683,6 +700,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 			transaction.flushed = mark.flushed;
 			transaction.flushed_command = mark.flushed_command;
 			miru_origins_restore(mark.origins);
+			transaction.numbering = mark.numbering;
 			break;
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
 			break;

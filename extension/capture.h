@@ -79,8 +79,11 @@ miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known);
 /* miru_capture_tombstone notes the delete of a record that has no row. */
 extern void miru_capture_tombstone(MiruRelation *rel, int origin);
 
-/* For flush: the notes not flushed yet, from one position to the other. */
-extern void miru_notes_range(int64 *from, int64 *to);
+/*
+ * For flush: the notes not flushed yet, from one position to the other.  If
+ * there are any, nothing can be noted until miru_notes_flushed().
+ */
+extern void miru_notes_begin(int64 *from, int64 *to);
 extern MiruNote *miru_note_read(int64 position, int64 *next);
 
 /* miru_notes_flushed says that all notes have become changes. */

@@ -24,6 +24,8 @@
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
 #include "utils/guc.h"
@@ -68,6 +70,11 @@ fix_settings(int level)
 		set(&level, "bytea_output", "hex");
 	if (!is_utc())
 		set(&level, "timezone", "UTC");
+	/* The one writes regclass otherwise, the other reads {NULL} as a text. */
+	if (quote_all_identifiers)
+		set(&level, "quote_all_identifiers", "off");
+	if (!Array_nulls)
+		set(&level, "array_nulls", "on");
 	return level;
 }
 

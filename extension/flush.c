@@ -701,10 +701,15 @@ miru_flush(bool collect, bool ring)
 	int64 from;
 	int64 to;
 
-	miru_notes_range(&from, &to);
-	/* Nothing is left to number in when the extension was dropped. */
-	if (from == to || !miru_is_installed())
+	miru_notes_begin(&from, &to);
+	if (from == to)
 		return NIL;
+	/* Nothing is left to number in when the extension was dropped. */
+	if (!miru_is_installed())
+	{
+		miru_notes_flushed();
+		return NIL;
+	}
 	ForceSyncCommit();
 	/* The last statement's rows must be visible to the snapshot below. */
 	CommandCounterIncrement();

@@ -111,8 +111,8 @@ miru_origin_get(int origin)
 void
 miru_origin_remove(int origin)
 {
-	Assert(origin == pushes.count - 1);
-	truncate_origins(origin);
+	if (origin == pushes.count - 1)
+		truncate_origins(origin);
 }
 
 MiruOrigin *

@@ -9,15 +9,17 @@
  * transaction.  All that a message causes runs before its end, its deferred
  * triggers included (push.c).  What runs at COMMIT is nobody's.
  *
- * A trigger may push in its turn, so the answers are a stack.  An error does
- * not come by miru_pusher_end; the subtransaction that it aborts takes off
- * what was put on in it.
+ * A trigger may push in its turn, so the answers are a stack, and with them
+ * goes the change that was being applied.  An error does not come by
+ * miru_pusher_end; the subtransaction that it aborts takes off what was put on
+ * in it (and capture.c goes back to its change).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "capture.h"
 #include "fmgr.h"
 #include "pusher.h"
 #include "utils/builtins.h"
@@ -30,7 +32,8 @@ typedef struct Current
 {
 	char *user;
 	char *device;
-	int level; /* of the transaction that it began in */
+	int level;	/* of the transaction that it began in */
+	int origin; /* the change whose trigger pushes in its turn, or -1 */
 	struct Current *outer;
 } Current;
 
@@ -46,13 +49,15 @@ miru_pusher_begin(const MiruPusher *pusher)
 	inner->user = pstrdup(pusher->user);
 	inner->device = pstrdup(pusher->device);
 	inner->level = GetCurrentTransactionNestLevel();
+	inner->origin = miru_origin_current();
 	inner->outer = current;
 	current = inner;
+	miru_origin_set(-1);
 	MemoryContextSwitchTo(saved);
 }
 
-void
-miru_pusher_end(void)
+static void
+take_off(void)
 {
 	Current *ended = current;
 
@@ -60,6 +65,13 @@ miru_pusher_end(void)
 	pfree(ended->user);
 	pfree(ended->device);
 	pfree(ended);
+}
+
+void
+miru_pusher_end(void)
+{
+	miru_origin_set(current->origin);
+	take_off();
 }
 
 static void
@@ -70,7 +82,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id,
 		return;
 	while (current != NULL &&
 		   current->level >= GetCurrentTransactionNestLevel())
-		miru_pusher_end();
+		take_off();
 }
 
 static void

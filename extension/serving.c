@@ -180,7 +180,10 @@ delete_rows(const char *table_name, const char *index, AttrNumber column,
 				CStringGetTextDatum(collection));
 	scan = systable_beginscan(heap, miru_table_oid(index), true, NULL, 1, &key);
 	while (HeapTupleIsValid(row = systable_getnext(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
 		CatalogTupleDelete(heap, &row->t_self);
+	}
 	systable_endscan(scan);
 	table_close(heap, NoLock);
 	CommandCounterIncrement();

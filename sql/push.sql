@@ -309,6 +309,16 @@ TRUNCATE seen;
 SELECT verdicts('phone', '{"number": 31, "kind": "put", "collection": "outer_one", "id": "2", "fields": {"bad": true}}', 'lea');
 SELECT what, id, who, device FROM seen ORDER BY n;
 SELECT mirusync.user_id();
+-- Before the row is written too: what is written then is still the outer one's.
+CREATE FUNCTION pass_on_early() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM mirusync.push('olga', 'bot', '{"changes": [{"number": 2, "kind": "put", "collection": "diary", "id": "31", "fields": {}}]}');
+	RETURN NEW;
+END $$;
+CREATE TRIGGER pass_on_early BEFORE INSERT ON outer_one FOR EACH ROW EXECUTE FUNCTION pass_on_early();
+SELECT verdicts('phone', '{"number": 32, "kind": "put", "collection": "outer_one", "id": "3", "fields": {"bad": true}}', 'lea');
+SELECT feed, kind, user_id, device FROM mirusync.change_log WHERE collection = 'outer_one' AND id = '3' OR collection = 'diary' AND id = '31'
+	ORDER BY feed;
 
 -- A collection that devices may only read, by every road.
 CREATE TABLE news (id int PRIMARY KEY, owner text, title text);

@@ -185,12 +185,14 @@ CREATE FUNCTION odd_settings() RETURNS void LANGUAGE sql AS $$
 		set_config('timezone', 'America/St_Johns', false), set_config('extra_float_digits', '-10', false),
 		set_config('bytea_output', 'escape', false), set_config('xmlbinary', 'hex', false),
 		set_config('xmloption', 'document', false), set_config('lc_monetary', 'C', false),
+		set_config('quote_all_identifiers', 'on', false), set_config('array_nulls', 'off', false),
 		set_config('search_path', 'other, types_test, public', false)
 $$;
 CREATE FUNCTION usual_settings() RETURNS void LANGUAGE sql AS $$
 	SELECT set_config('datestyle', 'ISO, MDY', false), set_config('intervalstyle', 'postgres', false),
 		set_config('timezone', 'UTC', false), set_config('extra_float_digits', '1', false),
 		set_config('bytea_output', 'hex', false), set_config('xmloption', 'content', false),
+		set_config('quote_all_identifiers', 'off', false), set_config('array_nulls', 'on', false),
 		set_config('search_path', 'types_test, public', false)
 $$;
 CREATE VIEW pulled AS SELECT c ->> 'id' AS id, c -> 'fields' AS fields
@@ -211,9 +213,36 @@ SELECT p.id, p.fields - 'id' = u.fields - 'id' AS same FROM types_test.pulled p,
 -- A time without a zone is in UTC, a date as in ISO or American.
 SELECT mirusync.push('tina', 'phone', '{"changes": [{"number": 2, "kind": "patch", "collection": "setting", "id": "2026-11-23 06:00:01",
 	"fields": {"ts": "2026-02-03 04:05", "d": "02/03/2026"}}]}') #> '{verdicts,0}' AS verdict;
+-- NULL in a key is NULL.
+CREATE TABLE types_test.slot (slots int[] PRIMARY KEY, owner text);
+SELECT mirusync.attach('types_test.slot', feed => 'owner');
+INSERT INTO types_test.slot VALUES (ARRAY[1, NULL], 'tilda');
+SELECT mirusync.pull('tilda', 'tilda') #> '{changes,0,fields}' AS fields;
+SELECT mirusync.detach('types_test.slot');
 SELECT usual_settings() \g /dev/null
 SELECT id, new FROM mirusync.change_log WHERE feed = 'tina' AND seq IN (2, 3) ORDER BY seq;
 SELECT mirusync.detach('setting');
+
+-- A cast to json that writes would do so while changes are numbered.
+CREATE TABLE chatter (id int PRIMARY KEY, owner text);
+SELECT mirusync.attach('chatter', feed => 'owner');
+CREATE TYPE chatty AS ENUM ('a', 'b');
+CREATE FUNCTION chatty_json(chatty) RETURNS json LANGUAGE sql AS $$
+	INSERT INTO types_test.chatter VALUES ((random() * 1e9)::int, 'tess');
+	SELECT '1'::json
+$$;
+CREATE CAST (chatty AS json) WITH FUNCTION chatty_json(chatty);
+CREATE TABLE talk (id int PRIMARY KEY, owner text, c chatty);
+SELECT mirusync.attach('talk', feed => 'owner');
+INSERT INTO talk VALUES (1, 'tess', 'a');
+-- Refused, and so would be a push by one.
+CREATE OR REPLACE FUNCTION chatty_json(chatty) RETURNS json LANGUAGE sql AS $$
+	SELECT mirusync.push('tess', 'phone', '{"changes": [{"number": 1, "kind": "put", "collection": "chatter", "id": "1", "fields": {}}]}');
+	SELECT '1'::json
+$$;
+INSERT INTO talk VALUES (1, 'tess', 'a');
+SELECT count(*) FROM chatter;
+SELECT mirusync.detach('talk'), mirusync.detach('chatter');
 
 -- Large values: history, pull and push; what another column's UPDATE leaves
 -- where it is, out of line, is no change.
