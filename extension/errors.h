@@ -22,6 +22,8 @@
 #define ERRCODE_MIRU_ALREADY_DIGESTED MAKE_SQLSTATE('M', 'S', '0', '0', '4')
 /* the collection takes no pushes */
 #define ERRCODE_MIRU_NOT_PUSHABLE MAKE_SQLSTATE('M', 'S', '0', '0', '5')
+/* an earlier change of the device to the record was rejected and waits */
+#define ERRCODE_MIRU_WAITS MAKE_SQLSTATE('M', 'S', '0', '1', '0')
 /* the batch is not of the documented shape */
 #define ERRCODE_MIRU_INVALID_BATCH MAKE_SQLSTATE('M', 'S', '4', '0', '0')
 /* the message or its object failed validation */

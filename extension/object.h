@@ -88,6 +88,9 @@ miru_object_without_hidden(const MiruRelation *rel, Jsonb *object);
 /* miru_values_equal tells whether two values are the same, to the digit. */
 extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
 
+/* miru_object_without_key returns the object without a key. */
+extern Jsonb *miru_object_without_key(Jsonb *object, const char *key);
+
 /* miru_object_overlay returns "base" with the fields of "over" put in. */
 extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
 

@@ -1,0 +1,471 @@
+/*
+ * refusal.c
+ *     The inbox: pushed changes that were refused and wait.
+ *
+ * Owns mirusync.refusal.
+ *
+ * A row is one change.  Changes of one event came together and are tried
+ * together; "part_of" says so, as in the change log.  What waits behind what
+ * is not stored: a change waits behind the earlier ones of its device that
+ * have a record in common with it (waiting.c).
+ *
+ * The change is kept in the form that push() takes, so that the batch's own
+ * parser reads it again.  What it would find in another state later is made
+ * definite: a change without a clock gets that of its arrival, for it was
+ * there before whatever is written until it is retried.
+ *
+ * It is bounded: per feed so many changes and bytes.  What finds no room is
+ * not kept, rather than an older one thrown away of which the device was told
+ * that it is.  Two devices that are refused at once may exceed the bound by
+ * what each of them sends at once.
+ *
+ * Locks: what looks whether a change must wait locks the rows that it would
+ * wait behind, FOR SHARE; retry() and discard() lock all rows of the device,
+ * FOR UPDATE.  So a change either waits in time to be seen by them, or sees
+ * what they left.
+ *
+ * All functions but miru_refusal_any need a connected SPI, and the rights of
+ * the owner.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "batch.h"
+#include "catalog/pg_type.h"
+#include "errors.h"
+#include "guc.h"
+#include "jsonb_build.h"
+#include "object.h"
+#include "refusal.h"
+#include "statement.h"
+#include "table.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define MATCH_RECORD                                                           \
+	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
+	" AND device OPERATOR(pg_catalog.=) $2"                                    \
+	" AND collection OPERATOR(pg_catalog.=) $3"                                \
+	" AND id OPERATOR(pg_catalog.=) $4"
+#define MATCH_DEVICE                                                           \
+	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
+	" AND device OPERATOR(pg_catalog.=) $2"
+#define MATCH_NUMBER                                                           \
+	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
+	" AND number OPERATOR(pg_catalog.=) $2"
+
+/* ----- looking ----- */
+
+bool
+miru_refusal_any(const char *feed, const char *device)
+{
+	const char *keys[] = {feed, device};
+	MiruTable table = miru_table_open("refusal", false);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	HeapTuple row = miru_table_find(&table, "refusal_record", keys,
+									lengthof(keys), snapshot);
+
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return row != NULL;
+}
+
+bool
+miru_refusal_waits(const char *feed, const char *device, const char *collection,
+				   const char *id)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device),
+					  CStringGetTextDatum(collection), CStringGetTextDatum(id)};
+
+	miru_statement_run(&plan,
+					   "SELECT FROM mirusync.refusal" MATCH_RECORD
+					   " ORDER BY number FOR SHARE",
+					   4, types, values, NULL);
+	return SPI_processed > 0;
+}
+
+char *
+miru_refusal_device(const char *feed, int64 number)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(number)};
+
+	miru_statement_run(&plan,
+					   "SELECT device FROM mirusync.refusal" MATCH_NUMBER, 2,
+					   types, values, NULL);
+	if (SPI_processed == 0)
+		return NULL;
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/* ----- keeping ----- */
+
+static void
+set(Jsonb **object, const char *key, Jsonb *value)
+{
+	JsonbParseState *state;
+
+	miru_build_begin(&state);
+	miru_build_key(&state, key);
+	pushJsonbValue(&state, WJB_VALUE, miru_value_of_jsonb(value));
+	*object = miru_object_overlay(*object, miru_build_end(&state));
+}
+
+/*
+ * arrival_clock returns the clock of a change that has none.  Two of one
+ * device must not get the same, since then the second would lose.
+ */
+static Hlc
+arrival_clock(TimestampTz now)
+{
+	static Hlc last = 0;
+	int64 us = now - SetEpochTimestamp();
+
+	last = hlc_max(hlc_make(us / 1000, us % 1000), hlc_next(last));
+	return last;
+}
+
+/* as_sent returns a change in the form that push() takes. */
+static Jsonb *
+as_sent(const MiruChange *change, TimestampTz now)
+{
+	JsonbParseState *state;
+	Hlc clock = change->clock ? change->clock : arrival_clock(now);
+	char text[HLC_TEXT_SIZE];
+	Jsonb *result;
+
+	hlc_format(clock, text);
+	miru_build_begin(&state);
+	miru_build_text(&state, "clock", text);
+	if (change->type != NULL)
+	{
+		miru_build_text(&state, "kind", miru_kind_name(change->kind));
+		miru_build_text(&state, "collection", change->collection);
+		miru_build_text(&state, "id", change->id);
+	}
+	result = miru_build_end(&state);
+	if (change->sent != NULL)
+		return miru_object_overlay(change->sent, result);
+	if (change->object != NULL)
+		set(&result, change->kind == MIRU_DELETE ? "image" : "fields",
+			change->object);
+	return result;
+}
+
+/* has_room tells whether so many more changes and bytes may be kept. */
+static bool
+has_room(const char *feed, int count, int64 bytes)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID};
+	Datum values[] = {CStringGetTextDatum(feed)};
+	HeapTuple row;
+	bool isnull;
+
+	miru_statement_run(
+		&plan,
+		"SELECT pg_catalog.count(*), coalesce(pg_catalog.sum("
+		"pg_catalog.int8(pg_catalog.pg_column_size(r.change))), 0)"
+		"::pg_catalog.int8 FROM mirusync.refusal r"
+		" WHERE r.feed OPERATOR(pg_catalog.=) $1",
+		1, types, values, NULL);
+	row = SPI_tuptable->vals[0];
+	count += DatumGetInt64(
+		SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+	bytes += DatumGetInt64(
+		SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	return count <= miru_rejected_max_changes &&
+		bytes <= (int64) miru_rejected_max_size * 1024;
+}
+
+static char *
+sqlstate_text(int sqlstate)
+{
+	return pstrdup(unpack_sql_state(sqlstate));
+}
+
+static int
+sqlstate_of(const char *text)
+{
+	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
+}
+
+static void
+insert(const MiruPusher *pusher, MiruChange *change, Jsonb *sent, int64 part_of,
+	   TimestampTz at)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID, TEXTOID, TEXTOID,		 INT8OID,
+				   TEXTOID, TEXTOID, TEXTOID, JSONBOID,		 TEXTOID,
+				   TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
+	bool tried = change->sqlstate != ERRCODE_MIRU_WAITS;
+	char nulls[] = "              ";
+	Datum values[lengthof(types)];
+	bool isnull;
+
+	values[0] = CStringGetTextDatum(change->feed);
+	values[1] = Int64GetDatum(part_of);
+	nulls[1] = part_of == 0 ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(pusher->user);
+	values[3] = CStringGetTextDatum(pusher->device);
+	values[4] = Int64GetDatum(change->number);
+	nulls[4] = change->number == 0 ? 'n' : ' ';
+	values[5] = change->type ? CStringGetTextDatum(change->type) : (Datum) 0;
+	nulls[5] = change->type == NULL ? 'n' : ' ';
+	values[6] = CStringGetTextDatum(change->collection);
+	values[7] = CStringGetTextDatum(change->id);
+	values[8] = JsonbPGetDatum(sent);
+	values[9] = CStringGetTextDatum(sqlstate_text(change->sqlstate));
+	values[10] = CStringGetTextDatum(change->reason);
+	values[11] = change->detail ? CStringGetTextDatum(change->detail)
+								: (Datum) 0;
+	nulls[11] = change->detail == NULL ? 'n' : ' ';
+	values[12] = Int32GetDatum(tried ? 1 : 0);
+	values[13] = TimestampTzGetDatum(at);
+	miru_statement_run(
+		&plan,
+		"INSERT INTO mirusync.refusal (feed, number, part_of, user_id, device,"
+		" device_number, type, collection, id, change, sqlstate, message,"
+		" detail, tries, at, tried_at)"
+		" SELECT $1, n, coalesce($2, n), $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+		" $12, $13, $14,"
+		" CASE WHEN $13 OPERATOR(pg_catalog.>) 0 THEN $14 END"
+		" FROM pg_catalog.nextval('mirusync.refusal_number_seq') n"
+		" RETURNING number",
+		lengthof(types), types, values, nulls);
+	change->inbox = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+												SPI_tuptable->tupdesc, 1,
+												&isnull));
+}
+
+/* ----- the same event again ----- */
+
+/*
+ * find_same looks for a change of an event that says the same, among those of
+ * "part_of" if that is not 0, and returns what it is part of; 0: none.
+ */
+static int64
+find_same(MiruChange *change, Jsonb *sent, int64 part_of)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(change->feed),
+					  CStringGetTextDatum(change->collection),
+					  CStringGetTextDatum(change->id),
+					  CStringGetTextDatum(change->type),
+					  JsonbPGetDatum(sent),
+					  Int64GetDatum(part_of)};
+	TupleDesc desc;
+	HeapTuple row;
+	bool isnull;
+
+	miru_statement_run(&plan,
+					   "SELECT number, part_of, sqlstate, message"
+					   " FROM mirusync.refusal"
+					   " WHERE feed OPERATOR(pg_catalog.=) $1"
+					   " AND collection OPERATOR(pg_catalog.=) $2"
+					   " AND id OPERATOR(pg_catalog.=) $3"
+					   " AND type OPERATOR(pg_catalog.=) $4"
+					   " AND change OPERATOR(pg_catalog.=) $5"
+					   " AND ($6 OPERATOR(pg_catalog.=) 0"
+					   " OR part_of OPERATOR(pg_catalog.=) $6)"
+					   " ORDER BY number LIMIT 1 FOR UPDATE",
+					   lengthof(types), types, values, NULL);
+	if (SPI_processed == 0)
+		return 0;
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	change->inbox = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+	part_of = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+	if (change->sqlstate == ERRCODE_MIRU_WAITS)
+	{
+		change->sqlstate = sqlstate_of(SPI_getvalue(row, desc, 3));
+		change->reason = SPI_getvalue(row, desc, 4);
+	}
+	else
+		miru_refusal_failed(change->feed, change->inbox, change);
+	return part_of;
+}
+
+/*
+ * is_kept tells whether an event waits already.  The device of an event is its
+ * session; sent again by another one it is that one's from now on.
+ */
+static bool
+is_kept(const MiruPusher *pusher, List *changes, List *sent)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID, TEXTOID};
+	MiruChange *first = linitial(changes);
+	Datum values[3];
+	int64 part_of = 0;
+	ListCell *cell;
+	ListCell *other;
+
+	if (first->type == NULL)
+		return false; /* a numbered change has its verdict */
+	forboth(cell, changes, other, sent)
+	{
+		part_of = find_same(lfirst(cell), lfirst(other), part_of);
+		if (part_of == 0)
+			return false;
+	}
+	values[0] = CStringGetTextDatum(first->feed);
+	values[1] = Int64GetDatum(part_of);
+	values[2] = CStringGetTextDatum(pusher->device);
+	miru_statement_run(&plan,
+					   "UPDATE mirusync.refusal SET device = $3"
+					   " WHERE feed OPERATOR(pg_catalog.=) $1"
+					   " AND part_of OPERATOR(pg_catalog.=) $2"
+					   " AND device OPERATOR(pg_catalog.<>) $3",
+					   lengthof(types), types, values, NULL);
+	return true;
+}
+
+void
+miru_refusal_keep(const MiruPusher *pusher, List *changes)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	MiruChange *first = linitial(changes);
+	int64 bytes = 0;
+	bool no_room;
+	List *sent = NIL;
+	ListCell *cell;
+	ListCell *other;
+
+	foreach(cell, changes)
+	{
+		sent = lappend(sent, as_sent(lfirst(cell), now));
+		bytes += VARSIZE(llast(sent));
+	}
+	if (is_kept(pusher, changes, sent))
+		return;
+	no_room = !has_room(first->feed, list_length(changes), bytes);
+	foreach(cell, changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		change->inbox = 0;
+		change->no_room = no_room;
+	}
+	if (no_room)
+		return;
+	forboth(cell, changes, other, sent)
+		insert(pusher, lfirst(cell), lfirst(other), first->inbox, now);
+}
+
+/* ----- for retry() and discard() ----- */
+
+static MiruRefusal *
+refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
+{
+	MiruRefusal *refusal = palloc(sizeof(MiruRefusal));
+	MiruChange *change;
+	Jsonb *sent;
+	bool isnull;
+	TimestampTz at;
+
+	refusal->number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+	refusal->part_of = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+	refusal->user = SPI_getvalue(row, desc, 3);
+	refusal->device = SPI_getvalue(row, desc, 4);
+	sent = DatumGetJsonbPCopy(SPI_getbinval(row, desc, 5, &isnull));
+	change = miru_batch_read_change(sent);
+	change->feed = pstrdup(feed);
+	change->collection = SPI_getvalue(row, desc, 6);
+	change->id = SPI_getvalue(row, desc, 7);
+	change->type = SPI_getvalue(row, desc, 8);
+	at = DatumGetTimestampTz(SPI_getbinval(row, desc, 9, &isnull));
+	change->arrived_ms = (at - SetEpochTimestamp()) / 1000;
+	if (change->type != NULL)
+	{
+		JsonbValue image;
+
+		change->delete_slack = change->ties_lose = true;
+		if (miru_object_get(sent, "image", &image))
+			change->object = JsonbValueToJsonb(&image);
+	}
+	refusal->change = change;
+	return refusal;
+}
+
+List *
+miru_refusal_lock(const char *feed, const char *device)
+{
+	static SPIPlanPtr lock = NULL;
+	static SPIPlanPtr read = NULL;
+	Oid types[] = {TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device)};
+	List *refusals = NIL;
+
+	miru_statement_run(&lock,
+					   "SELECT FROM mirusync.refusal" MATCH_DEVICE
+					   " ORDER BY number FOR UPDATE",
+					   2, types, values, NULL);
+	/* Whoever held a lock may have added to them. */
+	miru_statement_run(&read,
+					   "SELECT number, part_of, user_id, device, change,"
+					   " collection, id, type, at"
+					   " FROM mirusync.refusal" MATCH_DEVICE
+					   " ORDER BY number FOR UPDATE",
+					   2, types, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		refusals = lappend(refusals,
+						   refusal_from_row(SPI_tuptable->vals[i],
+											SPI_tuptable->tupdesc, feed));
+	return refusals;
+}
+
+void
+miru_refusal_failed(const char *feed, int64 number, const MiruChange *change)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(number),
+					  CStringGetTextDatum(sqlstate_text(change->sqlstate)),
+					  CStringGetTextDatum(change->reason),
+					  change->detail ? CStringGetTextDatum(change->detail)
+									 : (Datum) 0};
+
+	miru_statement_run(&plan,
+					   "UPDATE mirusync.refusal SET sqlstate = $3,"
+					   " message = $4, detail = $5,"
+					   " tries = tries OPERATOR(pg_catalog.+) 1,"
+					   " tried_at = pg_catalog.clock_timestamp()" MATCH_NUMBER,
+					   5, types, values, change->detail ? NULL : "    n");
+}
+
+void
+miru_refusal_delete(const char *feed, int64 number)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(number)};
+
+	miru_statement_run(&plan, "DELETE FROM mirusync.refusal" MATCH_NUMBER, 2,
+					   types, values, NULL);
+}
+
+int64
+miru_refusal_forget(const char *feed, TimestampTz at, int64 max)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(feed), TimestampTzGetDatum(at),
+					  Int64GetDatum(max)};
+
+	miru_statement_run(
+		&plan,
+		"DELETE FROM mirusync.refusal WHERE ctid OPERATOR(pg_catalog.=) ANY"
+		" (ARRAY(SELECT ctid FROM mirusync.refusal"
+		" WHERE feed OPERATOR(pg_catalog.=) $1"
+		" AND at OPERATOR(pg_catalog.<=) $2 LIMIT $3))",
+		3, types, values, NULL);
+	return SPI_processed;
+}
