@@ -80,13 +80,13 @@ DATA       = $(wildcard sql/mirusync--*--*.sql) \
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
-REGRESS      = hlc attach columns documents capture push pull events \
+REGRESS      = hlc attach columns documents capture push rejected pull events \
 	practice_log_objects doorbell rights rights_walk rights_hostile ddl types \
 	keys writes epoch forget backfill rescan fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
-	sql_repeatable_read push_commit push_sql push_push push_retry \
+	sql_repeatable_read push_commit push_sql push_push push_retry push_rejected \
 	feed_create feed_feed feed_move sql_maintenance push_key sync_column \
 	epoch_first forget backfill backfill_attach rescan
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not

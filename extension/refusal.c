@@ -19,13 +19,13 @@
  * that it is.  Two devices that are refused at once may exceed the bound by
  * what each of them sends at once.
  *
- * Locks: what looks whether a change must wait locks the rows that it would
- * wait behind, FOR SHARE; retry() and discard() lock all rows of the device,
- * FOR UPDATE.  So a change either waits in time to be seen by them, or sees
- * what they left.
+ * Locks: whoever puts a change behind another one, or takes one out, holds the
+ * lock of its device (verdict.c), taken before he looks.  Else a change could
+ * come to wait behind one that is just being retried, and nobody would release
+ * it.  The first change of a device that is refused needs no lock: nobody can
+ * retry it yet.
  *
- * All functions but miru_refusal_any need a connected SPI, and the rights of
- * the owner.
+ * The functions that write need a connected SPI, and the rights of the owner.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -45,11 +45,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define MATCH_RECORD                                                           \
-	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
-	" AND device OPERATOR(pg_catalog.=) $2"                                    \
-	" AND collection OPERATOR(pg_catalog.=) $3"                                \
-	" AND id OPERATOR(pg_catalog.=) $4"
 #define MATCH_DEVICE                                                           \
 	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
 	" AND device OPERATOR(pg_catalog.=) $2"
@@ -59,14 +54,14 @@
 
 /* ----- looking ----- */
 
-bool
-miru_refusal_any(const char *feed, const char *device)
+/* is_there tells whether a row begins with these columns of refusal_record. */
+static bool
+is_there(const char *const *columns, int count)
 {
-	const char *keys[] = {feed, device};
 	MiruTable table = miru_table_open("refusal", false);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	HeapTuple row = miru_table_find(&table, "refusal_record", keys,
-									lengthof(keys), snapshot);
+	HeapTuple row = miru_table_find(&table, "refusal_record", columns, count,
+									snapshot);
 
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
@@ -74,19 +69,20 @@ miru_refusal_any(const char *feed, const char *device)
 }
 
 bool
+miru_refusal_any(const char *feed, const char *device)
+{
+	const char *columns[] = {feed, device};
+
+	return is_there(columns, lengthof(columns));
+}
+
+bool
 miru_refusal_waits(const char *feed, const char *device, const char *collection,
 				   const char *id)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device),
-					  CStringGetTextDatum(collection), CStringGetTextDatum(id)};
+	const char *columns[] = {feed, device, collection, id};
 
-	miru_statement_run(&plan,
-					   "SELECT FROM mirusync.refusal" MATCH_RECORD
-					   " ORDER BY number FOR SHARE",
-					   4, types, values, NULL);
-	return SPI_processed > 0;
+	return is_there(columns, lengthof(columns));
 }
 
 char *
@@ -125,9 +121,9 @@ static Hlc
 arrival_clock(TimestampTz now)
 {
 	static Hlc last = 0;
-	int64 us = now - SetEpochTimestamp();
 
-	last = hlc_max(hlc_make(us / 1000, us % 1000), hlc_next(last));
+	last = hlc_max(hlc_make((now - SetEpochTimestamp()) / 1000, 0),
+				   hlc_next(last));
 	return last;
 }
 
@@ -190,12 +186,6 @@ sqlstate_text(int sqlstate)
 	return pstrdup(unpack_sql_state(sqlstate));
 }
 
-static int
-sqlstate_of(const char *text)
-{
-	return MAKE_SQLSTATE(text[0], text[1], text[2], text[3], text[4]);
-}
-
 static void
 insert(const MiruPusher *pusher, MiruChange *change, Jsonb *sent, int64 part_of,
 	   TimestampTz at)
@@ -247,34 +237,41 @@ insert(const MiruPusher *pusher, MiruChange *change, Jsonb *sent, int64 part_of,
 /* ----- the same event again ----- */
 
 /*
- * find_same looks for a change of an event that says the same, among those of
- * "part_of" if that is not 0, and returns what it is part of; 0: none.
+ * find_same looks for a change of an event that says the same: the first one
+ * of as many as "count", or if "part_of" is not 0 one of those.  It sets the
+ * change's number in the inbox, and returns what it is part of; 0: none.
  */
 static int64
-find_same(MiruChange *change, Jsonb *sent, int64 part_of)
+find_same(MiruChange *change, Jsonb *sent, int64 part_of, int count)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, INT8OID};
+	Oid types[] = {TEXTOID,	 TEXTOID, TEXTOID, TEXTOID,
+				   JSONBOID, INT8OID, INT4OID};
 	Datum values[] = {CStringGetTextDatum(change->feed),
 					  CStringGetTextDatum(change->collection),
 					  CStringGetTextDatum(change->id),
 					  CStringGetTextDatum(change->type),
 					  JsonbPGetDatum(sent),
-					  Int64GetDatum(part_of)};
+					  Int64GetDatum(part_of),
+					  Int32GetDatum(count)};
 	TupleDesc desc;
 	HeapTuple row;
 	bool isnull;
 
 	miru_statement_run(&plan,
-					   "SELECT number, part_of, sqlstate, message"
-					   " FROM mirusync.refusal"
+					   "SELECT number, part_of FROM mirusync.refusal r"
 					   " WHERE feed OPERATOR(pg_catalog.=) $1"
 					   " AND collection OPERATOR(pg_catalog.=) $2"
 					   " AND id OPERATOR(pg_catalog.=) $3"
 					   " AND type OPERATOR(pg_catalog.=) $4"
 					   " AND change OPERATOR(pg_catalog.=) $5"
-					   " AND ($6 OPERATOR(pg_catalog.=) 0"
-					   " OR part_of OPERATOR(pg_catalog.=) $6)"
+					   " AND CASE WHEN $6 OPERATOR(pg_catalog.=) 0"
+					   " THEN number OPERATOR(pg_catalog.=) part_of AND"
+					   " (SELECT pg_catalog.count(*) FROM mirusync.refusal u"
+					   " WHERE u.feed OPERATOR(pg_catalog.=) $1 AND"
+					   " u.part_of OPERATOR(pg_catalog.=) r.part_of)"
+					   " OPERATOR(pg_catalog.=) $7"
+					   " ELSE part_of OPERATOR(pg_catalog.=) $6 END"
 					   " ORDER BY number LIMIT 1 FOR UPDATE",
 					   lengthof(types), types, values, NULL);
 	if (SPI_processed == 0)
@@ -282,15 +279,44 @@ find_same(MiruChange *change, Jsonb *sent, int64 part_of)
 	row = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	change->inbox = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-	part_of = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
-	if (change->sqlstate == ERRCODE_MIRU_WAITS)
-	{
-		change->sqlstate = sqlstate_of(SPI_getvalue(row, desc, 3));
-		change->reason = SPI_getvalue(row, desc, 4);
-	}
-	else
-		miru_refusal_failed(change->feed, change->inbox, change);
-	return part_of;
+	return DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
+}
+
+/* answer_as_before gives a change the reason for which it waits. */
+static void
+answer_as_before(MiruChange *change)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(change->feed),
+					  Int64GetDatum(change->inbox)};
+	const char *sqlstate;
+
+	miru_statement_run(
+		&plan, "SELECT sqlstate, message FROM mirusync.refusal" MATCH_NUMBER, 2,
+		types, values, NULL);
+	sqlstate = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	change->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
+									 sqlstate[3], sqlstate[4]);
+	change->reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+								  2);
+}
+
+/* take_over makes an event wait for the device that sent it last. */
+static void
+take_over(const MiruPusher *pusher, const char *feed, int64 part_of)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(part_of),
+					  CStringGetTextDatum(pusher->device)};
+
+	miru_statement_run(&plan,
+					   "UPDATE mirusync.refusal SET device = $3"
+					   " WHERE feed OPERATOR(pg_catalog.=) $1"
+					   " AND part_of OPERATOR(pg_catalog.=) $2"
+					   " AND device OPERATOR(pg_catalog.<>) $3",
+					   lengthof(types), types, values, NULL);
 }
 
 /*
@@ -300,10 +326,7 @@ find_same(MiruChange *change, Jsonb *sent, int64 part_of)
 static bool
 is_kept(const MiruPusher *pusher, List *changes, List *sent)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, INT8OID, TEXTOID};
 	MiruChange *first = linitial(changes);
-	Datum values[3];
 	int64 part_of = 0;
 	ListCell *cell;
 	ListCell *other;
@@ -312,19 +335,21 @@ is_kept(const MiruPusher *pusher, List *changes, List *sent)
 		return false; /* a numbered change has its verdict */
 	forboth(cell, changes, other, sent)
 	{
-		part_of = find_same(lfirst(cell), lfirst(other), part_of);
+		part_of = find_same(lfirst(cell), lfirst(other), part_of,
+							list_length(changes));
 		if (part_of == 0)
 			return false;
 	}
-	values[0] = CStringGetTextDatum(first->feed);
-	values[1] = Int64GetDatum(part_of);
-	values[2] = CStringGetTextDatum(pusher->device);
-	miru_statement_run(&plan,
-					   "UPDATE mirusync.refusal SET device = $3"
-					   " WHERE feed OPERATOR(pg_catalog.=) $1"
-					   " AND part_of OPERATOR(pg_catalog.=) $2"
-					   " AND device OPERATOR(pg_catalog.<>) $3",
-					   lengthof(types), types, values, NULL);
+	foreach(cell, changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->sqlstate == ERRCODE_MIRU_WAITS)
+			answer_as_before(change);
+		else
+			miru_refusal_failed(change->feed, change->inbox, change);
+	}
+	take_over(pusher, first->feed, part_of);
 	return true;
 }
 
@@ -396,20 +421,14 @@ refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
 }
 
 List *
-miru_refusal_lock(const char *feed, const char *device)
+miru_refusal_read(const char *feed, const char *device)
 {
-	static SPIPlanPtr lock = NULL;
-	static SPIPlanPtr read = NULL;
+	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, TEXTOID};
 	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device)};
 	List *refusals = NIL;
 
-	miru_statement_run(&lock,
-					   "SELECT FROM mirusync.refusal" MATCH_DEVICE
-					   " ORDER BY number FOR UPDATE",
-					   2, types, values, NULL);
-	/* Whoever held a lock may have added to them. */
-	miru_statement_run(&read,
+	miru_statement_run(&plan,
 					   "SELECT number, part_of, user_id, device, change,"
 					   " collection, id, type, at"
 					   " FROM mirusync.refusal" MATCH_DEVICE

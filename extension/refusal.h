@@ -24,10 +24,7 @@ typedef struct MiruRefusal
 /* miru_refusal_any tells whether any change of the device waits. */
 extern bool miru_refusal_any(const char *feed, const char *device);
 
-/*
- * miru_refusal_waits tells whether a change of the device to that record
- * waits, and sees to it that it goes on waiting until this transaction ends.
- */
+/* miru_refusal_waits tells whether one of the device to that record does. */
 extern bool miru_refusal_waits(const char *feed, const char *device,
 							   const char *collection, const char *id);
 
@@ -43,10 +40,10 @@ extern void miru_refusal_keep(const MiruPusher *pusher, List *changes);
 extern char *miru_refusal_device(const char *feed, int64 number);
 
 /*
- * miru_refusal_lock locks all that waits of a device, until the transaction
- * ends, and returns it (MiruRefusal) in order.
+ * miru_refusal_read returns all that waits of a device (MiruRefusal), in order.
+ * Caller holds the device's lock.
  */
-extern List *miru_refusal_lock(const char *feed, const char *device);
+extern List *miru_refusal_read(const char *feed, const char *device);
 
 /* miru_refusal_failed notes another try that failed, and why. */
 extern void

@@ -15,8 +15,8 @@
  * behind it.  What came before it in the same call is done.  Errors that are
  * nobody's fault are thrown, and nothing is done.
  *
- * Locks: the device, as a numbered batch of it would; then all that waits of
- * it (refusal.c), then rows, then flush locks the feed.
+ * Locks: the device, as a numbered batch of it would; then rows of the inbox,
+ * of the application, and at the end flush locks the feed.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -128,7 +128,7 @@ find(Call *call)
 	if (device != NULL)
 	{
 		miru_verdict_lock(miru_verdict_lock_key(call->feed, device));
-		foreach(cell, miru_refusal_lock(call->feed, device))
+		foreach(cell, miru_refusal_read(call->feed, device))
 			add(call, lfirst(cell));
 	}
 	if (call->unit == NULL)

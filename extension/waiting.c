@@ -48,11 +48,12 @@ make_canonical(void *arg)
 	change->id = miru_key_id(rel, key);
 }
 
-void
+bool
 miru_waiting_begin(MiruPush *push)
 {
 	push->waits = miru_rejected_max_changes > 0 &&
 		miru_refusal_any(push->pusher.user, push->pusher.device);
+	return push->waits;
 }
 
 /* is_kept_kind tells whether such a rejected change is kept. */

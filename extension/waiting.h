@@ -9,8 +9,11 @@
 
 #include "push.h"
 
-/* miru_waiting_begin finds out whether anything of the device waits. */
-extern void miru_waiting_begin(MiruPush *push);
+/*
+ * miru_waiting_begin finds out whether anything of the device waits.  If so
+ * the caller must hold the device's lock, and ask again under it.
+ */
+extern bool miru_waiting_begin(MiruPush *push);
 
 /*
  * miru_waiting_check throws ERRCODE_MIRU_WAITS if the change must wait behind
