@@ -291,7 +291,6 @@ apply_event(MiruPush *push)
 	Part part = {push, NIL, true};
 
 	push->changes = miru_event_parse(push->message);
-	miru_waiting_begin(push);
 	part.changes = push->changes;
 	if (list_length(push->changes) > 1)
 		push->pusher.group = push->pusher.place;
@@ -378,7 +377,7 @@ apply_batch(MiruPush *push)
 	}
 	if (push->open == NIL)
 		return;
-	miru_waiting_begin(push);
+	(void) miru_waiting_begin(push);
 	apply_changes(push, push->open);
 	miru_waiting_keep_batch(push);
 }

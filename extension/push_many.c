@@ -215,16 +215,15 @@ find_blocker(Member **order, int place)
 	return NULL;
 }
 
+/* lock_devices locks those that the inbox or numbered changes ask for. */
 static void
-apply_group(Member *members, int count)
+lock_devices(Member **order, int count)
 {
-	Member **order = palloc(Max(count, 1) * sizeof(Member *));
-
 	for (int i = 0; i < count; i++)
 	{
-		order[i] = &members[i];
-		members[i].lock = !members[i].push.is_event ||
-			miru_waiting_begin(&members[i].push);
+		MiruPush *push = &order[i]->push;
+
+		order[i]->lock = !push->is_event || miru_waiting_begin(push);
 	}
 	qsort(order, count, sizeof(Member *), compare_lock_keys);
 	for (int i = 0; i < count; i++)
@@ -232,12 +231,30 @@ apply_group(Member *members, int count)
 		if (order[i]->lock)
 			miru_verdict_lock(order[i]->lock_key);
 	}
+}
+
+static void
+apply_group(Member *members, int count)
+{
+	Member **order = palloc(Max(count, 1) * sizeof(Member *));
+	bool any_rejected = false;
+
+	for (int i = 0; i < count; i++)
+		order[i] = &members[i];
+	lock_devices(order, count);
 	qsort(order, count, sizeof(Member *), compare_users);
 	for (int i = 0; i < count; i++)
 	{
-		order[i]->push.error = find_blocker(order, i);
-		if (order[i]->push.error == NULL)
-			miru_push_apply(&order[i]->push);
+		MiruPush *push = &order[i]->push;
+
+		push->error = find_blocker(order, i);
+		if (push->error != NULL)
+			continue;
+		/* What the inbox has may have changed before the lock, or by us. */
+		if (push->is_event && (order[i]->lock || any_rejected))
+			(void) miru_waiting_begin(push);
+		miru_push_apply(push);
+		any_rejected |= push->any_rejected || push->error != NULL;
 	}
 }
 
