@@ -94,6 +94,7 @@ SELECT count(*) FROM inbox;
 
 -- retry(): what fails again stays, with its new reason; those behind it wait.
 SELECT * FROM mirusync.retry('rita', 100);
+SELECT * FROM mirusync.retry('rita', 109);
 ALTER TABLE book RENAME CONSTRAINT book_title_check TO has_title;
 SELECT * FROM mirusync.retry('rita', 100);
 SELECT number, sqlstate, message, detail, tries, tried_at > at AS again FROM mirusync.rejected WHERE feed = 'rita' AND number = 100;
@@ -158,6 +159,8 @@ SELECT * FROM verdicts('phone', '{"number": 52, "kind": "patch", "collection": "
 	"fields": {"pages": -1}, "clock": "2999-01-01T00:00:00Z"}');
 UPDATE mirusync.refusal SET at = at - '1 day'::interval WHERE number = 119;
 SELECT * FROM mirusync.retry('rita', 119, '{"pages": 7}');
+SELECT skew_ms > 1e12 AS skewed, mirusync.hlc_ms(clock) < extract(epoch FROM now() - '23 hours'::interval) * 1000 AS of_then
+FROM mirusync.change_log WHERE feed = 'rita' ORDER BY seq DESC LIMIT 1;
 -- A change without a clock counts as of its arrival.
 SELECT * FROM verdicts('phone', '{"number": 53, "kind": "patch", "collection": "book", "id": "50", "fields": {"pages": -1}},
 	{"number": 54, "kind": "patch", "collection": "book", "id": "50", "fields": {"title": "first"}},
