@@ -250,8 +250,8 @@ apply_group(Member *members, int count)
 		push->error = find_blocker(order, i);
 		if (push->error != NULL)
 			continue;
-		/* What the inbox has may have changed before the lock, or by us. */
-		if (push->is_event && (order[i]->lock || any_rejected))
+		/* An earlier message of the group may have gone into the inbox. */
+		if (push->is_event && any_rejected)
 			(void) miru_waiting_begin(push);
 		miru_push_apply(push);
 		any_rejected |= push->any_rejected || push->error != NULL;

@@ -11,7 +11,7 @@
 
 /*
  * miru_waiting_begin finds out whether anything of the device waits.  If so
- * the caller must hold the device's lock, and ask again under it.
+ * the caller must have the device's lock before he applies anything.
  */
 extern bool miru_waiting_begin(MiruPush *push);
 
