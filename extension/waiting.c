@@ -128,21 +128,30 @@ complete(MiruPush *push, MiruChange *change)
 }
 
 void
+miru_waiting_keep(MiruPush *push, List *changes)
+{
+	ListCell *cell;
+
+	if (miru_rejected_max_changes == 0)
+		return;
+	foreach(cell, changes)
+	{
+		if (!is_kept_kind(lfirst(cell)))
+			return;
+		complete(push, lfirst(cell));
+	}
+	miru_refusal_keep(&push->pusher, changes);
+}
+
+void
 miru_waiting_keep_batch(MiruPush *push)
 {
 	ListCell *cell;
 
-	if (!push->any_rejected || miru_rejected_max_changes == 0)
+	if (!push->any_rejected)
 		return;
 	foreach(cell, push->open)
-	{
-		MiruChange *change = lfirst(cell);
-
-		if (!is_kept_kind(change))
-			continue;
-		complete(push, change);
-		miru_refusal_keep(&push->pusher, list_make1(change));
-	}
+		miru_waiting_keep(push, list_make1(lfirst(cell)));
 }
 
 void
@@ -151,7 +160,7 @@ miru_waiting_keep_event(MiruPush *push)
 	MiruChange *first;
 	ListCell *cell;
 
-	if (push->changes == NIL || miru_rejected_max_changes == 0)
+	if (push->changes == NIL)
 		return;
 	foreach(cell, push->changes)
 	{
@@ -161,11 +170,8 @@ miru_waiting_keep_event(MiruPush *push)
 		change->sqlstate = push->error->sqlerrcode;
 		change->reason = push->error->message;
 		change->detail = push->error->detail;
-		if (!is_kept_kind(change))
-			return;
-		complete(push, change);
 	}
-	miru_refusal_keep(&push->pusher, push->changes);
+	miru_waiting_keep(push, push->changes);
 	/* What waits already is answered as it was. */
 	first = linitial(push->changes);
 	push->error->sqlerrcode = first->sqlstate;

@@ -21,7 +21,16 @@ extern bool miru_waiting_begin(MiruPush *push);
  */
 extern void miru_waiting_check(MiruPush *push, MiruChange *change);
 
-/* miru_waiting_keep keeps the rejected ones of a push in the inbox. */
+/*
+ * miru_waiting_keep keeps rejected changes of a push that are to be applied
+ * together or not at all, if all are such as are kept.
+ */
+extern void miru_waiting_keep(MiruPush *push, List *changes);
+
+/*
+ * miru_waiting_keep_batch keeps the rejected changes of a batch, each by
+ * itself; miru_waiting_keep_event keeps all of an event that was.
+ */
 extern void miru_waiting_keep_batch(MiruPush *push);
 extern void miru_waiting_keep_event(MiruPush *push);
 
