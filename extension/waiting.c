@@ -146,12 +146,22 @@ miru_waiting_keep(MiruPush *push, List *changes)
 void
 miru_waiting_keep_batch(MiruPush *push)
 {
+	bool no_room = false;
 	ListCell *cell;
 
 	if (!push->any_rejected)
 		return;
 	foreach(cell, push->open)
-		miru_waiting_keep(push, list_make1(lfirst(cell)));
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (!no_room)
+			miru_waiting_keep(push, list_make1(change));
+		else
+			change->no_room = is_kept_kind(change);
+		/* A smaller one may fit, but not without what came before it. */
+		no_room |= change->no_room;
+	}
 }
 
 void
