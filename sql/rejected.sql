@@ -290,6 +290,23 @@ SELECT r.verdict, r.code FROM mirusync.rejected w, mirusync.retry('rita', w.numb
 COMMIT;
 SELECT shelf FROM book WHERE id = 81;
 
+-- In a transaction with one snapshot, and by a role that may execute it and
+-- nothing else.
+SELECT setval('mirusync.refusal_number_seq', 380, false);
+SELECT code FROM verdicts('phone', '{"number": 82, "kind": "put", "collection": "book", "id": "82", "fields": {"title": ""}},
+	{"number": 83, "kind": "patch", "collection": "book", "id": "82", "fields": {"pages": 83}}');
+CREATE ROLE regress_mirusync_clerk;
+GRANT EXECUTE ON FUNCTION mirusync.retry(text, bigint, jsonb), mirusync.discard(text, bigint, boolean) TO regress_mirusync_clerk;
+SET ROLE regress_mirusync_clerk;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT * FROM mirusync.retry('rita', 380, '{"title": "by a clerk"}');
+COMMIT;
+SELECT * FROM mirusync.refusal;
+RESET ROLE;
+DROP OWNED BY regress_mirusync_clerk;
+DROP ROLE regress_mirusync_clerk;
+SELECT title, pages, wrote FROM book WHERE id = 82;
+
 -- Errors.
 SELECT * FROM mirusync.discard('rita', 300);
 SELECT setval('mirusync.refusal_number_seq', 400, false);
