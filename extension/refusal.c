@@ -33,11 +33,13 @@
 
 #include "access/htup.h"
 #include "batch.h"
+#include "capture.h"
 #include "catalog/pg_type.h"
 #include "errors.h"
 #include "guc.h"
 #include "jsonb_build.h"
 #include "object.h"
+#include "record.h"
 #include "refusal.h"
 #include "statement.h"
 #include "table.h"
@@ -113,26 +115,66 @@ set(Jsonb **object, const char *key, Jsonb *value)
 	*object = miru_object_overlay(*object, miru_build_end(&state));
 }
 
+/* last_clock returns the clock of the last one that waits for a record. */
+static Hlc
+last_clock(const char *device, const MiruChange *change)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(change->feed),
+					  CStringGetTextDatum(device),
+					  CStringGetTextDatum(change->collection),
+					  CStringGetTextDatum(change->id)};
+	Hlc clock = 0;
+	char *text;
+
+	miru_statement_run(&plan,
+					   "SELECT change OPERATOR(pg_catalog.->>) 'clock'"
+					   " FROM mirusync.refusal" MATCH_DEVICE
+					   " AND collection OPERATOR(pg_catalog.=) $3"
+					   " AND id OPERATOR(pg_catalog.=) $4"
+					   " ORDER BY number DESC LIMIT 1",
+					   4, types, values, NULL);
+	if (SPI_processed == 0)
+		return 0;
+	text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	(void) hlc_parse(text, strlen(text), &clock);
+	return clock;
+}
+
 /*
- * arrival_clock returns the clock of a change that has none.  Two of one
- * device must not get the same, since then the second would lose.
+ * arrival_clock returns the clock of a change that has none: later than all
+ * that its record has seen, as if it had been applied on arrival, and than
+ * what it waits behind.
  */
 static Hlc
-arrival_clock(TimestampTz now)
+arrival_clock(const char *device, const MiruChange *change, TimestampTz now)
 {
-	static Hlc last = 0;
+	MiruTable table = miru_table_open("record", false);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruRecord *record = miru_record_find(&table, change->feed,
+										  change->collection, change->id,
+										  snapshot);
+	MiruOrigin *pending = miru_origin_pending(change->feed, change->collection,
+											  change->id);
+	Hlc seen = last_clock(device, change);
 
-	last = hlc_max(hlc_make((now - SetEpochTimestamp()) / 1000, 0),
-				   hlc_next(last));
-	return last;
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	if (record != NULL)
+		seen = hlc_max(seen, record->clock);
+	if (pending != NULL)
+		seen = hlc_max(seen, pending->stamp.clock);
+	return hlc_tick(seen, (now - SetEpochTimestamp()) / 1000);
 }
 
 /* as_sent returns a change in the form that push() takes. */
 static Jsonb *
-as_sent(const MiruChange *change, TimestampTz now)
+as_sent(const char *device, const MiruChange *change, TimestampTz now)
 {
 	JsonbParseState *state;
-	Hlc clock = change->clock ? change->clock : arrival_clock(now);
+	Hlc clock = change->clock ? change->clock
+							  : arrival_clock(device, change, now);
 	char text[HLC_TEXT_SIZE];
 	Jsonb *result;
 
@@ -366,7 +408,7 @@ miru_refusal_keep(const MiruPusher *pusher, List *changes)
 
 	foreach(cell, changes)
 	{
-		sent = lappend(sent, as_sent(lfirst(cell), now));
+		sent = lappend(sent, as_sent(pusher->device, lfirst(cell), now));
 		bytes += VARSIZE(llast(sent));
 	}
 	if (is_kept(pusher, changes, sent))

@@ -169,19 +169,24 @@ SELECT pg_sleep(0.002); -- another millisecond
 UPDATE book SET pages = 8 WHERE id = 50;
 SELECT * FROM mirusync.retry('rita', 120, '{"pages": 9}');
 SELECT title, pages FROM book WHERE id = 50;
+-- Later than what the record had seen, though its clock was ahead.
+SELECT verdict, code FROM verdicts('phone', format('{"number": 57, "kind": "patch", "collection": "book", "id": "50",
+	"fields": {"pages": 57}, "clock": "%s"}', ((now() + '50 s'::interval)::timestamptz::mirusync.hlc)));
+SELECT code FROM verdicts('phone', '{"number": 58, "kind": "patch", "collection": "book", "id": "50", "fields": {"pages": -1}}');
+SELECT * FROM mirusync.retry('rita', 123, '{"pages": 58}');
 -- A base of a history that was lost is not kept.
 SELECT v ->> 'code' FROM jsonb_array_elements(mirusync.push('rita', 'phone', '{"epoch": 0, "changes": [
 	{"number": 56, "kind": "patch", "collection": "book", "id": "50", "fields": {"pages": -1}, "base": 999999}]}') -> 'verdicts') v;
-SELECT base, change ? 'base' AS said FROM mirusync.rejected WHERE number = 123;
-SELECT * FROM mirusync.discard('rita', 123);
+SELECT base, change ? 'base' AS said FROM mirusync.rejected WHERE number = 124;
+SELECT * FROM mirusync.discard('rita', 124);
 
 -- Errors that are nobody's fault are no verdict; they never land there, and
 -- leave what is there as it is.
 SELECT * FROM verdicts('phone', '{"number": 60, "kind": "put", "collection": "book", "id": "60", "fields": {"title": "nobody"}}');
 SELECT * FROM verdicts('phone', '{"number": 61, "kind": "put", "collection": "book", "id": "61", "fields": {"title": ""}}');
-SELECT * FROM mirusync.retry('rita', 124, '{"title": "nobody"}');
+SELECT * FROM mirusync.retry('rita', 125, '{"title": "nobody"}');
 SELECT * FROM inbox;
-SELECT * FROM mirusync.discard('rita', 124);
+SELECT * FROM mirusync.discard('rita', 125);
 
 -- Events are refused as a whole, and wait as a whole; the device of an event is
 -- its session.
