@@ -270,6 +270,12 @@ SET mirusync.rejected_max_changes = 100;
 SET mirusync.rejected_max_size = 1;
 SELECT * FROM verdicts('phone', format('{"number": 76, "kind": "put", "collection": "book", "id": "76", "fields": {"title": "", "colour": "%s"}}',
 	(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 40) n)));
+-- Of a batch nothing that comes after it is kept either, though it would fit.
+SELECT number, code, more FROM verdicts('phone', format('{"number": 761, "kind": "put", "collection": "book", "id": "76", "fields": {"title": "", "colour": "%s"}},
+	{"number": 762, "kind": "put", "collection": "book", "id": "762", "fields": {"title": ""}}',
+	(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 40) n)));
+SELECT * FROM verdicts('phone', '{"number": 763, "kind": "put", "collection": "book", "id": "763", "fields": {"title": ""}}');
+SELECT d.verdict FROM mirusync.rejected r, mirusync.discard('rita', r.number) d WHERE r.feed = 'rita' AND r.device_number = 763;
 -- Turned off, nothing is kept, and nothing waits.
 SET mirusync.rejected_max_changes = 0;
 SELECT * FROM verdicts('phone', '{"number": 77, "kind": "patch", "collection": "book", "id": "70", "fields": {"pages": 2}},
