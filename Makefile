@@ -82,13 +82,13 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 # In the order in which one would learn the product.  The last two leave many
 # dead rows, and vacuum would place other tests' rows among them.
 REGRESS      = hlc attach columns documents capture partition foreign_key push \
-	merge pull events practice_log_objects doorbell rights rights_walk \
+	rejected merge pull events practice_log_objects doorbell rights rights_walk \
 	rights_hostile ddl types keys writes epoch forget backfill rescan \
 	partition_rescan merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
-	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
+	sql_repeatable_read push_commit push_sql push_push push_count push_retry push_rejected \
 	feed_create feed_feed feed_move partition_attach partition_detach \
 	sql_maintenance push_key sync_column epoch_first forget backfill \
 	backfill_attach rescan partition_backfill

@@ -232,7 +232,7 @@ static void
 take_clock(Merge *merge)
 {
 	MiruChange *change = merge->change;
-	int64 wall_ms = wall_clock_ms();
+	int64 wall_ms = change->arrived_ms ? change->arrived_ms : wall_clock_ms();
 	Hlc clock = change->clock;
 
 	if (hlc_bound(&clock, wall_ms, miru_max_clock_skew))

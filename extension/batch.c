@@ -32,6 +32,18 @@ static const char *const kind_names[] = {"put", "patch", "delete"};
 static const char *const verdict_names[] = {"applied", "merged", "stale",
 											"rejected"};
 
+const char *
+miru_kind_name(MiruChangeKind kind)
+{
+	return kind_names[kind];
+}
+
+const char *
+miru_verdict_name(MiruVerdictKind verdict)
+{
+	return verdict_names[verdict];
+}
+
 static void
 reject(MiruChange *change, const char *reason)
 {
@@ -162,17 +174,14 @@ read_clock(MiruChange *change, Jsonb *object)
 			"clock must be a hybrid logical clock such as \"2026-11-23T06:00:00.123Z/0000\"");
 }
 
-static MiruChange *
-read_change(Jsonb *object)
+MiruChange *
+miru_batch_read_change(Jsonb *object)
 {
 	MiruChange *change = palloc0(sizeof(MiruChange));
 
 	change->origin = -1;
 	change->base = MIRU_BASE_UNKNOWN;
-	if (!get_integer(object, "number", &change->number) || change->number == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_MIRU_INVALID_BATCH),
-				 errmsg("change has no \"number\" of at least 1")));
+	change->sent = object;
 	read_kind(change, object);
 	change->collection = get_text(object, "collection");
 	change->id = get_text(object, "id");
@@ -187,6 +196,18 @@ read_change(Jsonb *object)
 		reject(change, "base must be an integer of at least 0");
 	read_clock(change, object);
 	read_fields(change, object);
+	return change;
+}
+
+static MiruChange *
+read_change(Jsonb *object)
+{
+	MiruChange *change = miru_batch_read_change(object);
+
+	if (!get_integer(object, "number", &change->number) || change->number == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("change has no \"number\" of at least 1")));
 	return change;
 }
 
@@ -376,6 +397,8 @@ miru_batch_verdict(const MiruChange *change)
 	{
 		miru_build_text(&state, "code", unpack_sql_state(change->sqlstate));
 		miru_build_text(&state, "reason", change->reason);
+		if (change->no_room)
+			miru_build_bool(&state, "kept", false);
 	}
 	else if (change->winner != NULL)
 		push_winner(&state, change);

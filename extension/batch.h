@@ -21,6 +21,16 @@
  */
 extern List *miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch);
 
+/*
+ * miru_batch_read_change reads a change alone; its number is not looked at.
+ * One that is wrong in itself comes back rejected.
+ */
+extern MiruChange *miru_batch_read_change(Jsonb *object);
+
+/* Both return the word that stands in batches and verdicts. */
+extern const char *miru_kind_name(MiruChangeKind kind);
+extern const char *miru_verdict_name(MiruVerdictKind verdict);
+
 /* miru_batch_verdict renders the verdict of one change. */
 extern Jsonb *miru_batch_verdict(const MiruChange *change);
 

@@ -42,11 +42,16 @@ typedef struct MiruChange
 	char *type;		   /* event type, or NULL */
 	bool delete_slack; /* delete wins within the allowed clock skew */
 	bool ties_lose;	   /* equal clocks leave what is stored */
+	Jsonb *sent;	   /* of a batch: the change itself, as it came */
+	int64 arrived_ms;  /* when it was pushed; 0: now */
 
 	/* what became of it */
 	MiruVerdictKind verdict;
 	int sqlstate; /* when rejected */
 	char *reason;
+	char *detail;		  /* or NULL */
+	int64 inbox;		  /* its number in mirusync.rejected, 0: none */
+	bool no_room;		  /* the inbox was full */
 	int origin;			  /* its entry in capture.c's list, or -1 */
 	int64 seq;			  /* number got, or of what stands (stale) */
 	MiruDelivery *winner; /* what stands, if it is not just what was

@@ -14,7 +14,7 @@
  *  3. The feed gets an epoch of its own, which begins at 0: whoever comes with
  *     a cursor from before starts over, and gets an empty page.  This must be
  *     done before tombstones go, which are all that tells a device to delete.
- *  4. History, state, verdicts and devices go in batches, as far as they were
+ *  4. History, state, verdicts, devices and the inbox go in batches, as far as they were
  *     there in step 3.
  *
  * What stays is the feed's row: numbers go on and are never used again.
@@ -47,6 +47,7 @@
 #include "nodes/parsenodes.h"
 #include "push.h"
 #include "record.h"
+#include "refusal.h"
 #include "registry.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
@@ -295,7 +296,7 @@ purge(Forget *forget, Purge delete)
 }
 
 static void
-purge_verdicts(Forget *forget)
+purge_pushes(Forget *forget)
 {
 	int64 deleted;
 
@@ -303,6 +304,9 @@ purge_verdicts(Forget *forget)
 	{
 		become_owner(forget);
 		deleted = miru_verdict_forget(forget->feed, forget->at, forget->batch);
+		if (deleted == 0)
+			deleted = miru_refusal_forget(forget->feed, forget->at,
+										  forget->batch);
 		become_caller(forget);
 		commit(forget);
 	} while (deleted > 0);
@@ -374,7 +378,7 @@ mirusync_forget(PG_FUNCTION_ARGS)
 		purge(&forget, miru_change_log_forget);
 		purge(&forget, miru_record_forget_feed);
 	}
-	purge_verdicts(&forget);
+	purge_pushes(&forget);
 
 	MemoryContextSwitchTo(old_context);
 	SPI_finish();

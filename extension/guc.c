@@ -42,6 +42,14 @@ int miru_note_memory = 4096;
  */
 char *miru_push_search_path;
 
+/*
+ * How much the inbox of refused changes may have for one feed.  A device that
+ * sends garbage must not fill the disk; what finds no room is refused and not
+ * kept.
+ */
+int miru_rejected_max_changes = 1000;
+int miru_rejected_max_size = 4096;
+
 static const struct config_enum_entry doorbell_options[] =
 	{{"auto", MIRU_DOORBELL_AUTO, false},
 	 {"off", MIRU_DOORBELL_OFF, false},
@@ -70,5 +78,15 @@ miru_guc_init(void)
 		"Sets the search_path under which pushes and their triggers run.", NULL,
 		&miru_push_search_path, "\"$user\", public, pg_temp", PGC_SUSET,
 		GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.rejected_max_changes",
+		"Sets how many rejected changes of a feed are kept.", "0 keeps none.",
+		&miru_rejected_max_changes, 1000, 0, INT_MAX / 2, PGC_SUSET, 0, NULL,
+		NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.rejected_max_size",
+		"Sets how much the rejected changes of a feed may take.", NULL,
+		&miru_rejected_max_size, 4096, 0, MAX_KILOBYTES, PGC_SUSET, GUC_UNIT_KB,
+		NULL, NULL, NULL);
 	MarkGUCPrefixReserved("mirusync");
 }

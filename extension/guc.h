@@ -18,6 +18,8 @@ extern int miru_doorbell;		/* MiruDoorbell */
 extern int miru_max_clock_skew; /* ms */
 extern char *miru_push_search_path;
 extern int miru_note_memory; /* kB */
+extern int miru_rejected_max_changes;
+extern int miru_rejected_max_size; /* kB */
 
 extern void miru_guc_init(void);
 

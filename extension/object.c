@@ -490,6 +490,14 @@ push_fields(JsonbParseState **state, const Jsonb *object)
 }
 
 Jsonb *
+miru_object_without_key(Jsonb *object, const char *key)
+{
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_delete,
+											  JsonbPGetDatum(object),
+											  CStringGetTextDatum(key)));
+}
+
+Jsonb *
 miru_object_overlay(const Jsonb *base, const Jsonb *over)
 {
 	JsonbParseState *state;

@@ -94,6 +94,9 @@ extern bool miru_values_equal(const JsonbValue *a, const JsonbValue *b);
  */
 extern int miru_values_compare(JsonbValue *a, JsonbValue *b);
 
+/* miru_object_without_key returns the object without a key. */
+extern Jsonb *miru_object_without_key(Jsonb *object, const char *key);
+
 /* miru_object_overlay returns "base" with the fields of "over" put in. */
 extern Jsonb *miru_object_overlay(const Jsonb *base, const Jsonb *over);
 

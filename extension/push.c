@@ -18,6 +18,9 @@
  * Locks: first the device of a numbered batch, then rows, and at the end
  * flush locks the feeds.
  *
+ * What is rejected waits in the inbox, and later changes of the device to that
+ * record with it (waiting.c).
+ *
  * search_path is that of mirusync.push_search_path: the application's triggers
  * run under it, and the caller must not choose which names they find, since
  * they run as somebody else.  No statement of ours depends on it.  Whatever
@@ -43,6 +46,7 @@
 #include "jsonb_build.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "object.h"
 #include "push.h"
 #include "target.h"
 #include "utils/builtins.h"
@@ -50,6 +54,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
+#include "waiting.h"
 
 PG_FUNCTION_INFO_V1(mirusync_push);
 
@@ -70,11 +75,13 @@ set_constraints(bool deferred)
 /* ----- changes ----- */
 
 static void
-reject_change(MiruChange *change, ErrorData *error)
+reject_change(MiruPush *push, MiruChange *change, ErrorData *error)
 {
+	push->any_rejected = true;
 	change->verdict = MIRU_REJECTED;
 	change->sqlstate = error->sqlerrcode;
 	change->reason = pstrdup(error->message);
+	change->detail = error->detail ? pstrdup(error->detail) : NULL;
 	change->origin = -1;
 	change->winner = NULL;
 	change->seq = 0;
@@ -181,6 +188,7 @@ apply_part(void *arg)
 		if (part->check)
 			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
+		miru_waiting_check(part->push, change);
 		miru_apply(&part->push->pusher, change);
 	}
 	check_constraints(role);
@@ -204,7 +212,7 @@ apply_one(MiruPush *push, MiruChange *change, bool check)
 	if (error == NULL)
 		return;
 	throw_unless_verdict(error);
-	reject_change(change, error);
+	reject_change(push, change, error);
 }
 
 /* apply_singly: each change for itself, constraints checked at the end. */
@@ -260,7 +268,7 @@ apply_changes(MiruPush *push, List *changes)
 	throw_unless_verdict(error);
 	if (list_length(changes) == 1)
 	{
-		reject_change(linitial(changes), error);
+		reject_change(push, linitial(changes), error);
 		return;
 	}
 	error = miru_run_isolated(apply_singly, &part);
@@ -330,8 +338,11 @@ drop_lost_bases(MiruPush *push, int32 epoch)
 	{
 		MiruChange *change = lfirst(cell);
 
-		if (change->base > limit)
-			change->base = MIRU_BASE_UNKNOWN;
+		if (change->base <= limit)
+			continue;
+		change->base = MIRU_BASE_UNKNOWN;
+		/* What is kept of it, should it be refused, must not say it. */
+		change->sent = miru_object_without_key(change->sent, "base");
 	}
 }
 
@@ -343,7 +354,6 @@ apply_batch(MiruPush *push)
 	int32 epoch;
 	int64 *numbers;
 	int count = 0;
-	List *open = NIL;
 	ListCell *cell;
 
 	if (push->batch == NULL)
@@ -363,10 +373,13 @@ apply_batch(MiruPush *push)
 	foreach(cell, push->changes)
 	{
 		if (!is_settled(push, lfirst(cell)))
-			open = lappend(open, lfirst(cell));
+			push->open = lappend(push->open, lfirst(cell));
 	}
-	if (open != NIL)
-		apply_changes(push, open);
+	if (push->open == NIL)
+		return;
+	(void) miru_waiting_begin(push);
+	apply_changes(push, push->open);
+	miru_waiting_keep_batch(push);
 }
 
 static void
@@ -386,6 +399,21 @@ miru_push_apply(MiruPush *push)
 	miru_pusher_begin(&push->pusher);
 	push->error = miru_run_isolated(apply_push, push);
 	miru_pusher_end();
+	if (push->error != NULL && push->is_event &&
+		!miru_is_transient(push->error->sqlerrcode))
+		miru_waiting_keep_event(push);
+}
+
+ErrorData *
+miru_push_apply_together(MiruPush *push, List *changes)
+{
+	Part part = {push, changes, true};
+	ErrorData *error;
+
+	miru_pusher_begin(&push->pusher);
+	error = miru_run_isolated(apply_part, &part);
+	miru_pusher_end();
+	return error;
 }
 
 Jsonb *

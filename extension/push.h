@@ -15,10 +15,13 @@ typedef struct MiruPush
 	MiruPusher pusher;
 	bool is_event; /* else a native batch */
 	const char *message;
-	Jsonb *batch;	  /* native, once parsed */
-	List *changes;	  /* MiruChange */
-	List *kept;		  /* MiruVerdict of replayed changes */
-	ErrorData *error; /* it failed as a whole */
+	Jsonb *batch;	   /* native, once parsed */
+	List *changes;	   /* MiruChange */
+	List *kept;		   /* MiruVerdict of replayed changes */
+	List *open;		   /* of a batch: changes to be applied */
+	bool waits;		   /* the device has changes in the inbox */
+	bool any_rejected; /* of those to be applied */
+	ErrorData *error;  /* it failed as a whole */
 } MiruPush;
 
 /*
@@ -26,6 +29,13 @@ typedef struct MiruPush
  * fails nothing of it has happened and "error" says why.
  */
 extern void miru_push_apply(MiruPush *push);
+
+/*
+ * miru_push_apply_together applies changes in one subtransaction, constraints
+ * checked at its end; if that fails nothing of them has happened, and it
+ * returns why.  For changes that need not wait (waiting.h).
+ */
+extern ErrorData *miru_push_apply_together(MiruPush *push, List *changes);
 
 /*
  * miru_push_finish_batch keeps the new verdicts of a native batch, after the

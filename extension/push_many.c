@@ -7,8 +7,8 @@
  * other.  The result has a verdict for each, and what is to be delivered to
  * the feeds' other sessions, so that the relay needs no read for it.
  *
- * Locks: first the devices of all numbered batches, then rows, message by
- * message in the order of their users, so that two groups with the same users
+ * Locks: first the devices of all numbered batches, and those of events that
+ * have changes in the inbox, then rows, message by message in the order of their users, so that two groups with the same users
  * meet in one order; at the end flush locks the feeds.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -32,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
+#include "waiting.h"
 
 PG_FUNCTION_INFO_V1(mirusync_push_many);
 
@@ -43,7 +44,8 @@ PG_FUNCTION_INFO_V1(mirusync_push_many);
 typedef struct Member
 {
 	MiruPush push;
-	int64 lock_key; /* of its device; native only */
+	int64 lock_key; /* of its device */
+	bool lock;		/* that is to be taken */
 } Member;
 
 static char **
@@ -100,9 +102,8 @@ set_member(Member *member, int place, char **texts)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown dialect \"%s\"", texts[IN_DIALECTS])));
-	if (!push->is_event)
-		member->lock_key = miru_verdict_lock_key(push->pusher.user,
-												 push->pusher.device);
+	member->lock_key = miru_verdict_lock_key(push->pusher.user,
+											 push->pusher.device);
 }
 
 static Member *
@@ -214,25 +215,46 @@ find_blocker(Member **order, int place)
 	return NULL;
 }
 
+/* lock_devices locks those that the inbox or numbered changes ask for. */
+static void
+lock_devices(Member **order, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		MiruPush *push = &order[i]->push;
+
+		order[i]->lock = !push->is_event || miru_waiting_begin(push);
+	}
+	qsort(order, count, sizeof(Member *), compare_lock_keys);
+	for (int i = 0; i < count; i++)
+	{
+		if (order[i]->lock)
+			miru_verdict_lock(order[i]->lock_key);
+	}
+}
+
 static void
 apply_group(Member *members, int count)
 {
 	Member **order = palloc(Max(count, 1) * sizeof(Member *));
+	bool any_rejected = false;
 
 	for (int i = 0; i < count; i++)
 		order[i] = &members[i];
-	qsort(order, count, sizeof(Member *), compare_lock_keys);
-	for (int i = 0; i < count; i++)
-	{
-		if (!order[i]->push.is_event)
-			miru_verdict_lock(order[i]->lock_key);
-	}
+	lock_devices(order, count);
 	qsort(order, count, sizeof(Member *), compare_users);
 	for (int i = 0; i < count; i++)
 	{
-		order[i]->push.error = find_blocker(order, i);
-		if (order[i]->push.error == NULL)
-			miru_push_apply(&order[i]->push);
+		MiruPush *push = &order[i]->push;
+
+		push->error = find_blocker(order, i);
+		if (push->error != NULL)
+			continue;
+		/* An earlier message of the group may have gone into the inbox. */
+		if (push->is_event && any_rejected)
+			(void) miru_waiting_begin(push);
+		miru_push_apply(push);
+		any_rejected |= push->any_rejected || push->error != NULL;
 	}
 }
 

@@ -27,7 +27,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define MAX_TEXT_KEYS 3
+#define MAX_TEXT_KEYS 4
 
 MiruTable
 miru_table_open(const char *name, bool for_writing)

@@ -24,6 +24,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "statement.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -52,26 +53,6 @@ miru_verdict_lock(int64 lock_key)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-/* run executes a statement whose plan is kept for the session. */
-static void
-run(SPIPlanPtr *plan, const char *sql, int count, Oid *types, Datum *values)
-{
-	int result;
-
-	if (*plan == NULL)
-	{
-		*plan = SPI_prepare(sql, count, types);
-		if (*plan == NULL)
-			elog(ERROR, "could not prepare a statement: %s",
-				 SPI_result_code_string(SPI_result));
-		SPI_keepplan(*plan);
-	}
-	result = SPI_execute_plan(*plan, values, NULL, false, 0);
-	if (result < 0)
-		elog(ERROR, "could not execute a statement: %s",
-			 SPI_result_code_string(result));
-}
-
 int64
 miru_verdict_digest(const char *user, const char *device, int64 digested)
 {
@@ -83,22 +64,23 @@ miru_verdict_digest(const char *user, const char *device, int64 digested)
 	bool isnull;
 	int64 highest;
 
-	run(&upsert,
+	miru_statement_run(
+		&upsert,
 		"INSERT INTO mirusync.device AS d (user_id, device, digested)"
 		" VALUES ($1, $2, $3)"
 		" ON CONFLICT (user_id, device) DO UPDATE"
 		" SET digested = GREATEST(d.digested, EXCLUDED.digested),"
 		" seen_at = pg_catalog.now() RETURNING digested",
-		3, types, values);
+		3, types, values, NULL);
 	highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 										  SPI_tuptable->tupdesc, 1, &isnull));
 	if (digested > 0)
-		run(&trim,
-			"DELETE FROM mirusync.verdict"
-			" WHERE user_id OPERATOR(pg_catalog.=) $1"
-			" AND device OPERATOR(pg_catalog.=) $2"
-			" AND number OPERATOR(pg_catalog.<=) $3",
-			3, types, values);
+		miru_statement_run(&trim,
+						   "DELETE FROM mirusync.verdict"
+						   " WHERE user_id OPERATOR(pg_catalog.=) $1"
+						   " AND device OPERATOR(pg_catalog.=) $2"
+						   " AND number OPERATOR(pg_catalog.<=) $3",
+						   3, types, values, NULL);
 	return highest;
 }
 
@@ -119,12 +101,12 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 	values[2] = PointerGetDatum(construct_array(elements, count, INT8OID,
 												sizeof(int64), FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
-	run(&plan,
-		"SELECT number, verdict FROM mirusync.verdict"
-		" WHERE user_id OPERATOR(pg_catalog.=) $1"
-		" AND device OPERATOR(pg_catalog.=) $2"
-		" AND number OPERATOR(pg_catalog.=) ANY ($3)",
-		3, types, values);
+	miru_statement_run(&plan,
+					   "SELECT number, verdict FROM mirusync.verdict"
+					   " WHERE user_id OPERATOR(pg_catalog.=) $1"
+					   " AND device OPERATOR(pg_catalog.=) $2"
+					   " AND number OPERATOR(pg_catalog.=) ANY ($3)",
+					   3, types, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MiruVerdict *verdict = palloc(sizeof(MiruVerdict));
@@ -155,10 +137,11 @@ miru_verdict_keep(const char *user, const char *device, List *verdicts)
 						  Int64GetDatum(verdict->number),
 						  JsonbPGetDatum(verdict->verdict)};
 
-		run(&plan,
+		miru_statement_run(
+			&plan,
 			"INSERT INTO mirusync.verdict (user_id, device, number, verdict)"
 			" VALUES ($1, $2, $3, $4)",
-			4, types, values);
+			4, types, values, NULL);
 	}
 }
 
@@ -171,19 +154,21 @@ miru_verdict_forget(const char *user, TimestampTz at, int64 max)
 	Datum values[] = {CStringGetTextDatum(user), TimestampTzGetDatum(at),
 					  Int64GetDatum(max)};
 
-	run(&verdicts,
+	miru_statement_run(
+		&verdicts,
 		"DELETE FROM mirusync.verdict WHERE ctid OPERATOR(pg_catalog.=) ANY"
 		" (ARRAY(SELECT ctid FROM mirusync.verdict"
 		" WHERE user_id OPERATOR(pg_catalog.=) $1"
 		" AND at OPERATOR(pg_catalog.<=) $2 LIMIT $3))",
-		3, types, values);
+		3, types, values, NULL);
 	if (SPI_processed > 0)
 		return SPI_processed;
-	run(&devices,
+	miru_statement_run(
+		&devices,
 		"DELETE FROM mirusync.device WHERE ctid OPERATOR(pg_catalog.=) ANY"
 		" (ARRAY(SELECT ctid FROM mirusync.device"
 		" WHERE user_id OPERATOR(pg_catalog.=) $1"
 		" AND seen_at OPERATOR(pg_catalog.<=) $2 LIMIT $3))",
-		3, types, values);
+		3, types, values, NULL);
 	return SPI_processed;
 }

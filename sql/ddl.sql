@@ -1,6 +1,8 @@
 -- What else happens in a transaction: DDL beside changes, rows stored out of
 -- line, triggers that catch errors, undo or move what was pushed.
 SET client_min_messages = warning;
+-- Each change is judged by itself, without the inbox (rejected).
+SET mirusync.rejected_max_changes = 0;
 CREATE SCHEMA ddl_test;
 SET search_path = ddl_test;
 CREATE TABLE item (id int PRIMARY KEY, owner text, body text, n int);

@@ -39,6 +39,8 @@ INSERT INTO gone VALUES ('Xanthippe', 1, 'Xanthippe'), ('Socrates', 2, 'Socrates
 SELECT push('Xanthippe', 1), push('Socrates', 1);
 SELECT mirusync.push('Xanthippe', 'Xanthippe phone', '{"digested": 1, "changes": []}');
 SELECT push('Xanthippe', 2);
+SELECT mirusync.push(who, who || ' phone', '{"changes": [{"number": 3, "kind": "delete", "collection": "nowhere", "id": "1"}]}')
+	#>> '{verdicts,0,code}' AS refused FROM unnest('{Xanthippe,Socrates}'::text[]) who;
 UPDATE letter SET body = body || '!' WHERE id = 1;
 DROP TABLE gone;
 SELECT epoch, head FROM mirusync.feed WHERE feed = 'Xanthippe';
@@ -115,6 +117,7 @@ SELECT mirusync.detach('letter');
 DROP TABLE letter;
 CALL mirusync.forget('Xanthippe', grace => '0');
 CALL mirusync.forget('Socrates', grace => '0');
+SELECT count(*) FROM mirusync.refusal WHERE feed IN ('Xanthippe', 'Socrates');
 DELETE FROM mirusync.feed WHERE feed IN ('Xanthippe', 'Socrates');
 DELETE FROM mirusync.feed_epoch WHERE feed IN ('Xanthippe', 'Socrates');
 DELETE FROM mirusync.collection WHERE name = 'secret';

@@ -1,6 +1,8 @@
 -- Merge rules: what stands of two changes that neither writer knew of.  The
 -- examples are those of docs/merge.md (tools/check-docs.sh compares them).
 SET client_min_messages = warning;
+-- Each change is judged by itself, without the inbox (rejected).
+SET mirusync.rejected_max_changes = 0;
 CREATE SCHEMA merge_test;
 SET search_path = merge_test;
 

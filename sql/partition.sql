@@ -1,6 +1,8 @@
 -- Partitioned tables: capture on every partition, reading a row wherever it
 -- is, pushes, and partitions that come and go.
 SET client_min_messages = warning;
+-- Each change is judged by itself, without the inbox (rejected).
+SET mirusync.rejected_max_changes = 0;
 CREATE SCHEMA partition_test;
 SET search_path = partition_test;
 SET timezone = 'UTC';

@@ -1,5 +1,8 @@
 -- Rights: whose code runs as whom, and what each role may do.
 SET client_min_messages = warning;
+-- Each change is judged by itself: the inbox, where later ones wait behind a
+-- rejected one, has a test of its own.
+SET mirusync.rejected_max_changes = 0;
 CREATE ROLE regress_mirusync_app;
 CREATE ROLE regress_mirusync_relay;
 CREATE ROLE regress_mirusync_stranger;

@@ -83,6 +83,14 @@ SELECT mirusync.push('hanna', 'phone', '{"changes": [
 	{"number": 4, "kind": "delete", "collection": "target", "id": "1"}]}');
 SELECT kind, status, code FROM mirusync.push_many('{hanna}', '{phone}', '{s}', '{batch}',
 	'{"{\"changes\": [{\"number\": 5, \"kind\": \"patch\", \"collection\": \"target\", \"id\": \"2\", \"fields\": {\"body\": \"z\"}}]}"}');
+SELECT pg_catalog.jsonb_array_length(pg_catalog.jsonb_extract_path(mirusync.push('hanna', 'phone', '{"changes": [
+	{"number": 6, "kind": "patch", "collection": "target", "id": "2", "fields": {"nothing": 1}},
+	{"number": 7, "kind": "patch", "collection": "target", "id": "2", "fields": {"body": "zz"}},
+	{"number": 8, "kind": "patch", "collection": "target", "id": "3", "fields": {"nothing": 1}}]}'), 'verdicts'));
+SELECT r.verdict, r.code FROM mirusync.rejected w, mirusync.retry(w.feed, w.number, '{"body": "edited"}') r
+	WHERE w.device_number OPERATOR(pg_catalog.=) 6;
+SELECT r.verdict, r.code FROM mirusync.rejected w, mirusync.discard(w.feed, w.number) r
+	WHERE w.feed OPERATOR(pg_catalog.=) 'hanna';
 SELECT pg_catalog.jsonb_array_length(pg_catalog.jsonb_extract_path(mirusync.pull('hanna', 'hanna', 6), 'changes'));
 SELECT kind, seq FROM mirusync.pull_events('hanna', 0, 1, false);
 SELECT feed, head FROM mirusync.heads('{hanna}');
@@ -261,8 +269,9 @@ SELECT mirusync.push(NULL, 'phone', '{"changes": []}') IS NULL AS nothing;
 -- His table cannot be made to show or take another's row by a push.
 SELECT mirusync.push('ursula', 'phone', '{"changes": [
 	{"number": 52, "kind": "patch", "collection": "bomb", "id": "30", "fields": {"command": "SELECT 2"}},
-	{"number": 53, "kind": "patch", "collection": "bomb", "id": "9", "fields": {"owner": "victim"}},
-	{"number": 54, "kind": "delete", "collection": "bomb", "id": "30"}]}') -> 'verdicts';
+	{"number": 53, "kind": "patch", "collection": "bomb", "id": "9", "fields": {"owner": "victim"}}]}') -> 'verdicts';
+SELECT mirusync.push('ursula', 'desk', '{"changes": [
+	{"number": 1, "kind": "delete", "collection": "bomb", "id": "30"}]}') -> 'verdicts';
 SELECT * FROM hostile.bomb WHERE id IN (9, 30) ORDER BY id;
 -- get() runs as its caller.
 GRANT EXECUTE ON FUNCTION mirusync.get(text, text, text), mirusync.put(text, text, text, jsonb) TO regress_mirusync_mallory;

@@ -14,12 +14,17 @@ import { checkSynced } from './synced.mjs';
 /* What is dumped, once for all ways of dumping; nobody writes to these. */
 const sources = {};
 
+/* inbox is what waits of what was refused, and the number of the last. */
+const inbox = (databases, name) => databases.query(name, `SELECT r::text FROM mirusync.refusal r
+  UNION ALL SELECT last_value::text FROM mirusync.refusal_number_seq ORDER BY 1`);
+
 const d = useDatabases(async (databases) => {
   for (const kind of ['fresh', 'updated']) {
     const name = await databases[kind](`${kind}_source`);
     sources[kind] = {
       name,
       rows: await databases.rows(name),
+      inbox: await inbox(databases, name),
       objects: await databases.fingerprint(name),
     };
   }
@@ -92,6 +97,7 @@ async function checkCopy(source, to) {
   const rows = await d.rows(to);
   for (const [table, text] of Object.entries(source.rows))
     assert.equal(rows[table], text, `rows of ${table}`);
+  assert.equal(await inbox(d, to), source.inbox, 'what was refused');
   assert.deepEqual(await d.fingerprint(to), source.objects, 'objects, rights included');
   await checkSynced(d, to);
 }
@@ -114,6 +120,13 @@ test('a copy of a copy', async () => {
   const path = join(d.dir, 'second');
   await WAYS.custom('copy_1', await d.create('second'), path);
   assert.deepEqual(await d.rows('second'), await d.rows('copy_1'));
+});
+
+test('what was refused goes on waiting, and is retried in the copy', async () => {
+  assert.equal(await d.query('copy_1', `SELECT count(*) FROM mirusync.rejected WHERE collection = 'page'`), '1');
+  await d.query('copy_1', `UPDATE mirusync.collection SET pushable = true WHERE name = 'page'`);
+  assert.equal(await d.query('copy_1', `SELECT v.verdict FROM mirusync.rejected r, mirusync.retry(r.feed, r.number) v
+    WHERE r.collection = 'page'`), 'applied');
 });
 
 test('a schema alone is attached, and empty', async () => {
