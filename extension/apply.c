@@ -52,7 +52,8 @@ typedef struct Before
 	bool shared;	  /* by another device than ours, too */
 	MiruStamp newest;
 	MiruStamps *stamps;
-	Jsonb *image;
+	Jsonb *image;		/* if deleted: the last one, or NULL */
+	MiruStamps *former; /* those that it had */
 } Before;
 
 /* One change while it is being merged. */
@@ -298,6 +299,7 @@ read_stored(Merge *merge)
 	before->seq = before->stored_seq = record->seq;
 	before->stamps = record->stamps;
 	before->newest = newest_stamp(record->stamps, record->clock);
+	before->former = record->former;
 	before->image = miru_object_without_hidden(merge->target.rel,
 											   record->image);
 }
@@ -316,6 +318,7 @@ read_pending(Merge *merge, MiruOrigin *pending)
 	before->stamps = pending->stamps;
 	before->newest = newest_stamp(pending->stamps, 0);
 	before->image = pending->image;
+	before->former = pending->former;
 }
 
 /*
@@ -495,6 +498,23 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	return origin;
 }
 
+/* note_delete keeps with a pushed delete what its tombstone will need. */
+static void
+note_delete(Merge *merge, MiruOrigin *origin)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
+	Before *before = &merge->before;
+
+	origin->deleted = true;
+	origin->rule = miru_delete_rule_name(merge->target.collection->delete_rule);
+	origin->image = copy_jsonb(merge->object);
+	if (before->deleted && before->former != NULL)
+		origin->former = miru_stamps_copy(before->former);
+	else if (!before->deleted && before->known)
+		origin->former = miru_stamps_copy(before->stamps);
+	MemoryContextSwitchTo(old_context);
+}
+
 static void
 apply_delete(Merge *merge)
 {
@@ -502,14 +522,18 @@ apply_delete(Merge *merge)
 	MiruChange *change = merge->change;
 	MiruStamp stamp = merge->incoming;
 	int64 slack = change->delete_slack ? miru_max_clock_skew : 0;
-	MiruOrigin *origin;
+	MiruDecision decision = {true, false};
 
 	/* A second delete of the same must not win again and again. */
 	if (before->deleted)
 		slack = 0;
-	if (before->known &&
-		!miru_lww_delete_wins(&before->newest, &stamp, change->ties_lose,
-							  slack))
+	if (before->known)
+		decision =
+			miru_decide_delete(merge->target.collection->delete_rule, true,
+							   !before->deleted && is_concurrent(merge),
+							   miru_lww_delete_wins(&before->newest, &stamp,
+													change->ties_lose, slack));
+	if (!decision.incoming_stands)
 	{
 		lose(merge);
 		return;
@@ -517,16 +541,7 @@ apply_delete(Merge *merge)
 	/* A replay of what it deleted must lose against the tombstone. */
 	if (before->known)
 		stamp.clock = Max(stamp.clock, before->newest.clock);
-	origin = win(merge, stamps_whole(stamp), NULL);
-	origin->deleted = true;
-	if (merge->object != NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(
-			TopTransactionContext);
-
-		origin->image = copy_jsonb(merge->object);
-		MemoryContextSwitchTo(old_context);
-	}
+	note_delete(merge, win(merge, stamps_whole(stamp), NULL));
 	if (before->has_row)
 		miru_target_delete(&merge->target);
 	else
@@ -535,11 +550,12 @@ apply_delete(Merge *merge)
 
 /* insert writes a record that has no row; false: somebody else just did. */
 static bool
-insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object)
+insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object,
+	   bool revives)
 {
 	bool inserted;
 
-	win(merge, stamps, rules);
+	win(merge, stamps, rules)->revives = revives;
 	inserted = miru_target_insert(&merge->target, object);
 	miru_origin_set(-1);
 	if (!inserted)
@@ -583,6 +599,38 @@ fields_init(Merge *merge, MiruFieldMerge *fields)
 	fields->stored_seq = merge->before.stored_seq;
 }
 
+/* Stamps of what nobody has written: they lose against any. */
+static const MiruStamp nobody = {0, -1, ""};
+
+/*
+ * revive merges an update into what a concurrent delete has deleted, as if it
+ * had come before: whatever the update does not touch comes back as it was,
+ * with its stamps.
+ */
+static bool
+revive(Merge *merge)
+{
+	Before *before = &merge->before;
+	Jsonb *image = writable_image(merge);
+	MiruFieldMerge fields;
+	Jsonb *object;
+
+	fields_init(merge, &fields);
+	fields.before = before->former ? before->former : stamps_whole(nobody);
+	fields.newest = newest_stamp(fields.before, 0);
+	fields.stored = image;
+	miru_merge_fields(&fields);
+	if (!fields.stands)
+	{
+		lose(merge);
+		return true;
+	}
+	object = fields.result;
+	if (merge->target.rel->data_attnum == 0)
+		object = miru_object_overlay(image, object);
+	return insert(merge, fields.stamps, fields.rules, object, true);
+}
+
 /*
  * apply_missing: a put or patch of a record that has no row.  A patch brings
  * back what was deleted, with its fields merged into those of the last image.
@@ -591,18 +639,25 @@ static bool
 apply_missing(Merge *merge)
 {
 	Before *before = &merge->before;
-	MiruStamp nobody = {0, -1, ""};
+	bool is_conflict = before->deleted && is_concurrent(merge);
+	MiruDecision decision = {true, false};
 	Jsonb *image = NULL;
 	MiruFieldMerge fields;
 	Jsonb *object;
 
-	if (before->known &&
-		!miru_lww_wins(&before->newest, &merge->incoming,
-					   merge->change->ties_lose))
+	if (before->known)
+		decision = miru_decide_delete(merge->target.collection->delete_rule,
+									  false, is_conflict,
+									  miru_lww_wins(&before->newest,
+													&merge->incoming,
+													merge->change->ties_lose));
+	if (!decision.incoming_stands)
 	{
 		lose(merge);
 		return true;
 	}
+	if (is_conflict && before->image != NULL)
+		return revive(merge);
 	if (merge->change->kind == MIRU_PATCH && before->image != NULL)
 		image = writable_image(merge);
 	fields_init(merge, &fields);
@@ -614,7 +669,8 @@ apply_missing(Merge *merge)
 	object = fields.stands ? fields.result : fields.stored;
 	if (image != NULL && merge->target.rel->data_attnum == 0)
 		object = miru_object_overlay(image, object);
-	return insert(merge, stamps_whole(merge->incoming), fields.rules, object);
+	return insert(merge, stamps_whole(merge->incoming), fields.rules, object,
+				  false);
 }
 
 /* has_fields tells whether the change says anything about a field. */

@@ -90,6 +90,47 @@ miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 	return miru_lww_wins(stored, incoming, ties_lose);
 }
 
+static const char *const delete_rules[] = {
+	[MIRU_UPDATE_WINS] = "update_wins",
+	[MIRU_DELETE_WINS] = "delete_wins",
+	[MIRU_DELETE_MANUAL] = "manual",
+};
+
+bool
+miru_delete_rule_parse(const char *name, MiruDeleteRule *rule)
+{
+	for (int i = 0; i < (int) lengthof(delete_rules); i++)
+	{
+		if (strcmp(name, delete_rules[i]) != 0)
+			continue;
+		*rule = (MiruDeleteRule) i;
+		return true;
+	}
+	return false;
+}
+
+const char *
+miru_delete_rule_name(MiruDeleteRule rule)
+{
+	return delete_rules[rule];
+}
+
+MiruDecision
+miru_decide_delete(MiruDeleteRule rule, bool incoming_deletes,
+				   bool is_concurrent, bool incoming_is_last)
+{
+	MiruDecision decision = {incoming_is_last, false};
+
+	if (!is_concurrent)
+		return decision;
+	decision.incoming_stands = rule == MIRU_UPDATE_WINS ? !incoming_deletes
+		: rule == MIRU_DELETE_WINS						? incoming_deletes
+														: false;
+	/* An update that wins has all the fields: nothing is lost. */
+	decision.lost = rule != MIRU_UPDATE_WINS;
+	return decision;
+}
+
 bool
 miru_is_unseen(const MiruStamp *stamp, int64 base)
 {

@@ -21,6 +21,14 @@ typedef enum MiruRule
 	MIRU_RULE_COUNTER	   /* the sum of all increments */
 } MiruRule;
 
+/* What stands of a delete and a concurrent update. */
+typedef enum MiruDeleteRule
+{
+	MIRU_UPDATE_WINS,
+	MIRU_DELETE_WINS,
+	MIRU_DELETE_MANUAL /* what is stored, until somebody decides */
+} MiruDeleteRule;
+
 /* A base that is not known. */
 #define MIRU_BASE_UNKNOWN INT64CONST(-1)
 
@@ -83,6 +91,19 @@ extern bool miru_lww_wins(const MiruStamp *stored, const MiruStamp *incoming,
 extern bool
 miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 					 bool ties_lose, int64 slack_ms);
+
+/* miru_delete_rule_parse finds one by its name; false if there is none. */
+extern bool miru_delete_rule_parse(const char *name, MiruDeleteRule *rule);
+extern const char *miru_delete_rule_name(MiruDeleteRule rule);
+
+/*
+ * miru_decide_delete says what stands of a delete that meets an update, or
+ * with "incoming_deletes" false of an update that meets a delete.  Where one
+ * of them knew of the other "incoming_is_last" decides.
+ */
+extern MiruDecision
+miru_decide_delete(MiruDeleteRule rule, bool incoming_deletes,
+				   bool is_concurrent, bool incoming_is_last);
 
 /* miru_is_unseen tells whether what has that stamp came after the base. */
 extern bool miru_is_unseen(const MiruStamp *stamp, int64 base);

@@ -66,6 +66,10 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 
+ALTER TABLE mirusync.record
+	ADD COLUMN former bytea;
+COMMENT ON COLUMN mirusync.record.former IS 'of a tombstone: packed stamps of that image';
+
 -- Former changes do not know the one before them: what a device knew then is
 -- not told (extension/past.c).
 ALTER TABLE mirusync.change_log
@@ -141,7 +145,10 @@ COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and t
 ALTER TABLE mirusync.collection
 	DROP CONSTRAINT collection_rule_check,
 	ADD CONSTRAINT collection_rule_check
-		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins'));
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins')),
+	ADD COLUMN delete_rule text COLLATE "C" NOT NULL DEFAULT 'update_wins'
+		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual'));
+COMMENT ON COLUMN mirusync.collection.delete_rule IS 'what stands of a delete and a concurrent update';
 COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
 
 CREATE TABLE mirusync.field_rule (
@@ -175,7 +182,15 @@ AS 'MODULE_PATHNAME', 'mirusync_set_rule'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
 'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
-REVOKE ALL ON FUNCTION mirusync.set_rule(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION mirusync.set_delete_rule(collection text, rule text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
+'set what stands of a delete and a concurrent update of one record';
+REVOKE ALL ON FUNCTION mirusync.set_rule(text, text, text),
+	mirusync.set_delete_rule(text, text) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
@@ -232,11 +247,11 @@ COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null
 COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
 
 CREATE VIEW mirusync.rules AS
-	SELECT c.name AS collection, NULL::text AS field, c.rule
+	SELECT c.name AS collection, NULL::text AS field, c.rule, c.delete_rule
 	FROM mirusync.collection c
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
 	UNION ALL
-	SELECT c.name, coalesce(f.name, r.field), r.rule
+	SELECT c.name, coalesce(f.name, r.field), r.rule, NULL
 	FROM mirusync.field_rule r
 		JOIN mirusync.collection c ON c.name = r.collection
 		JOIN mirusync.attached a ON a.relation = c.relation
@@ -248,6 +263,7 @@ COMMENT ON VIEW mirusync.rules IS 'how concurrent changes merge';
 COMMENT ON COLUMN mirusync.rules.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.rules.field IS 'the field that has a rule of its own; null: all others';
 COMMENT ON COLUMN mirusync.rules.rule IS 'the rule';
+COMMENT ON COLUMN mirusync.rules.delete_rule IS 'of a collection: what stands of a delete and a concurrent update';
 REVOKE ALL ON mirusync.rules FROM PUBLIC;
 
 -- The current epoch is kept in the same way (extension/epoch.c).
