@@ -49,6 +49,7 @@ typedef struct MiruChange
 	char *reason;
 	int origin;			  /* its entry in capture.c's list, or -1 */
 	int64 seq;			  /* number got, or of what stands (stale) */
+	List *conflicts;	  /* MiruConflict, where a value lost */
 	MiruDelivery *winner; /* what stands, if it is not just what was
 								 * sent, else NULL */
 } MiruChange;

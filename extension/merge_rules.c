@@ -33,6 +33,7 @@ static const RuleInfo rules[] = {
 	[MIRU_RULE_MAX] = {"max", false, true, true},
 	[MIRU_RULE_MIN] = {"min", false, true, true},
 	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
+	[MIRU_RULE_MANUAL] = {"manual", true, true, false},
 };
 
 bool
@@ -176,6 +177,8 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 	bool concurrent = miru_is_concurrent(stored, contest->base,
 										 contest->incoming.device);
 	bool last = miru_lww_wins(stored, &contest->incoming, contest->ties_lose);
+	/* Without a base what goes by clocks is an ordinary overwriting. */
+	bool told = contest->base != MIRU_BASE_UNKNOWN;
 	MiruDecision decision = {false, concurrent && contest->order != 0};
 
 	if (contest->since == MIRU_UNCHANGED)
@@ -192,13 +195,16 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 		case MIRU_RULE_LWW:
 		case MIRU_RULE_LWW_FIELD:
 			decision.incoming_stands = last;
+			decision.lost &= told;
 			break;
 		case MIRU_RULE_FIRST_WINS:
+		case MIRU_RULE_MANUAL:
 			decision.incoming_stands = !concurrent && replaces(contest);
 			break;
 		case MIRU_RULE_SERVER_WINS:
 			decision.incoming_stands = last &&
 				!(concurrent && stored->device[0] == '\0');
+			decision.lost &= told || stored->device[0] == '\0';
 			break;
 		case MIRU_RULE_MAX:
 		case MIRU_RULE_MIN:

@@ -18,7 +18,8 @@ typedef enum MiruRule
 	MIRU_RULE_SERVER_WINS, /* SQL against concurrent pushes, else as above */
 	MIRU_RULE_MAX,		   /* the greatest value */
 	MIRU_RULE_MIN,		   /* the least value */
-	MIRU_RULE_COUNTER	   /* the sum of all increments */
+	MIRU_RULE_COUNTER,	   /* the sum of all increments */
+	MIRU_RULE_MANUAL	   /* as first_wins, until somebody decides */
 } MiruRule;
 
 /* What stands of a delete and a concurrent update. */
@@ -57,7 +58,8 @@ typedef struct MiruContest
 typedef struct MiruDecision
 {
 	bool incoming_stands; /* it replaces the stored one, or adds to it */
-	bool lost; /* one of them is lost, and neither writer knew of the other */
+	bool lost; /* one of them is lost, and neither writer knew of the other as
+				* far as is known */
 } MiruDecision;
 
 /* miru_rule_parse finds a rule by its name; false if there is none. */

@@ -30,6 +30,7 @@
 #include "access/xact.h"
 #include "acting.h"
 #include "batch.h"
+#include "conflict.h"
 #include "convert.h"
 #include "commands/trigger.h"
 #include "epoch.h"
@@ -77,6 +78,7 @@ reject_change(MiruChange *change, ErrorData *error)
 	change->reason = pstrdup(error->message);
 	change->origin = -1;
 	change->winner = NULL;
+	change->conflicts = NIL;
 	change->seq = 0;
 }
 
@@ -415,6 +417,7 @@ miru_push_finish_batch(MiruPush *push)
 			MiruVerdict *new = palloc(sizeof(MiruVerdict));
 
 			miru_apply_outcome(change);
+			miru_conflict_store(&push->pusher, change);
 			verdict = miru_batch_verdict(change);
 			new->number = change->number;
 			new->verdict = verdict;

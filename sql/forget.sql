@@ -39,6 +39,9 @@ INSERT INTO gone VALUES ('Xanthippe', 1, 'Xanthippe'), ('Socrates', 2, 'Socrates
 SELECT push('Xanthippe', 1), push('Socrates', 1);
 SELECT mirusync.push('Xanthippe', 'Xanthippe phone', '{"digested": 1, "changes": []}');
 SELECT push('Xanthippe', 2);
+-- And lost a conflict.
+SELECT mirusync.push('Xanthippe', 'watch', '{"changes": [{"number": 1, "kind": "put", "collection": "secret",
+	"id": "p2", "fields": {"of": "Xanthippe", "by": "watch"}, "base": 0}]}') #> '{verdicts,0,verdict}' AS verdict;
 UPDATE letter SET body = body || '!' WHERE id = 1;
 DROP TABLE gone;
 SELECT epoch, head FROM mirusync.feed WHERE feed = 'Xanthippe';

@@ -1,6 +1,7 @@
 -- Merge rules: what stands of two changes that neither writer knew of.  The
 -- examples are those of docs/merge.md (tools/check-docs.sh compares them).
 SET client_min_messages = warning;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_test;
 SET search_path = merge_test;
 

@@ -1,6 +1,7 @@
 -- Deletes against concurrent updates.  The examples are those of docs/merge.md
 -- (tools/check-docs.sh compares them).
 SET client_min_messages = warning;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_deletes;
 SET search_path = merge_deletes;
 CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$

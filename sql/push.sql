@@ -1,6 +1,7 @@
 -- push() and push_many() on a table that has everything: foreign key,
 -- deferrable foreign key, CHECK, triggers and a generated column.
 SET client_min_messages = warning;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA push_test;
 SET search_path = push_test;
 CREATE TABLE book (

@@ -44,7 +44,8 @@ CREATE TABLE mirusync.collection (
 	name		text COLLATE "C" NOT NULL,
 	relation	regclass NOT NULL,
 	rule		text COLLATE "C" NOT NULL
-		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins')),
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins',
+			'manual')),
 	pushable	boolean NOT NULL,
 	role		regrole,
 	delete_rule	text COLLATE "C" NOT NULL DEFAULT 'update_wins'
@@ -66,7 +67,7 @@ CREATE TABLE mirusync.field_rule (
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter')),
+			'counter', 'manual')),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';

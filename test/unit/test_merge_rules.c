@@ -50,7 +50,7 @@ test_names(void **state)
 	assert_true(miru_rule_parse("lww_field", &rule));
 	assert_int_equal(rule, MIRU_RULE_LWW_FIELD);
 	assert_false(miru_rule_parse("LWW", &rule));
-	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_COUNTER; i++)
+	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_MANUAL; i++)
 	{
 		assert_true(miru_rule_parse(miru_rule_name((MiruRule) i), &rule));
 		assert_int_equal(rule, i);
