@@ -19,7 +19,9 @@
 
 #include "access/xact.h"
 #include "apply.h"
+#include "before.h"
 #include "capture.h"
+#include "conflict.h"
 #include "errors.h"
 #include "event.h"
 #include "guc.h"
@@ -40,21 +42,6 @@
 /* How often an insert may find that somebody else was faster. */
 #define ATTEMPTS 3
 
-/* What is known of the record before the change. */
-typedef struct Before
-{
-	bool known; /* it exists or has a tombstone */
-	bool deleted;
-	bool has_row;
-	int64 seq;		  /* 0 if changed in this transaction */
-	int64 stored_seq; /* of the stored state, whatever is pending */
-	int pending;	  /* that change, -1: none */
-	bool shared;	  /* by another device than ours, too */
-	MiruStamp newest;
-	MiruStamps *stamps;
-	Jsonb *image;
-} Before;
-
 /* One change while it is being merged. */
 typedef struct Merge
 {
@@ -64,7 +51,7 @@ typedef struct Merge
 	MiruStamp incoming;
 	Jsonb *object; /* bounded; NULL for a delete without image */
 	int64 skew_ms;
-	Before before;
+	MiruBefore before;
 } Merge;
 
 static int64
@@ -247,149 +234,6 @@ take_clock(Merge *merge)
 	merge->incoming.device = merge->pusher->device;
 }
 
-/* ----- what is there ----- */
-
-static MiruStamp
-newest_stamp(const MiruStamps *stamps, Hlc clock)
-{
-	MiruStamp newest = stamps->base;
-
-	for (int i = 0; i < stamps->count; i++)
-	{
-		if (stamps->fields[i].stamp.clock > newest.clock)
-			newest = stamps->fields[i].stamp;
-	}
-	newest.clock = Max(newest.clock, clock);
-	return newest;
-}
-
-static MiruStamps *
-stamps_whole(MiruStamp stamp)
-{
-	MiruStamps *stamps = palloc(sizeof(MiruStamps));
-
-	miru_stamps_init(stamps, stamp);
-	return stamps;
-}
-
-static void
-read_stored(Merge *merge)
-{
-	Before *before = &merge->before;
-	MiruTable table = miru_table_open("record", false);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	MiruRecord *record = miru_record_find(&table, merge->change->feed,
-										  merge->change->collection,
-										  merge->change->id, snapshot);
-
-	UnregisterSnapshot(snapshot);
-	miru_table_close(&table);
-	before->known = record != NULL || before->has_row;
-	if (record == NULL)
-	{
-		/* A row that capture has never seen loses against anything. */
-		MiruStamp unknown = {0, -1, ""};
-
-		before->stamps = stamps_whole(unknown);
-		before->newest = unknown;
-		return;
-	}
-	before->deleted = record->deleted;
-	before->seq = before->stored_seq = record->seq;
-	before->stamps = record->stamps;
-	before->newest = newest_stamp(record->stamps, record->clock);
-	before->image = miru_object_without_hidden(merge->target.rel,
-											   record->image);
-}
-
-static void
-read_pending(Merge *merge, MiruOrigin *pending)
-{
-	Before *before = &merge->before;
-
-	before->known = true;
-	before->deleted = pending->deleted;
-	before->pending = pending->index;
-	before->shared = pending->shared ||
-		strcmp(pending->device, merge->pusher->device) != 0;
-	before->stored_seq = pending->merged_with;
-	before->stamps = pending->stamps;
-	before->newest = newest_stamp(pending->stamps, 0);
-	before->image = pending->image;
-}
-
-/*
- * is_new_document tells whether a document most likely is not there yet, so
- * that it can be inserted without looking for a row to lock first.  If that
- * finds a row all the same, nothing has happened, and the second attempt locks
- * it.  Not for other tables: their BEFORE INSERT triggers would have run.
- */
-static bool
-is_new_document(Merge *merge)
-{
-	if (merge->target.rel->data_attnum == 0 ||
-		merge->change->kind == MIRU_DELETE)
-		return false;
-	read_stored(merge);
-	return !merge->before.known;
-}
-
-/*
- * check_locked sees that the row that was locked is the record's own: a key
- * may be equal and still be another id (1.0 and 1.00), and row security may
- * hide from the role what is there.
- */
-static void
-check_locked(Merge *merge)
-{
-	Before *before = &merge->before;
-	bool is_there = miru_target_exists(&merge->target, false);
-
-	if (before->has_row && !is_there)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_MIRU_INVALID_OBJECT),
-			 errmsg(
-				 "record id \"%s\" of collection \"%s\" is not the id of the row with an equal key",
-				 merge->change->id, merge->change->collection)));
-	if (!before->has_row && is_there && before->known && !before->deleted)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg(
-				 "row security policy hides record \"%s\" of collection \"%s\"",
-				 merge->change->id, merge->change->collection)));
-}
-
-static void
-before_init(Before *before)
-{
-	memset(before, 0, sizeof(Before));
-	before->pending = -1;
-}
-
-/* read_before finds out what is stored, or pushed in this transaction. */
-static void
-read_before(Merge *merge, bool first_attempt)
-{
-	Before *before = &merge->before;
-	MiruOrigin *pending = miru_origin_pending(merge->change->feed,
-											  merge->change->collection,
-											  merge->change->id);
-
-	before_init(before);
-	if (first_attempt && pending == NULL && is_new_document(merge))
-		return;
-	before_init(before);
-	before->has_row = miru_target_lock(&merge->target);
-	if (pending != NULL)
-		read_pending(merge, pending);
-	else
-		read_stored(merge);
-	if (merge->target.rel->data_attnum == 0)
-		check_locked(merge);
-}
-
 /* ----- decisions ----- */
 
 /* lose records that what is stored stands, and what that is. */
@@ -397,7 +241,7 @@ static void
 lose(Merge *merge)
 {
 	MiruChange *change = merge->change;
-	Before *before = &merge->before;
+	MiruBefore *before = &merge->before;
 	MiruDelivery *winner;
 
 	change->verdict = MIRU_STALE;
@@ -420,29 +264,6 @@ lose(Merge *merge)
 	if (winner->object == NULL)
 		winner->deleted = true;
 	change->winner = winner;
-}
-
-/*
- * is_concurrent tells whether another device or SQL has changed the record
- * since what this device had seen, as far as it says what that was.
- */
-static bool
-is_concurrent(Merge *merge)
-{
-	Before *before = &merge->before;
-	int64 base = merge->change->base;
-	const char *device = merge->pusher->device;
-
-	if (base == MIRU_BASE_UNKNOWN || !before->known)
-		return false;
-	if (miru_is_concurrent(&before->stamps->base, base, device))
-		return true;
-	for (int i = 0; i < before->stamps->count; i++)
-	{
-		if (miru_is_concurrent(&before->stamps->fields[i].stamp, base, device))
-			return true;
-	}
-	return false;
 }
 
 static Jsonb *
@@ -489,27 +310,82 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->stamp.device = origin->device;
 	origin->stamps = miru_stamps_copy(stamps);
 	MemoryContextSwitchTo(old_context);
-	change->verdict = is_concurrent(merge) ? MIRU_MERGED : MIRU_APPLIED;
+	change->verdict = miru_before_is_concurrent(&merge->before, merge->change,
+												merge->pusher)
+		? MIRU_MERGED
+		: MIRU_APPLIED;
 	change->origin = miru_origin_add(origin);
 	miru_origin_set(change->origin);
 	return origin;
 }
 
+/*
+ * note_conflict notes that a delete and an update had not seen each other, and
+ * one of them is lost.
+ */
+static void
+note_conflict(Merge *merge, bool incoming_stands)
+{
+	MiruDeleteRule rule = merge->target.collection->delete_rule;
+	MiruConflict *conflict = palloc0(sizeof(MiruConflict));
+
+	conflict->collection = merge->change->collection;
+	conflict->record = merge->change->id;
+	conflict->rule = miru_delete_rule_name(rule);
+	conflict->outcome = rule == MIRU_DELETE_MANUAL ? MIRU_OPEN
+		: incoming_stands						   ? MIRU_INCOMING_STANDS
+												   : MIRU_STORED_STANDS;
+	if (!merge->before.deleted)
+		conflict->stored.value = miru_target_read(&merge->target);
+	if (merge->change->kind != MIRU_DELETE)
+		conflict->incoming.value = merge->object;
+	conflict->stored.stamp = merge->before.newest;
+	conflict->incoming.stamp = merge->incoming;
+	conflict->pending = merge->before.pending;
+	merge->change->conflicts = lappend(merge->change->conflicts, conflict);
+}
+
+/* note_delete keeps with a pushed delete what its tombstone will need. */
+static void
+note_delete(Merge *merge, MiruOrigin *origin)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
+	MiruBefore *before = &merge->before;
+
+	origin->deleted = true;
+	origin->rule = miru_delete_rule_name(merge->target.collection->delete_rule);
+	origin->image = copy_jsonb(merge->object);
+	if (before->deleted && before->former != NULL)
+		origin->former = miru_stamps_copy(before->former);
+	else if (!before->deleted && before->known)
+		origin->former = miru_stamps_copy(before->stamps);
+	MemoryContextSwitchTo(old_context);
+}
+
 static void
 apply_delete(Merge *merge)
 {
-	Before *before = &merge->before;
+	MiruBefore *before = &merge->before;
 	MiruChange *change = merge->change;
 	MiruStamp stamp = merge->incoming;
 	int64 slack = change->delete_slack ? miru_max_clock_skew : 0;
-	MiruOrigin *origin;
+	MiruDecision decision = {true, false};
 
 	/* A second delete of the same must not win again and again. */
 	if (before->deleted)
 		slack = 0;
-	if (before->known &&
-		!miru_lww_delete_wins(&before->newest, &stamp, change->ties_lose,
-							  slack))
+	if (before->known)
+		decision =
+			miru_decide_delete(merge->target.collection->delete_rule, true,
+							   !before->deleted &&
+								   miru_before_is_concurrent(&merge->before,
+															 merge->change,
+															 merge->pusher),
+							   miru_lww_delete_wins(&before->newest, &stamp,
+													change->ties_lose, slack));
+	if (decision.lost)
+		note_conflict(merge, decision.incoming_stands);
+	if (!decision.incoming_stands)
 	{
 		lose(merge);
 		return;
@@ -517,16 +393,7 @@ apply_delete(Merge *merge)
 	/* A replay of what it deleted must lose against the tombstone. */
 	if (before->known)
 		stamp.clock = Max(stamp.clock, before->newest.clock);
-	origin = win(merge, stamps_whole(stamp), NULL);
-	origin->deleted = true;
-	if (merge->object != NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(
-			TopTransactionContext);
-
-		origin->image = copy_jsonb(merge->object);
-		MemoryContextSwitchTo(old_context);
-	}
+	note_delete(merge, win(merge, miru_stamps_whole(stamp), NULL));
 	if (before->has_row)
 		miru_target_delete(&merge->target);
 	else
@@ -535,11 +402,12 @@ apply_delete(Merge *merge)
 
 /* insert writes a record that has no row; false: somebody else just did. */
 static bool
-insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object)
+insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object,
+	   bool revives)
 {
 	bool inserted;
 
-	win(merge, stamps, rules);
+	win(merge, stamps, rules)->revives = revives;
 	inserted = miru_target_insert(&merge->target, object);
 	miru_origin_set(-1);
 	if (!inserted)
@@ -581,6 +449,40 @@ fields_init(Merge *merge, MiruFieldMerge *fields)
 	fields->device = merge->pusher->device;
 	fields->is_shared = merge->before.shared;
 	fields->stored_seq = merge->before.stored_seq;
+	fields->pending = merge->before.pending;
+}
+
+/* Stamps of what nobody has written: they lose against any. */
+static const MiruStamp nobody = {0, -1, ""};
+
+/*
+ * revive merges an update into what a concurrent delete has deleted, as if it
+ * had come before: whatever the update does not touch comes back as it was,
+ * with its stamps.
+ */
+static bool
+revive(Merge *merge)
+{
+	MiruBefore *before = &merge->before;
+	Jsonb *image = writable_image(merge);
+	MiruFieldMerge fields;
+	Jsonb *object;
+
+	fields_init(merge, &fields);
+	fields.before = before->former ? before->former : miru_stamps_whole(nobody);
+	fields.newest = miru_stamps_newest_of(fields.before, 0);
+	fields.stored = image;
+	miru_merge_fields(&fields);
+	merge->change->conflicts = fields.conflicts;
+	if (!fields.stands)
+	{
+		lose(merge);
+		return true;
+	}
+	object = fields.result;
+	if (merge->target.rel->data_attnum == 0)
+		object = miru_object_overlay(image, object);
+	return insert(merge, fields.stamps, fields.rules, object, true);
 }
 
 /*
@@ -590,23 +492,33 @@ fields_init(Merge *merge, MiruFieldMerge *fields)
 static bool
 apply_missing(Merge *merge)
 {
-	Before *before = &merge->before;
-	MiruStamp nobody = {0, -1, ""};
+	MiruBefore *before = &merge->before;
+	bool is_conflict = before->deleted &&
+		miru_before_is_concurrent(&merge->before, merge->change, merge->pusher);
+	MiruDecision decision = {true, false};
 	Jsonb *image = NULL;
 	MiruFieldMerge fields;
 	Jsonb *object;
 
-	if (before->known &&
-		!miru_lww_wins(&before->newest, &merge->incoming,
-					   merge->change->ties_lose))
+	if (before->known)
+		decision = miru_decide_delete(merge->target.collection->delete_rule,
+									  false, is_conflict,
+									  miru_lww_wins(&before->newest,
+													&merge->incoming,
+													merge->change->ties_lose));
+	if (decision.lost)
+		note_conflict(merge, decision.incoming_stands);
+	if (!decision.incoming_stands)
 	{
 		lose(merge);
 		return true;
 	}
+	if (is_conflict && before->image != NULL)
+		return revive(merge);
 	if (merge->change->kind == MIRU_PATCH && before->image != NULL)
 		image = writable_image(merge);
 	fields_init(merge, &fields);
-	fields.before = stamps_whole(nobody);
+	fields.before = miru_stamps_whole(nobody);
 	fields.newest = nobody;
 	fields.is_missing = true;
 	fields.stored = image ? image : miru_object_pick(merge->object, NIL);
@@ -614,7 +526,8 @@ apply_missing(Merge *merge)
 	object = fields.stands ? fields.result : fields.stored;
 	if (image != NULL && merge->target.rel->data_attnum == 0)
 		object = miru_object_overlay(image, object);
-	return insert(merge, stamps_whole(merge->incoming), fields.rules, object);
+	return insert(merge, miru_stamps_whole(merge->incoming), fields.rules,
+				  object, false);
 }
 
 /* has_fields tells whether the change says anything about a field. */
@@ -636,6 +549,7 @@ merge_row(Merge *merge)
 	/* A row of a table may be there, and nothing to be written. */
 	if (merge->target.rel->data_attnum != 0 || has_fields(merge))
 		miru_merge_fields(&fields);
+	merge->change->conflicts = fields.conflicts;
 	if (!fields.stands)
 	{
 		lose(merge);
@@ -665,7 +579,7 @@ check_object(Merge *merge)
 static void
 take_later_clock(Merge *merge)
 {
-	Before *before = &merge->before;
+	MiruBefore *before = &merge->before;
 
 	if (merge->skew_ms > 0 && before->known &&
 		strcmp(before->newest.device, merge->incoming.device) == 0 &&
@@ -700,6 +614,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 	merge.change = change;
 	merge.object = change->object;
 	change->origin = -1;
+	change->conflicts = NIL;
 	check_feed(&merge);
 	find_target(&merge);
 	take_clock(&merge);
@@ -709,7 +624,8 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 	for (int attempt = 0;; attempt++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		read_before(&merge, attempt == 0);
+		miru_before_read(&merge.before, &merge.target, pusher, change,
+						 attempt == 0);
 		take_later_clock(&merge);
 		/* Stamped on arrival: later than anything the record has seen. */
 		if (change->clock == 0)

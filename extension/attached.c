@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "attached.h"
 #include "field.h"
+#include "merge_rules.h"
 #include "record.h"
 #include "registry.h"
 #include "registry_table.h"
@@ -99,14 +100,17 @@ miru_collection_insert(const MiruAttachment *attachment)
 	values[COLLECTION_PUSHABLE - 1] = BoolGetDatum(attachment->pushable);
 	values[COLLECTION_ROLE - 1] = ObjectIdGetDatum(attachment->role);
 	nulls[COLLECTION_ROLE - 1] = !OidIsValid(attachment->role);
+	values[COLLECTION_DELETE_RULE - 1] = CStringGetTextDatum(
+		miru_delete_rule_name(MIRU_UPDATE_WINS));
 	CatalogTupleInsert(collection,
 					   heap_form_tuple(RelationGetDescr(collection), values,
 									   nulls));
 	table_close(collection, NoLock);
 }
 
-void
-miru_collection_set_rule(const char *name, const char *rule)
+/* set_text sets a column of a collection. */
+static void
+set_text(const char *name, int column, const char *value)
 {
 	Relation collection = table_open(miru_table_oid("collection"),
 									 RowExclusiveLock);
@@ -124,14 +128,26 @@ miru_collection_set_rule(const char *name, const char *rule)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		values[COLLECTION_RULE - 1] = CStringGetTextDatum(rule);
-		replaced[COLLECTION_RULE - 1] = true;
+		values[column - 1] = CStringGetTextDatum(value);
+		replaced[column - 1] = true;
 		tuple = heap_modify_tuple(tuple, RelationGetDescr(collection), values,
 								  nulls, replaced);
 		CatalogTupleUpdate(collection, &tuple->t_self, tuple);
 	}
 	systable_endscan(scan);
 	table_close(collection, NoLock);
+}
+
+void
+miru_collection_set_rule(const char *name, const char *rule)
+{
+	set_text(name, COLLECTION_RULE, rule);
+}
+
+void
+miru_collection_set_delete_rule(const char *name, const char *rule)
+{
+	set_text(name, COLLECTION_DELETE_RULE, rule);
 }
 
 /* delete_collections removes a table's collections and their sync state. */

@@ -37,6 +37,7 @@ extern bool miru_is_attached(Oid relid);
 extern void miru_attached_insert(const MiruAttachment *attachment);
 extern void miru_collection_insert(const MiruAttachment *attachment);
 extern void miru_collection_set_rule(const char *name, const char *rule);
+extern void miru_collection_set_delete_rule(const char *name, const char *rule);
 
 /*
  * miru_attached_delete removes all that is known of a table, with the sync

@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "batch.h"
+#include "conflict.h"
 #include "epoch.h"
 #include "errors.h"
 #include "jsonb_build.h"
@@ -383,6 +384,25 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 	push_removed(state, change);
 }
 
+/* push_conflicts adds the ids of the change's conflicts. */
+static void
+push_conflicts(JsonbParseState **state, List *conflicts)
+{
+	ListCell *cell;
+
+	miru_build_key(state, "conflicts");
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	foreach(cell, conflicts)
+	{
+		JsonbValue id;
+
+		id.type = jbvNumeric;
+		id.val.numeric = int64_to_numeric(((MiruConflict *) lfirst(cell))->id);
+		pushJsonbValue(state, WJB_ELEM, &id);
+	}
+	pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
 Jsonb *
 miru_batch_verdict(const MiruChange *change)
 {
@@ -393,6 +413,8 @@ miru_batch_verdict(const MiruChange *change)
 	miru_build_text(&state, "verdict", verdict_names[change->verdict]);
 	if (change->seq > 0)
 		miru_build_integer(&state, "seq", change->seq);
+	if (change->conflicts != NIL)
+		push_conflicts(&state, change->conflicts);
 	if (change->verdict == MIRU_REJECTED)
 	{
 		miru_build_text(&state, "code", unpack_sql_state(change->sqlstate));

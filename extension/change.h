@@ -54,6 +54,7 @@ typedef struct MiruChange
 	bool no_room;		  /* the inbox was full */
 	int origin;			  /* its entry in capture.c's list, or -1 */
 	int64 seq;			  /* number got, or of what stands (stale) */
+	List *conflicts;	  /* MiruConflict, where a value lost */
 	MiruDelivery *winner; /* what stands, if it is not just what was
 								 * sent, else NULL */
 } MiruChange;

@@ -518,6 +518,8 @@ store(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *before,
 		record->clock = Max(record->clock, before->clock);
 	record->row = before ? before->row : NULL;
 	miru_stamps_number(record->stamps, record->seq);
+	if (record->former != NULL)
+		miru_stamps_number(record->former, record->seq);
 	miru_record_store(&flush->record_table, record);
 }
 
@@ -556,6 +558,7 @@ number_present(Flush *flush, Row *row)
 	HeapTuple old = row->old;
 	MiruRecord record = {0};
 	List *changes;
+	List *since = NIL;
 	Jsonb *changed;
 
 	if (created || row->old_feed == NULL ||
@@ -568,7 +571,13 @@ number_present(Flush *flush, Row *row)
 		changes = miru_object_diff(row->rel, old, row->now, row->desc);
 	if (!created && changes == NIL && row->direct == NULL)
 		return;
-	record.stamps = new_stamps(flush, row, before, changes, created);
+	/* A row that came back has most of its fields from its last image. */
+	if (created && before != NULL && row->direct != NULL &&
+		row->direct->revives && before->image != NULL)
+		since = miru_object_diff_known(row->rel, before->image, row->now,
+									   row->desc);
+	record.stamps = new_stamps(flush, row, before, since ? since : changes,
+							   created);
 	store(flush, row, feed, before, &record);
 	changed = miru_object_side(changes, true);
 	append_history(flush, row, &record, created ? "put" : "patch",
@@ -590,6 +599,17 @@ last_image(Row *row)
 	return row->known;
 }
 
+/* former_stamps returns the stamps that a tombstone's image has. */
+static MiruStamps *
+former_stamps(Row *row, MiruRecord *before)
+{
+	if (row->direct != NULL && row->direct->former != NULL)
+		return miru_stamps_copy(row->direct->former);
+	if (before == NULL)
+		return NULL;
+	return before->deleted ? before->former : before->stamps;
+}
+
 /* number_gone numbers a record that its feed no longer has: a delete. */
 static void
 number_gone(Flush *flush, Row *row, const char *feed_name)
@@ -605,6 +625,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 		return;
 	record.deleted = true;
 	record.image = last_image(row);
+	record.former = former_stamps(row, before);
 	if (pushed)
 		record.stamps = miru_stamps_copy(row->direct->stamps);
 	else

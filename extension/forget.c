@@ -36,6 +36,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "change_log.h"
+#include "conflict.h"
 #include "convert.h"
 #include "doorbell.h"
 #include "epoch.h"
@@ -295,6 +296,14 @@ purge(Forget *forget, Purge delete)
 	} while (deleted == forget->batch);
 }
 
+/* purge_conflicts: those have no numbers of the feed. */
+static int64
+purge_conflicts(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	(void) upto;
+	return miru_conflict_forget(feed, from, PG_INT64_MAX, max);
+}
+
 static void
 purge_pushes(Forget *forget)
 {
@@ -377,6 +386,7 @@ mirusync_forget(PG_FUNCTION_ARGS)
 		commit(&forget);
 		purge(&forget, miru_change_log_forget);
 		purge(&forget, miru_record_forget_feed);
+		purge(&forget, purge_conflicts);
 	}
 	purge_pushes(&forget);
 

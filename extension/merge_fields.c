@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "conflict.h"
 #include "errors.h"
 #include "jsonb_build.h"
 #include "merge_fields.h"
@@ -373,14 +374,15 @@ since_base(Work *work, const Field *field)
 													  : MIRU_CHANGED;
 }
 
-static bool
-incoming_stands(Work *work, const Field *field, Numeric increment)
+static MiruDecision
+decide(Work *work, const Field *field, Numeric increment)
 {
 	MiruFieldMerge *merge = work->merge;
+	MiruDecision decision = {work->whole_wins, false};
 	MiruContest contest = {0};
 
 	if (field->rule == MIRU_RULE_LWW)
-		return work->whole_wins;
+		return decision;
 	contest.stored = *miru_stamps_get(merge->before, field->key);
 	contest.incoming = merge->incoming;
 	contest.base = merge->change->base;
@@ -396,8 +398,146 @@ incoming_stands(Work *work, const Field *field, Numeric increment)
 	else if (contest.has_stored && contest.has_incoming &&
 			 miru_rule_needs_values(field->rule))
 		contest.order = order_of(work, field);
-	return miru_decide(field->rule, &contest).incoming_stands;
+	return miru_decide(field->rule, &contest);
 }
+
+/* ----- conflicts ----- */
+
+static Jsonb *
+jsonb_of(JsonbValue *value)
+{
+	return value ? JsonbValueToJsonb(value) : NULL;
+}
+
+/* add_conflict notes one; "field" is its key, NULL for the whole record. */
+static MiruConflict *
+add_conflict(Work *work, const char *field, MiruRule rule,
+			 const MiruStamp *stored)
+{
+	MiruFieldMerge *merge = work->merge;
+	MiruConflict *conflict = palloc0(sizeof(MiruConflict));
+
+	conflict->collection = work->collection->name;
+	conflict->record = merge->target->id;
+	conflict->field = field;
+	conflict->rule = miru_rule_name(rule);
+	conflict->stored.stamp = *stored;
+	conflict->incoming.stamp = merge->incoming;
+	conflict->pending = merge->pending;
+	merge->conflicts = lappend(merge->conflicts, conflict);
+	return conflict;
+}
+
+/* differs tells whether a field's values do, and reads the stored one. */
+static bool
+differs(Work *work, Field *field)
+{
+	MiruTarget *target = work->merge->target;
+
+	field->stored = get_value(stored_record(work), field->name);
+	field->normal = field->incoming;
+	if (!work->is_document && is_value(field->incoming) &&
+		!is_same(field->incoming, field->stored))
+		field->normal = miru_target_normal(target, field->name,
+										   field->incoming);
+	return !is_same(field->normal, field->stored);
+}
+
+static void
+note_lost(Work *work, Field *field, bool incoming_stands)
+{
+	MiruConflict *conflict;
+
+	if (!differs(work, field))
+		return;
+	conflict = add_conflict(work, field->key, field->rule,
+							miru_stamps_get(work->merge->before, field->key));
+	conflict->outcome = incoming_stands	  ? MIRU_INCOMING_STANDS
+		: field->rule == MIRU_RULE_MANUAL ? MIRU_OPEN
+										  : MIRU_STORED_STANDS;
+	conflict->stored.value = jsonb_of(field->stored);
+	conflict->incoming.value = jsonb_of(field->incoming);
+}
+
+/*
+ * unseen_whole returns the newest stamp of the fields that are merged
+ * together that the device had not seen; NULL if it had seen all of them, or
+ * does not say what it had seen.
+ */
+static const MiruStamp *
+unseen_whole(Work *work)
+{
+	const MiruFieldMerge *merge = work->merge;
+	const MiruStamps *before = merge->before;
+	int64 base = merge->change->base;
+	const MiruStamp *newest = NULL;
+
+	if (base == MIRU_BASE_UNKNOWN || merge->is_missing ||
+		work->collection->default_rule != MIRU_RULE_LWW)
+		return NULL;
+	if (miru_is_concurrent(&before->base, base, merge->device))
+		newest = &before->base;
+	for (int i = 0; i < before->count; i++)
+	{
+		const MiruFieldStamp *field = &before->fields[i];
+
+		if (miru_collection_rule(work->collection, field->key) ==
+				MIRU_RULE_LWW &&
+			miru_is_concurrent(&field->stamp, base, merge->device) &&
+			(newest == NULL || field->stamp.clock > newest->clock))
+			newest = &field->stamp;
+	}
+	return newest;
+}
+
+/*
+ * note_whole notes what was lost of the fields that are merged together: if
+ * the change wins those that others wrote and it replaces, else its own.
+ */
+static void
+note_whole(Work *work, const MiruStamp *unseen)
+{
+	MiruFieldMerge *merge = work->merge;
+	JsonbParseState *stored;
+	JsonbParseState *incoming;
+	MiruConflict *conflict;
+	bool any = false;
+	ListCell *cell;
+
+	miru_build_begin(&stored);
+	miru_build_begin(&incoming);
+	foreach(cell, work->fields)
+	{
+		Field *field = lfirst(cell);
+
+		if (field->rule != MIRU_RULE_LWW ||
+			(work->whole_wins &&
+			 !miru_is_concurrent(miru_stamps_get(merge->before, field->key),
+								 merge->change->base, merge->device)) ||
+			!differs(work, field))
+			continue;
+		any = true;
+		if (field->stored != NULL)
+		{
+			miru_build_key(&stored, field->name);
+			pushJsonbValue(&stored, WJB_VALUE, field->stored);
+		}
+		if (field->incoming != NULL)
+		{
+			miru_build_key(&incoming, field->name);
+			pushJsonbValue(&incoming, WJB_VALUE, field->incoming);
+		}
+	}
+	if (!any)
+		return;
+	conflict = add_conflict(work, NULL, MIRU_RULE_LWW, unseen);
+	conflict->outcome = work->whole_wins ? MIRU_INCOMING_STANDS
+										 : MIRU_STORED_STANDS;
+	conflict->stored.value = miru_build_end(&stored);
+	conflict->incoming.value = miru_build_end(&incoming);
+}
+
+/* ----- the result ----- */
 
 /* stamp_of returns the stamp of what stands: of a sum the newest clock. */
 static MiruStamp
@@ -419,10 +559,14 @@ merge_field(Work *work, Field *field)
 	MiruFieldMerge *merge = work->merge;
 	JsonbValue *value = field->incoming;
 	Numeric increment = NULL;
+	MiruDecision decision;
 
 	if (field->rule == MIRU_RULE_COUNTER)
 		increment = increment_of(work, field);
-	if (!incoming_stands(work, field, increment))
+	decision = decide(work, field, increment);
+	if (decision.lost)
+		note_lost(work, field, decision.incoming_stands);
+	if (!decision.incoming_stands)
 		return;
 	merge->stands = true;
 	miru_stamps_set(merge->stamps, field->key, stamp_of(work, field));
@@ -527,6 +671,7 @@ void
 miru_merge_fields(MiruFieldMerge *merge)
 {
 	Work work = {0};
+	const MiruStamp *unseen;
 	Jsonb *written;
 	ListCell *cell;
 
@@ -536,6 +681,7 @@ miru_merge_fields(MiruFieldMerge *merge)
 	work.is_put = merge->change->kind == MIRU_PUT;
 	merge->stands = false;
 	merge->stamps = miru_stamps_copy(merge->before);
+	unseen = unseen_whole(&work);
 	if (work.collection->default_rule == MIRU_RULE_LWW)
 	{
 		work.whole_wins = whole_stands(&work);
@@ -543,7 +689,7 @@ miru_merge_fields(MiruFieldMerge *merge)
 			put_whole(&work);
 		/* The usual case, for which no field need be looked at. */
 		if (work.is_put && work.collection->field_rules == NIL &&
-			merge->change->add == NULL)
+			merge->change->add == NULL && unseen == NULL)
 		{
 			merge->result = merge->object;
 			return;
@@ -554,6 +700,8 @@ miru_merge_fields(MiruFieldMerge *merge)
 	add_increments(&work);
 	add_absent(&work);
 	look_back(&work);
+	if (unseen != NULL)
+		note_whole(&work, unseen);
 	miru_build_begin(&work.written);
 	foreach(cell, work.fields)
 		merge_field(&work, lfirst(cell));

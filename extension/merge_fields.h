@@ -28,6 +28,7 @@ typedef struct MiruFieldMerge
 	bool is_missing;  /* it has no row */
 	bool is_shared;	  /* another device changed it in this transaction */
 	int64 stored_seq; /* number of its latest change */
+	int pending;	  /* the push of this transaction that made it so; -1 */
 
 	/* what comes of it */
 	bool stands; /* some of it stands; else the rest is not set */
@@ -35,7 +36,8 @@ typedef struct MiruFieldMerge
 	Jsonb *result; /* to be written: fields of a row, all of a document */
 
 	/* what was asked, whatever came of it */
-	Jsonb *rules; /* of the change's fields that have one of their own */
+	List *conflicts; /* of MiruConflict */
+	Jsonb *rules;	 /* of the change's fields that have one of their own */
 } MiruFieldMerge;
 
 /*

@@ -33,6 +33,7 @@ static const RuleInfo rules[] = {
 	[MIRU_RULE_MAX] = {"max", false, true, true},
 	[MIRU_RULE_MIN] = {"min", false, true, true},
 	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
+	[MIRU_RULE_MANUAL] = {"manual", true, true, false},
 };
 
 bool
@@ -90,6 +91,47 @@ miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 	return miru_lww_wins(stored, incoming, ties_lose);
 }
 
+static const char *const delete_rules[] = {
+	[MIRU_UPDATE_WINS] = "update_wins",
+	[MIRU_DELETE_WINS] = "delete_wins",
+	[MIRU_DELETE_MANUAL] = "manual",
+};
+
+bool
+miru_delete_rule_parse(const char *name, MiruDeleteRule *rule)
+{
+	for (int i = 0; i < (int) lengthof(delete_rules); i++)
+	{
+		if (strcmp(name, delete_rules[i]) != 0)
+			continue;
+		*rule = (MiruDeleteRule) i;
+		return true;
+	}
+	return false;
+}
+
+const char *
+miru_delete_rule_name(MiruDeleteRule rule)
+{
+	return delete_rules[rule];
+}
+
+MiruDecision
+miru_decide_delete(MiruDeleteRule rule, bool incoming_deletes,
+				   bool is_concurrent, bool incoming_is_last)
+{
+	MiruDecision decision = {incoming_is_last, false};
+
+	if (!is_concurrent)
+		return decision;
+	decision.incoming_stands = rule == MIRU_UPDATE_WINS ? !incoming_deletes
+		: rule == MIRU_DELETE_WINS						? incoming_deletes
+														: false;
+	/* An update that wins has all the fields: nothing is lost. */
+	decision.lost = rule != MIRU_UPDATE_WINS;
+	return decision;
+}
+
 bool
 miru_is_unseen(const MiruStamp *stamp, int64 base)
 {
@@ -135,6 +177,8 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 	bool concurrent = miru_is_concurrent(stored, contest->base,
 										 contest->incoming.device);
 	bool last = miru_lww_wins(stored, &contest->incoming, contest->ties_lose);
+	/* Without a base what goes by clocks is an ordinary overwriting. */
+	bool told = contest->base != MIRU_BASE_UNKNOWN;
 	MiruDecision decision = {false, concurrent && contest->order != 0};
 
 	if (contest->since == MIRU_UNCHANGED)
@@ -151,13 +195,16 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 		case MIRU_RULE_LWW:
 		case MIRU_RULE_LWW_FIELD:
 			decision.incoming_stands = last;
+			decision.lost &= told;
 			break;
 		case MIRU_RULE_FIRST_WINS:
+		case MIRU_RULE_MANUAL:
 			decision.incoming_stands = !concurrent && replaces(contest);
 			break;
 		case MIRU_RULE_SERVER_WINS:
 			decision.incoming_stands = last &&
 				!(concurrent && stored->device[0] == '\0');
+			decision.lost &= told || stored->device[0] == '\0';
 			break;
 		case MIRU_RULE_MAX:
 		case MIRU_RULE_MIN:

@@ -18,8 +18,17 @@ typedef enum MiruRule
 	MIRU_RULE_SERVER_WINS, /* SQL against concurrent pushes, else as above */
 	MIRU_RULE_MAX,		   /* the greatest value */
 	MIRU_RULE_MIN,		   /* the least value */
-	MIRU_RULE_COUNTER	   /* the sum of all increments */
+	MIRU_RULE_COUNTER,	   /* the sum of all increments */
+	MIRU_RULE_MANUAL	   /* as first_wins, until somebody decides */
 } MiruRule;
+
+/* What stands of a delete and a concurrent update. */
+typedef enum MiruDeleteRule
+{
+	MIRU_UPDATE_WINS,
+	MIRU_DELETE_WINS,
+	MIRU_DELETE_MANUAL /* what is stored, until somebody decides */
+} MiruDeleteRule;
 
 /* A base that is not known. */
 #define MIRU_BASE_UNKNOWN INT64CONST(-1)
@@ -49,7 +58,8 @@ typedef struct MiruContest
 typedef struct MiruDecision
 {
 	bool incoming_stands; /* it replaces the stored one, or adds to it */
-	bool lost; /* one of them is lost, and neither writer knew of the other */
+	bool lost; /* one of them is lost, and neither writer knew of the other as
+				* far as is known */
 } MiruDecision;
 
 /* miru_rule_parse finds a rule by its name; false if there is none. */
@@ -83,6 +93,19 @@ extern bool miru_lww_wins(const MiruStamp *stored, const MiruStamp *incoming,
 extern bool
 miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 					 bool ties_lose, int64 slack_ms);
+
+/* miru_delete_rule_parse finds one by its name; false if there is none. */
+extern bool miru_delete_rule_parse(const char *name, MiruDeleteRule *rule);
+extern const char *miru_delete_rule_name(MiruDeleteRule rule);
+
+/*
+ * miru_decide_delete says what stands of a delete that meets an update, or
+ * with "incoming_deletes" false of an update that meets a delete.  Where one
+ * of them knew of the other "incoming_is_last" decides.
+ */
+extern MiruDecision
+miru_decide_delete(MiruDeleteRule rule, bool incoming_deletes,
+				   bool is_concurrent, bool incoming_is_last);
 
 /* miru_is_unseen tells whether what has that stamp came after the base. */
 extern bool miru_is_unseen(const MiruStamp *stamp, int64 base);

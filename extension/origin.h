@@ -41,6 +41,8 @@ typedef struct MiruOrigin
 	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
 	int index;			/* its place among the transaction's origins */
 	Jsonb *image;		/* of a delete: last image, or NULL */
+	MiruStamps *former; /* of a delete: the record's before it, or NULL */
+	bool revives;		/* it brings the record back from its last image */
 
 	/* set by flush */
 	int next;				/* later push of the same record, -1: none */

@@ -86,6 +86,16 @@ keep_sum(Step *step, Numeric a, Numeric b)
 	return sum;
 }
 
+/*
+ * is_end: a tombstone is undone by looking at its last image, which is what
+ * the caller starts from.
+ */
+static bool
+is_end(const MiruLogEntry *entry, int steps)
+{
+	return steps == 0 && strcmp(entry->kind, "delete") == 0;
+}
+
 static void
 undo_field(Step *step, MiruPastField *field)
 {
@@ -157,7 +167,7 @@ miru_past_read(const char *feed, int64 seq, int64 base, const char *device,
 		CHECK_FOR_INTERRUPTS();
 		known = steps < CHANGES_MAX &&
 			miru_change_log_read(&table, feed, seq, snapshot, &entry) &&
-			undo(&step, device, fields, count);
+			(is_end(&entry, steps) || undo(&step, device, fields, count));
 		seq = entry.previous;
 		MemoryContextReset(context);
 	}

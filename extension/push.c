@@ -33,6 +33,7 @@
 #include "access/xact.h"
 #include "acting.h"
 #include "batch.h"
+#include "conflict.h"
 #include "convert.h"
 #include "commands/trigger.h"
 #include "epoch.h"
@@ -84,6 +85,7 @@ reject_change(MiruPush *push, MiruChange *change, ErrorData *error)
 	change->detail = error->detail ? pstrdup(error->detail) : NULL;
 	change->origin = -1;
 	change->winner = NULL;
+	change->conflicts = NIL;
 	change->seq = 0;
 }
 
@@ -443,6 +445,7 @@ miru_push_finish_batch(MiruPush *push)
 			MiruVerdict *new = palloc(sizeof(MiruVerdict));
 
 			miru_apply_outcome(change);
+			miru_conflict_store(&push->pusher, change);
 			verdict = miru_batch_verdict(change);
 			new->number = change->number;
 			new->verdict = verdict;

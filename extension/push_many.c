@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "conflict.h"
 #include "convert.h"
 #include "catalog/pg_type.h"
 #include "cursor.h"
@@ -356,6 +357,7 @@ summarize_event(MiruPush *push, Output *output)
 		char *winner = NULL;
 
 		miru_apply_outcome(change);
+		miru_conflict_store(&push->pusher, change);
 		if (change->verdict == MIRU_STALE)
 			standing = Max(standing, change->seq);
 		else

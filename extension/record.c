@@ -41,7 +41,8 @@ enum
 	RECORD_DELETED,
 	RECORD_STAMPS,
 	RECORD_IMAGE,
-	RECORD_COLUMNS = RECORD_IMAGE
+	RECORD_FORMER,
+	RECORD_COLUMNS = RECORD_FORMER
 };
 
 static MiruStamps *
@@ -81,6 +82,9 @@ miru_record_from_row(HeapTuple row, TupleDesc desc)
 	record->image = NULL;
 	if (!nulls[RECORD_IMAGE - 1])
 		record->image = DatumGetJsonbPCopy(values[RECORD_IMAGE - 1]);
+	record->former = NULL;
+	if (!nulls[RECORD_FORMER - 1])
+		record->former = unpack_stamps(values[RECORD_FORMER - 1], record);
 	record->row = row;
 	return record;
 }
@@ -114,13 +118,20 @@ miru_record_find(MiruTable *table, const char *feed, const char *collection,
 	return miru_record_from_row(row, RelationGetDescr(table->heap));
 }
 
+static Datum
+pack_stamps(const MiruStamps *stamps)
+{
+	int length;
+	char *bytes = miru_stamps_pack(stamps, &length);
+
+	return PointerGetDatum(cstring_to_text_with_len(bytes, length));
+}
+
 void
 miru_record_store(MiruTable *table, MiruRecord *record)
 {
 	Datum values[RECORD_COLUMNS];
 	bool nulls[RECORD_COLUMNS] = {false};
-	int length;
-	char *stamps = miru_stamps_pack(record->stamps, &length);
 
 	values[RECORD_FEED - 1] = CStringGetTextDatum(record->feed);
 	values[RECORD_COLLECTION - 1] = CStringGetTextDatum(record->collection);
@@ -130,10 +141,12 @@ miru_record_store(MiruTable *table, MiruRecord *record)
 	values[RECORD_CLOCK - 1] = Int64GetDatum((int64) record->clock);
 	values[RECORD_CHANGED_AT - 1] = TimestampTzGetDatum(record->changed_at);
 	values[RECORD_DELETED - 1] = BoolGetDatum(record->deleted);
-	values[RECORD_STAMPS - 1] = PointerGetDatum(
-		cstring_to_text_with_len(stamps, length));
+	values[RECORD_STAMPS - 1] = pack_stamps(record->stamps);
 	nulls[RECORD_IMAGE - 1] = record->image == NULL;
 	values[RECORD_IMAGE - 1] = PointerGetDatum(record->image);
+	nulls[RECORD_FORMER - 1] = record->former == NULL;
+	if (record->former != NULL)
+		values[RECORD_FORMER - 1] = pack_stamps(record->former);
 
 	if (record->row == NULL)
 		miru_table_insert(table, values, nulls);

@@ -23,8 +23,9 @@ typedef struct MiruRecord
 	TimestampTz changed_at;
 	bool deleted;
 	MiruStamps *stamps;
-	Jsonb *image;  /* of a tombstone, or NULL */
-	HeapTuple row; /* the stored version; NULL: not stored yet */
+	Jsonb *image;		/* of a tombstone, or NULL */
+	MiruStamps *former; /* of a tombstone: those of its image, or NULL */
+	HeapTuple row;		/* the stored version; NULL: not stored yet */
 } MiruRecord;
 
 /* miru_record_find returns the record's state, NULL if it has none. */

@@ -393,6 +393,11 @@ collection_from_row(HeapTuple tuple, TupleDesc desc)
 	collection->relid = DatumGetObjectId(values[COLLECTION_RELATION - 1]);
 	collection->default_rule = parse_rule(
 		TextDatumGetCString(values[COLLECTION_RULE - 1]));
+	if (!miru_delete_rule_parse(TextDatumGetCString(
+									values[COLLECTION_DELETE_RULE - 1]),
+								&collection->delete_rule))
+		elog(ERROR, "unknown delete rule of collection \"%s\"",
+			 collection->name);
 	collection->pushable = DatumGetBool(values[COLLECTION_PUSHABLE - 1]);
 	if (!nulls[COLLECTION_ROLE - 1])
 		collection->role = DatumGetObjectId(values[COLLECTION_ROLE - 1]);

@@ -102,6 +102,7 @@ typedef struct MiruCollection
 	Oid relid;
 	MiruRule default_rule; /* of fields that have none of their own */
 	List *field_rules;	   /* of MiruFieldRule */
+	MiruDeleteRule delete_rule;
 	bool pushable;
 	Oid role; /* pushes run as this role */
 } MiruCollection;

@@ -38,6 +38,7 @@
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(mirusync_set_rule);
+PG_FUNCTION_INFO_V1(mirusync_set_delete_rule);
 
 /* Longest name of a document's field that can have a rule, in bytes. */
 #define FIELD_NAME_MAX 255
@@ -261,6 +262,31 @@ mirusync_set_rule(PG_FUNCTION_ARGS)
 		miru_check_rule(rule);
 		miru_collection_set_rule(collection->name, rule);
 	}
+	miru_registry_written();
+	PG_RETURN_VOID();
+}
+
+/* mirusync.set_delete_rule(collection, rule) */
+Datum
+mirusync_set_delete_rule(PG_FUNCTION_ARGS)
+{
+	static const char *const names[] = {"collection", "rule"};
+	MiruCollection *collection;
+	MiruDeleteRule parsed;
+	char *rule;
+
+	PreventCommandIfReadOnly("mirusync.set_delete_rule()");
+	miru_check_not_null(fcinfo, lengthof(names), names);
+	collection = find_own(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	rule = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (!miru_delete_rule_parse(rule, &parsed))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown delete rule \"%s\"", rule),
+			 errhint(
+				 "The delete rules are \"update_wins\", \"delete_wins\" and \"manual\".")));
+	miru_collection_set_delete_rule(collection->name, rule);
 	miru_registry_written();
 	PG_RETURN_VOID();
 }

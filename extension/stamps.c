@@ -193,6 +193,29 @@ miru_stamps_newest(const MiruStamps *stamps)
 	return newest;
 }
 
+MiruStamp
+miru_stamps_newest_of(const MiruStamps *stamps, Hlc clock)
+{
+	MiruStamp newest = stamps->base;
+
+	for (int i = 0; i < stamps->count; i++)
+	{
+		if (stamps->fields[i].stamp.clock > newest.clock)
+			newest = stamps->fields[i].stamp;
+	}
+	newest.clock = Max(newest.clock, clock);
+	return newest;
+}
+
+MiruStamps *
+miru_stamps_whole(MiruStamp stamp)
+{
+	MiruStamps *stamps = palloc(sizeof(MiruStamps));
+
+	miru_stamps_init(stamps, stamp);
+	return stamps;
+}
+
 bool
 miru_stamps_by_sql(const MiruStamps *stamps)
 {

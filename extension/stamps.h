@@ -58,6 +58,12 @@ extern void miru_stamps_number(MiruStamps *stamps, int64 seq);
 /* miru_stamps_newest returns the newest clock among them. */
 extern Hlc miru_stamps_newest(const MiruStamps *stamps);
 
+/* miru_stamps_whole returns new stamps that are all the same. */
+extern MiruStamps *miru_stamps_whole(MiruStamp stamp);
+
+/* miru_stamps_newest_of returns the newest stamp, its clock at least "clock". */
+extern MiruStamp miru_stamps_newest_of(const MiruStamps *stamps, Hlc clock);
+
 /* miru_stamps_by_sql tells whether SQL wrote the record last in any field. */
 extern bool miru_stamps_by_sql(const MiruStamps *stamps);
 

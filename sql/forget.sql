@@ -41,6 +41,9 @@ SELECT mirusync.push('Xanthippe', 'Xanthippe phone', '{"digested": 1, "changes":
 SELECT push('Xanthippe', 2);
 SELECT mirusync.push(who, who || ' phone', '{"changes": [{"number": 3, "kind": "delete", "collection": "nowhere", "id": "1"}]}')
 	#>> '{verdicts,0,code}' AS refused FROM unnest('{Xanthippe,Socrates}'::text[]) who;
+-- And lost a conflict.
+SELECT mirusync.push('Xanthippe', 'watch', '{"changes": [{"number": 1, "kind": "put", "collection": "secret",
+	"id": "p2", "fields": {"of": "Xanthippe", "by": "watch"}, "base": 0}]}') #> '{verdicts,0,verdict}' AS verdict;
 UPDATE letter SET body = body || '!' WHERE id = 1;
 DROP TABLE gone;
 SELECT epoch, head FROM mirusync.feed WHERE feed = 'Xanthippe';

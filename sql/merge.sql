@@ -3,6 +3,7 @@
 SET client_min_messages = warning;
 -- Each change is judged by itself, without the inbox (rejected).
 SET mirusync.rejected_max_changes = 0;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_test;
 SET search_path = merge_test;
 

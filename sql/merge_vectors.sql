@@ -100,6 +100,9 @@ BEGIN
 	END IF;
 	result := push(in_feed, v ->> 'device', 1001, change, (v ->> 'clock')::numeric);
 	ASSERT (result ->> 'verdict' = 'rejected') = (v ? 'rejected'), format('%s in %s', result, v ->> 'case');
+	-- What is lost is kept.
+	ASSERT EXISTS (SELECT FROM mirusync.conflict c WHERE c.feed = in_feed) = (v ->> 'lost')::boolean,
+		format('conflict in %s', v ->> 'case');
 	IF in_table THEN
 		EXECUTE format('SELECT coalesce(to_jsonb(f), ''null'') FROM %I t WHERE t.feed = $1 AND id = ''vector''', in_collection)
 			INTO result USING in_feed;

@@ -66,6 +66,10 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.epoch', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.feed_epoch', '');
 
+ALTER TABLE mirusync.record
+	ADD COLUMN former bytea;
+COMMENT ON COLUMN mirusync.record.former IS 'of a tombstone: packed stamps of that image';
+
 -- Former changes do not know the one before them: what a device knew then is
 -- not told (extension/past.c).
 ALTER TABLE mirusync.change_log
@@ -141,7 +145,11 @@ COMMENT ON COLUMN mirusync.field.synced IS 'its values are sent to devices and t
 ALTER TABLE mirusync.collection
 	DROP CONSTRAINT collection_rule_check,
 	ADD CONSTRAINT collection_rule_check
-		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins'));
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins',
+			'manual')),
+	ADD COLUMN delete_rule text COLLATE "C" NOT NULL DEFAULT 'update_wins'
+		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual'));
+COMMENT ON COLUMN mirusync.collection.delete_rule IS 'what stands of a delete and a concurrent update';
 COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
 
 CREATE TABLE mirusync.field_rule (
@@ -149,7 +157,7 @@ CREATE TABLE mirusync.field_rule (
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter')),
+			'counter', 'manual')),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
@@ -175,7 +183,15 @@ AS 'MODULE_PATHNAME', 'mirusync_set_rule'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
 'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
-REVOKE ALL ON FUNCTION mirusync.set_rule(text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION mirusync.set_delete_rule(collection text, rule text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
+'set what stands of a delete and a concurrent update of one record';
+REVOKE ALL ON FUNCTION mirusync.set_rule(text, text, text),
+	mirusync.set_delete_rule(text, text) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	collection text DEFAULT NULL, rule text DEFAULT 'lww_field',
@@ -232,11 +248,11 @@ COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null
 COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
 
 CREATE VIEW mirusync.rules AS
-	SELECT c.name AS collection, NULL::text AS field, c.rule
+	SELECT c.name AS collection, NULL::text AS field, c.rule, c.delete_rule
 	FROM mirusync.collection c
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
 	UNION ALL
-	SELECT c.name, coalesce(f.name, r.field), r.rule
+	SELECT c.name, coalesce(f.name, r.field), r.rule, NULL
 	FROM mirusync.field_rule r
 		JOIN mirusync.collection c ON c.name = r.collection
 		JOIN mirusync.attached a ON a.relation = c.relation
@@ -248,6 +264,7 @@ COMMENT ON VIEW mirusync.rules IS 'how concurrent changes merge';
 COMMENT ON COLUMN mirusync.rules.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.rules.field IS 'the field that has a rule of its own; null: all others';
 COMMENT ON COLUMN mirusync.rules.rule IS 'the rule';
+COMMENT ON COLUMN mirusync.rules.delete_rule IS 'of a collection: what stands of a delete and a concurrent update';
 REVOKE ALL ON mirusync.rules FROM PUBLIC;
 
 -- The current epoch is kept in the same way (extension/epoch.c).
@@ -316,6 +333,114 @@ LANGUAGE C;
 COMMENT ON PROCEDURE mirusync.rescan(text, int) IS
 'find by comparison what capture did not see of a collection, and number it';
 REVOKE ALL ON PROCEDURE mirusync.rescan(text, int) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 40_conflicts.sql
+-- -------------------------------------------------------------------------
+
+CREATE SEQUENCE mirusync.conflict_id;
+COMMENT ON SEQUENCE mirusync.conflict_id IS 'ids of conflicts';
+
+-- Written by conflict.c.
+CREATE TABLE mirusync.conflict (
+	feed			text COLLATE "C" NOT NULL,
+	id				bigint NOT NULL,
+	collection		text COLLATE "C" NOT NULL,
+	record			text COLLATE "C" NOT NULL,
+	field			text COLLATE "C",
+	rule			text COLLATE "C" NOT NULL,
+	outcome			text COLLATE "C" NOT NULL,
+	stored			jsonb,
+	stored_clock	mirusync.hlc NOT NULL,
+	stored_device	text COLLATE "C",
+	stored_seq		bigint,
+	incoming		jsonb,
+	incoming_clock	mirusync.hlc NOT NULL,
+	incoming_device	text COLLATE "C",
+	incoming_seq	bigint,
+	number			bigint,
+	user_id			text COLLATE "C" NOT NULL,
+	base			bigint,
+	at				timestamptz NOT NULL,
+	resolved_at		timestamptz,
+	resolved_by		oid,
+	resolution		text COLLATE "C",
+	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
+);
+COMMENT ON TABLE mirusync.conflict IS 'changes that neither writer knew of, where a value lost';
+COMMENT ON COLUMN mirusync.conflict.feed IS 'feed of the record';
+COMMENT ON COLUMN mirusync.conflict.id IS 'id of the conflict';
+COMMENT ON COLUMN mirusync.conflict.collection IS 'collection of the record';
+COMMENT ON COLUMN mirusync.conflict.record IS 'id of the record';
+COMMENT ON COLUMN mirusync.conflict.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents; null: the record as a whole';
+COMMENT ON COLUMN mirusync.conflict.rule IS 'rule that decided';
+COMMENT ON COLUMN mirusync.conflict.outcome IS 'which side stood then: stored, incoming, or open: the stored one, until somebody decides';
+COMMENT ON COLUMN mirusync.conflict.stored IS 'value that was there; of the whole record, the fields that differ; null: none, or the record was deleted';
+COMMENT ON COLUMN mirusync.conflict.stored_clock IS 'its clock';
+COMMENT ON COLUMN mirusync.conflict.stored_device IS 'device that wrote it; null: SQL';
+COMMENT ON COLUMN mirusync.conflict.stored_seq IS 'its number in the feed';
+COMMENT ON COLUMN mirusync.conflict.incoming IS 'value that was pushed; of the whole record, the fields that differ; null: none, or it deletes the record';
+COMMENT ON COLUMN mirusync.conflict.incoming_clock IS 'its clock';
+COMMENT ON COLUMN mirusync.conflict.incoming_device IS 'device that pushed it';
+COMMENT ON COLUMN mirusync.conflict.incoming_seq IS 'number that the change got; null: nothing of it was stored';
+COMMENT ON COLUMN mirusync.conflict.number IS 'the device''s own number of the change; null: an event';
+COMMENT ON COLUMN mirusync.conflict.user_id IS 'user whose device pushed it';
+COMMENT ON COLUMN mirusync.conflict.base IS 'number of the feed that the device had seen; null: it did not say';
+COMMENT ON COLUMN mirusync.conflict.at IS 'when it was pushed';
+COMMENT ON COLUMN mirusync.conflict.resolved_at IS 'when somebody decided anew';
+COMMENT ON COLUMN mirusync.conflict.resolved_by IS 'role that did';
+COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value';
+SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict_id', '');
+
+CREATE VIEW mirusync.conflicts AS
+	SELECT c.feed, c.id, c.collection, c.record,
+		coalesce(f.name, c.field) AS field, c.rule, c.outcome,
+		c.stored, c.stored_clock, c.stored_device, c.stored_seq,
+		c.incoming, c.incoming_clock, c.incoming_device, c.incoming_seq,
+		c.number, c.user_id, c.base, c.at,
+		c.resolved_at, pg_catalog.pg_get_userbyid(c.resolved_by) AS resolved_by,
+		c.resolution
+	FROM mirusync.conflict c
+		LEFT JOIN mirusync.collection k ON k.name = c.collection
+		LEFT JOIN mirusync.attached a ON a.relation = k.relation
+		LEFT JOIN mirusync.field f ON f.relation = k.relation
+			AND a.data_column IS NULL AND f.number::text = c.field;
+COMMENT ON VIEW mirusync.conflicts IS 'changes that neither writer knew of, where a value lost, with names of fields';
+COMMENT ON COLUMN mirusync.conflicts.feed IS 'feed of the record';
+COMMENT ON COLUMN mirusync.conflicts.id IS 'id of the conflict, for resolve()';
+COMMENT ON COLUMN mirusync.conflicts.collection IS 'collection of the record';
+COMMENT ON COLUMN mirusync.conflicts.record IS 'id of the record';
+COMMENT ON COLUMN mirusync.conflicts.field IS 'the field; null: the record as a whole';
+COMMENT ON COLUMN mirusync.conflicts.rule IS 'rule that decided';
+COMMENT ON COLUMN mirusync.conflicts.outcome IS 'which side stood then: stored, incoming, or open: the stored one, until somebody decides';
+COMMENT ON COLUMN mirusync.conflicts.stored IS 'value that was there; null: none, or the record was deleted';
+COMMENT ON COLUMN mirusync.conflicts.stored_clock IS 'its clock';
+COMMENT ON COLUMN mirusync.conflicts.stored_device IS 'device that wrote it; null: SQL';
+COMMENT ON COLUMN mirusync.conflicts.stored_seq IS 'its number in the feed';
+COMMENT ON COLUMN mirusync.conflicts.incoming IS 'value that was pushed; null: none, or it deletes the record';
+COMMENT ON COLUMN mirusync.conflicts.incoming_clock IS 'its clock';
+COMMENT ON COLUMN mirusync.conflicts.incoming_device IS 'device that pushed it';
+COMMENT ON COLUMN mirusync.conflicts.incoming_seq IS 'number that the change got; null: nothing of it was stored';
+COMMENT ON COLUMN mirusync.conflicts.number IS 'the device''s own number of the change; null: an event';
+COMMENT ON COLUMN mirusync.conflicts.user_id IS 'user whose device pushed it';
+COMMENT ON COLUMN mirusync.conflicts.base IS 'number of the feed that the device had seen; null: it did not say';
+COMMENT ON COLUMN mirusync.conflicts.at IS 'when it was pushed';
+COMMENT ON COLUMN mirusync.conflicts.resolved_at IS 'when somebody decided anew; null: nobody did';
+COMMENT ON COLUMN mirusync.conflicts.resolved_by IS 'role that did';
+COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value';
+
+-- Writes to the application's table as its caller, like any SQL of his.
+CREATE FUNCTION mirusync.resolve(feed text, conflict bigint,
+	choose text DEFAULT NULL, value jsonb DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_resolve'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.resolve(text, bigint, text, jsonb) IS
+'decide a conflict: choose => ''stored'' or ''incoming'', or give a value';
+REVOKE ALL ON mirusync.conflict, mirusync.conflicts FROM PUBLIC;
+REVOKE ALL ON SEQUENCE mirusync.conflict_id FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.resolve(text, bigint, text, jsonb) FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
 -- 50_sync.sql

@@ -4,6 +4,7 @@ SET client_min_messages = warning;
 -- Each change is judged by itself: the inbox, where later ones wait behind a
 -- rejected one, has a test of its own.
 SET mirusync.rejected_max_changes = 0;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA push_test;
 SET search_path = push_test;
 CREATE TABLE book (

@@ -88,7 +88,7 @@ SELECT pg_catalog.jsonb_array_length(pg_catalog.jsonb_extract_path(mirusync.push
 	{"number": 7, "kind": "patch", "collection": "target", "id": "2", "fields": {"body": "zz"}},
 	{"number": 8, "kind": "patch", "collection": "target", "id": "3", "fields": {"nothing": 1}}]}'), 'verdicts'));
 SELECT r.verdict, r.code FROM mirusync.rejected w, mirusync.retry(w.feed, w.number, '{"body": "edited"}') r
-	WHERE w.device_number OPERATOR(pg_catalog.=) 6;
+	WHERE w.feed OPERATOR(pg_catalog.=) 'hanna' AND w.device_number OPERATOR(pg_catalog.=) 6;
 SELECT r.verdict, r.code FROM mirusync.rejected w, mirusync.discard(w.feed, w.number) r
 	WHERE w.feed OPERATOR(pg_catalog.=) 'hanna';
 SELECT pg_catalog.jsonb_array_length(pg_catalog.jsonb_extract_path(mirusync.pull('hanna', 'hanna', 6), 'changes'));

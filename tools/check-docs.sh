@@ -11,8 +11,8 @@
 # - Each setting of the extension (extension/guc.c) stands as `mirusync.x` in a
 #   page of docs/.
 # - Each SQLSTATE of ours (extension/errors.h) stands in a page of docs/.
-# - Each block of SQL in docs/merge.md stands in sql/merge.sql, and each block
-#   of output in what that test expects.
+# - Each block of SQL in docs/merge.md stands in a test sql/merge*.sql, and each
+#   block of output in what those tests expect.
 # - Each relative link in a page leads to a file.
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -112,17 +112,17 @@ check_examples() {
 	local page=docs/merge.md
 	local script output block count=0
 
-	script=$(<sql/merge.sql)
-	output=$(<expected/merge.out)
+	script=$(cat sql/merge*.sql)
+	output=$(cat expected/merge*.out)
 	while IFS= read -r -d '' block; do
 		count=$((count + 1))
 		[[ $script == *"$block"* ]] ||
-			complain "$page: not in sql/merge.sql: ${block%%$'\n'*}"
+			complain "$page: not in sql/merge*.sql: ${block%%$'\n'*}"
 	done < <(fenced sql "$page")
 	while IFS= read -r -d '' block; do
 		count=$((count + 1))
 		[[ $output == *"$block"* ]] ||
-			complain "$page: not in expected/merge.out: ${block%%$'\n'*}"
+			complain "$page: not in expected/merge*.out: ${block%%$'\n'*}"
 	done < <(fenced text "$page")
 	[ "$count" -ge 10 ] || complain "$page: only $count examples were found"
 }

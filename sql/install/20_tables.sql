@@ -57,6 +57,7 @@ CREATE TABLE mirusync.record (
 	deleted		boolean NOT NULL,
 	stamps		bytea NOT NULL,
 	image		jsonb,
+	former		bytea,
 	CONSTRAINT record_pkey PRIMARY KEY (feed, collection, id)
 );
 CREATE UNIQUE INDEX record_seq ON mirusync.record (feed, seq);
@@ -72,6 +73,7 @@ COMMENT ON COLUMN mirusync.record.changed_at IS 'when its latest change was numb
 COMMENT ON COLUMN mirusync.record.deleted IS 'it is a tombstone';
 COMMENT ON COLUMN mirusync.record.stamps IS 'packed clock, device and number of each field (extension/stamps.c)';
 COMMENT ON COLUMN mirusync.record.image IS 'of a tombstone: the record''s last image';
+COMMENT ON COLUMN mirusync.record.former IS 'of a tombstone: packed stamps of that image';
 
 -- Written by change_log.c.  What audit reads; append-only.
 CREATE TABLE mirusync.change_log (

@@ -44,9 +44,12 @@ CREATE TABLE mirusync.collection (
 	name		text COLLATE "C" NOT NULL,
 	relation	regclass NOT NULL,
 	rule		text COLLATE "C" NOT NULL
-		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins')),
+		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins',
+			'manual')),
 	pushable	boolean NOT NULL,
 	role		regrole,
+	delete_rule	text COLLATE "C" NOT NULL DEFAULT 'update_wins'
+		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual')),
 	CONSTRAINT collection_pkey PRIMARY KEY (name)
 );
 CREATE INDEX collection_relation ON mirusync.collection (relation);
@@ -57,13 +60,14 @@ COMMENT ON COLUMN mirusync.collection.relation IS 'table that keeps its records'
 COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
 COMMENT ON COLUMN mirusync.collection.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collection.role IS 'pushes run as this role; null: the owner of the table';
+COMMENT ON COLUMN mirusync.collection.delete_rule IS 'what stands of a delete and a concurrent update';
 
 CREATE TABLE mirusync.field_rule (
 	collection	text COLLATE "C" NOT NULL,
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter')),
+			'counter', 'manual')),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
@@ -175,6 +179,13 @@ LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
 'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
 
+CREATE FUNCTION mirusync.set_delete_rule(collection text, rule text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
+'set what stands of a delete and a concurrent update of one record';
+
 -- For the view: it tells what mirusync.field says, as columns are now.
 CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
 	sync_added boolean)
@@ -208,11 +219,11 @@ COMMENT ON COLUMN mirusync.collections.columns IS 'columns that are synced; null
 COMMENT ON COLUMN mirusync.collections.complete IS 'every row is numbered; false: backfill() is to be called';
 
 CREATE VIEW mirusync.rules AS
-	SELECT c.name AS collection, NULL::text AS field, c.rule
+	SELECT c.name AS collection, NULL::text AS field, c.rule, c.delete_rule
 	FROM mirusync.collection c
 	WHERE c.relation IN (SELECT r.oid FROM pg_catalog.pg_class r)
 	UNION ALL
-	SELECT c.name, coalesce(f.name, r.field), r.rule
+	SELECT c.name, coalesce(f.name, r.field), r.rule, NULL
 	FROM mirusync.field_rule r
 		JOIN mirusync.collection c ON c.name = r.collection
 		JOIN mirusync.attached a ON a.relation = c.relation
@@ -224,3 +235,4 @@ COMMENT ON VIEW mirusync.rules IS 'how concurrent changes merge';
 COMMENT ON COLUMN mirusync.rules.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.rules.field IS 'the field that has a rule of its own; null: all others';
 COMMENT ON COLUMN mirusync.rules.rule IS 'the rule';
+COMMENT ON COLUMN mirusync.rules.delete_rule IS 'of a collection: what stands of a delete and a concurrent update';

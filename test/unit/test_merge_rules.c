@@ -50,7 +50,7 @@ test_names(void **state)
 	assert_true(miru_rule_parse("lww_field", &rule));
 	assert_int_equal(rule, MIRU_RULE_LWW_FIELD);
 	assert_false(miru_rule_parse("LWW", &rule));
-	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_COUNTER; i++)
+	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_MANUAL; i++)
 	{
 		assert_true(miru_rule_parse(miru_rule_name((MiruRule) i), &rule));
 		assert_int_equal(rule, i);
@@ -457,6 +457,43 @@ test_order_does_not_matter(void **state)
 	}
 }
 
+/* A delete and an update that had not seen each other, in both orders. */
+static void
+test_delete_rules(void **state)
+{
+	/* Whether the incoming one stands: a delete, an update. */
+	static const bool stands[][2] = {
+		[MIRU_UPDATE_WINS] = {false, true},
+		[MIRU_DELETE_WINS] = {true, false},
+		[MIRU_DELETE_MANUAL] = {false, false},
+	};
+	MiruDeleteRule rule;
+
+	(void) state;
+	for (int i = MIRU_UPDATE_WINS; i <= MIRU_DELETE_MANUAL; i++)
+	{
+		assert_true(
+			miru_delete_rule_parse(miru_delete_rule_name((MiruDeleteRule) i),
+								   &rule));
+		assert_int_equal(rule, i);
+		for (int j = 0; j < 4; j++)
+		{
+			bool deletes = j / 2 == 0;
+			bool last = j % 2 == 0;
+			MiruDecision decision = miru_decide_delete(rule, deletes, true,
+													   last);
+
+			assert_int_equal(decision.incoming_stands, stands[i][j / 2]);
+			assert_int_equal(decision.lost, rule != MIRU_UPDATE_WINS);
+			/* One knew of the other: the newer. */
+			decision = miru_decide_delete(rule, deletes, false, last);
+			assert_int_equal(decision.incoming_stands, last);
+			assert_false(decision.lost);
+		}
+	}
+	assert_false(miru_delete_rule_parse("lww", &rule));
+}
+
 int
 main(void)
 {
@@ -465,6 +502,7 @@ main(void)
 		cmocka_unit_test(test_newer_wins),
 		cmocka_unit_test(test_ties),
 		cmocka_unit_test(test_delete),
+		cmocka_unit_test(test_delete_rules),
 		cmocka_unit_test(test_concurrent),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_order_does_not_matter),

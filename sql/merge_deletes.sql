@@ -1,0 +1,146 @@
+-- Deletes against concurrent updates.  The examples are those of docs/merge.md
+-- (tools/check-docs.sh compares them).
+SET client_min_messages = warning;
+ALTER SEQUENCE mirusync.conflict_id RESTART;
+CREATE SCHEMA merge_deletes;
+SET search_path = merge_deletes;
+CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT mirusync.push('noa', device, jsonb_build_object('changes',
+		jsonb_build_array(change))) #> '{verdicts,0}'
+$$;
+
+CREATE TABLE plan (id int PRIMARY KEY, owner text NOT NULL, title text, room text, votes int);
+SELECT mirusync.attach('plan', feed => 'owner');
+-- The tablet has seen the plan and not the phone's delete, and comes last.
+SELECT push('desk', '{"number": 1, "kind": "put", "collection": "plan", "id": "1",
+	"fields": {"title": "Party", "room": "Garden"}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('phone', '{"number": 1, "kind": "delete", "collection": "plan", "id": "1",
+	"clock": "2026-01-01T09:20:00Z", "base": 1}');
+SELECT push('tablet', '{"number": 1, "kind": "patch", "collection": "plan", "id": "1",
+	"fields": {"room": "Cellar"}, "clock": "2026-01-01T09:10:00Z", "base": 1}');
+SELECT title, room FROM plan WHERE id = 1;
+
+-- The other way round the delete is stale.
+SELECT push('desk', '{"number": 2, "kind": "put", "collection": "plan", "id": "2",
+	"fields": {"title": "Picnic", "room": "Park"}, "clock": "2026-01-01T09:00:00Z"}');
+SELECT push('tablet', '{"number": 2, "kind": "patch", "collection": "plan", "id": "2",
+	"fields": {"room": "Lake"}, "clock": "2026-01-01T09:10:00Z", "base": 4}');
+SELECT push('phone', '{"number": 2, "kind": "delete", "collection": "plan", "id": "2",
+	"clock": "2026-01-01T09:20:00Z", "base": 4}');
+SELECT rule, kind, id FROM mirusync.change_log WHERE feed = 'noa' ORDER BY seq;
+-- Who has seen the other decides by the clock, and so does who says not what
+-- it has seen.
+SELECT push('phone', '{"number": 3, "kind": "delete", "collection": "plan", "id": "2",
+	"clock": "2026-01-01T09:40:00Z", "base": 5}') - 'seq' AS seen;
+SELECT push('tablet', '{"number": 3, "kind": "patch", "collection": "plan", "id": "2",
+	"fields": {"room": "Hill"}, "clock": "2026-01-01T09:30:00Z", "base": 6}') - 'seq' AS older;
+SELECT push('tablet', '{"number": 4, "kind": "patch", "collection": "plan", "id": "2",
+	"fields": {"room": "Hill"}, "clock": "2026-01-01T09:30:00Z"}') - 'seq' AS unknown;
+-- Its own delete a device has seen.
+SELECT push('phone', '{"number": 4, "kind": "patch", "collection": "plan", "id": "2",
+	"fields": {"room": "Hill"}, "clock": "2026-01-01T09:30:00Z", "base": 0}') - 'seq' AS own;
+
+-- What comes back has the stamps that it had: a change of another field that is
+-- older than all this still counts, and so does a second one of the same.
+SELECT push('desk', '{"number": 3, "kind": "put", "collection": "plan", "id": "3",
+	"fields": {"title": "Walk", "room": "Wood", "votes": 1}, "clock": "2026-01-01T08:00:00Z"}') ->> 'verdict' AS made;
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+SELECT push('phone', format('{"number": 5, "kind": "delete", "collection": "plan", "id": "3",
+	"clock": "2026-01-01T09:20:00Z", "base": %s}', :base)::jsonb) ->> 'verdict' AS deleted;
+SELECT push('tablet', format('{"number": 5, "kind": "patch", "collection": "plan", "id": "3",
+	"fields": {"room": "Hill"}, "clock": "2026-01-01T09:10:00Z", "base": %s}', :base)::jsonb) ->> 'verdict' AS back;
+SELECT push('watch', format('{"number": 1, "kind": "patch", "collection": "plan", "id": "3",
+	"fields": {"title": "Hike", "room": "Sea"}, "clock": "2026-01-01T09:05:00Z", "base": %s}', :base)::jsonb);
+SELECT title, room, votes FROM plan WHERE id = 3;
+-- An update that comes too late for the field itself brings nothing back.
+SELECT push('phone', format('{"number": 6, "kind": "delete", "collection": "plan", "id": "3", "base": %s}', head)::jsonb) ->> 'verdict' AS deleted
+	FROM mirusync.feed WHERE feed = 'noa';
+SELECT push('watch', format('{"number": 2, "kind": "patch", "collection": "plan", "id": "3",
+	"fields": {"room": "Sea"}, "clock": "2026-01-01T09:06:00Z", "base": %s}', :base)::jsonb);
+SELECT count(*) FROM plan WHERE id = 3;
+-- A delete by SQL is one as well, and the whole record that names its base
+-- brings back what it did not change.
+INSERT INTO plan VALUES (4, 'noa', 'Swim', 'Lake', 3);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+UPDATE plan SET votes = 7 WHERE id = 4;
+DELETE FROM plan WHERE id = 4;
+SELECT push('tablet', format('{"number": 6, "kind": "put", "collection": "plan", "id": "4",
+	"fields": {"title": "Swim", "room": "Sea", "votes": 3}, "base": %s}', :base)::jsonb) - 'seq' AS back;
+-- One that changes nothing is no update.
+DELETE FROM plan WHERE id = 4;
+SELECT push('phone', format('{"number": 7, "kind": "put", "collection": "plan", "id": "4",
+	"fields": {"title": "Swim"}, "base": %s}', :base)::jsonb) - 'seq' AS nothing;
+-- Counters go on from where they were.
+SELECT mirusync.set_rule('plan', 'votes', 'counter');
+INSERT INTO plan VALUES (5, 'noa', 'Ride', NULL, 3);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+UPDATE plan SET votes = votes + 10 WHERE id = 5;
+DELETE FROM plan WHERE id = 5;
+SELECT push('tablet', format('{"number": 7, "kind": "patch", "collection": "plan", "id": "5",
+	"fields": {"votes": 4}, "base": %s}', :base)::jsonb) - 'seq' AS back;
+DELETE FROM plan WHERE id = 5;
+SELECT push('phone', format('{"number": 8, "kind": "patch", "collection": "plan", "id": "5",
+	"add": {"votes": 1}, "base": %s}', :base)::jsonb) - 'seq' AS back;
+SELECT votes FROM plan WHERE id = 5;
+-- Both in one group: the tablet cannot have seen it.
+SELECT head FROM mirusync.feed WHERE feed = 'noa' \gset
+SELECT status, body FROM mirusync.push_many('{noa,noa}', '{phone,tablet}', '{phone,tablet}', '{batch,batch}', ARRAY[
+	format('{"changes": [{"number": 9, "kind": "delete", "collection": "plan", "id": "5", "base": %s}]}', :head),
+	format('{"changes": [{"number": 8, "kind": "patch", "collection": "plan", "id": "5", "fields": {"title": "Run"}, "base": %s}]}', :head)])
+	WHERE kind = 'verdict';
+SELECT title, votes FROM plan WHERE id = 5;
+-- Documents, one of which is merged as a whole.
+SELECT mirusync.create_collection('merge_page', 'lww_field'), mirusync.create_collection('merge_leaf');
+SELECT mirusync.put('noa', c, 'a', '{"title": "A", "text": "long"}') FROM unnest('{merge_page,merge_leaf}'::text[]) c;
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+SELECT mirusync.delete('noa', c, 'a') FROM unnest('{merge_page,merge_leaf}'::text[]) c;
+SELECT push('phone', format('{"number": 10, "kind": "patch", "collection": "merge_page", "id": "a",
+	"fields": {"title": "B"}, "base": %s}', :base)::jsonb) - 'seq' AS back;
+SELECT push('phone', format('{"number": 11, "kind": "patch", "collection": "merge_leaf", "id": "a",
+	"fields": {"title": "B"}, "base": %s}', :base)::jsonb) - 'seq' AS back;
+SELECT collection, data FROM mirusync.document WHERE feed = 'noa' ORDER BY 1;
+
+-- delete_wins: whatever the clocks say.
+SELECT mirusync.set_delete_rule('plan', 'delete_wins');
+SELECT field, rule, delete_rule FROM mirusync.rules WHERE collection = 'plan' ORDER BY field NULLS FIRST;
+INSERT INTO plan VALUES (6, 'noa', 'Film', 'Attic');
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+SELECT push('tablet', format('{"number": 9, "kind": "patch", "collection": "plan", "id": "6",
+	"fields": {"room": "Lake"}, "base": %s}', :base)::jsonb) - 'seq' AS first;
+SELECT push('phone', format('{"number": 12, "kind": "delete", "collection": "plan", "id": "6",
+	"clock": "2026-01-01T09:00:00Z", "base": %s}', :base)::jsonb) - 'seq' AS wins;
+SELECT push('desk', format('{"number": 4, "kind": "patch", "collection": "plan", "id": "6",
+	"fields": {"title": "Play"}, "base": %s}', :base)::jsonb) - 'seq' AS loses;
+SELECT rule FROM mirusync.change_log WHERE feed = 'noa' AND kind = 'delete' ORDER BY seq DESC LIMIT 1;
+-- Who has seen it may make it anew.
+SELECT push('desk', format('{"number": 5, "kind": "put", "collection": "plan", "id": "6",
+	"fields": {"title": "Play"}, "base": %s}', head)::jsonb) - 'seq' AS anew FROM mirusync.feed WHERE feed = 'noa';
+
+-- manual: what is stored stays.
+SELECT mirusync.set_delete_rule('plan', 'manual');
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+UPDATE plan SET room = 'Hall' WHERE id = 6;
+SELECT push('phone', format('{"number": 13, "kind": "delete", "collection": "plan", "id": "6", "base": %s}', :base)::jsonb) - 'seq' AS stays;
+DELETE FROM plan WHERE id = 6;
+SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "plan", "id": "6",
+	"fields": {"title": "Song"}, "base": %s}', :base)::jsonb) - 'seq' AS stays;
+
+-- Errors.
+SELECT mirusync.set_delete_rule('plan', 'lww');
+SELECT mirusync.set_delete_rule('plan', NULL);
+SELECT mirusync.set_delete_rule(NULL, 'manual');
+SELECT mirusync.set_delete_rule('nowhere', 'manual');
+SELECT mirusync.set_delete_rule('plan', repeat('x', 80));
+CREATE ROLE regress_mirusync_deletes;
+GRANT USAGE ON SCHEMA mirusync TO regress_mirusync_deletes;
+GRANT EXECUTE ON FUNCTION mirusync.set_delete_rule TO regress_mirusync_deletes;
+SET ROLE regress_mirusync_deletes;
+SELECT mirusync.set_delete_rule('plan', 'manual');
+RESET ROLE;
+UPDATE mirusync.collection SET delete_rule = 'never' WHERE name = 'plan';
+SELECT mirusync.detach('plan');
+DELETE FROM mirusync.document WHERE collection IN ('merge_page', 'merge_leaf');
+DELETE FROM mirusync.collection WHERE name IN ('merge_page', 'merge_leaf');
+DROP SCHEMA merge_deletes CASCADE;
+DROP OWNED BY regress_mirusync_deletes;
+DROP ROLE regress_mirusync_deletes;
