@@ -224,7 +224,7 @@ reads_units(void **state UNUSED)
 	{
 		int64_t value = -2;
 
-		if (read_number(cases[i].type, cases[i].text, &value) !=
+		if (units_read(cases[i].type, cases[i].text, &value) !=
 			(cases[i].value >= 0))
 			fail_msg("case %zu: \"%s\"", i, cases[i].text);
 		if (cases[i].value >= 0)
@@ -364,10 +364,12 @@ requires_database_and_secret(void **state UNUSED)
 				 "database is required: set it in the file or by the "
 				 "environment");
 	assert_fails("database = dbname=x\n", 0,
-				 "jwt_secret is required: set jwt_secret or jwt_secret_file, "
+				 "a key is required: set jwt_secret, jwt_secret_file, "
+				 "jwt_pem_files or jwt_jwks_file, "
 				 "or MIRUSYNC_JWT_SECRET");
 	assert_fails("database = dbname=x\njwt_secret = \"\"\n", 0,
-				 "jwt_secret is required: set jwt_secret or jwt_secret_file, "
+				 "a key is required: set jwt_secret, jwt_secret_file, "
+				 "jwt_pem_files or jwt_jwks_file, "
 				 "or MIRUSYNC_JWT_SECRET");
 	assert_fails(BASE "listen_address =\n", 0,
 				 "listen_address is required: set it in the file or by the "
