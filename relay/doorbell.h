@@ -39,4 +39,10 @@ extern int doorbell_shard(const char hex[17], int shards);
  */
 extern bool doorbell_next(const char **payload, char hex[17]);
 
+/*
+ * doorbell_access says whether the payload is a ring about who may have
+ * sessions: an exclamation mark and the hash of a user, which it copies.
+ */
+extern bool doorbell_access(const char *payload, char hex[17]);
+
 #endif

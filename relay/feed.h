@@ -79,6 +79,9 @@ extern void feed_expect(Feed *feed, int64_t seq);
 /* feed_ring says that the feed with that doorbell hash may have moved. */
 extern void feed_ring(const char hash[17]);
 
+/* feed_check_access asks whether the sessions of the feed may go on. */
+extern void feed_check_access(const char hash[17]);
+
 /* feed_set_key makes the hashes known with which the doorbell speaks. */
 extern void feed_set_key(const unsigned char *key, size_t len);
 

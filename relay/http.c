@@ -175,8 +175,8 @@ serve_file(const char *path, HttpReply *reply)
 
 /* ---- replies ---- */
 
-static void
-json(HttpReply *reply, int status, int len)
+void
+http_json(HttpReply *reply, int status, int len)
 {
 	reply->status = status;
 	reply->content_type = "application/json";
@@ -187,7 +187,7 @@ json(HttpReply *reply, int status, int len)
 void
 http_error(HttpReply *reply, int status, const char *text)
 {
-	json(reply, status,
+	http_json(reply, status,
 		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"error\":\"%s\"}",
 				  text));
 }
@@ -198,7 +198,7 @@ health(HttpReply *reply)
 	char now[32];
 
 	frame_iso_time(now, loop_wall_ms());
-	json(reply, 200,
+	http_json(reply, 200,
 		 snprintf(reply->buffer, sizeof(reply->buffer),
 				  "{\"service\":\"mirusync-relay\","
 				  "\"status\":\"healthy\",\"timestamp\":\"%s\","
@@ -211,7 +211,7 @@ ready(HttpReply *reply)
 {
 	bool is_ready = listener_is_ready() && writer_is_ready();
 
-	json(reply, is_ready ? 200 : 503,
+	http_json(reply, is_ready ? 200 : 503,
 		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"status\":\"%s\"}",
 				  is_ready ? "ready" : "database unavailable"));
 }
@@ -219,7 +219,9 @@ ready(HttpReply *reply)
 void
 http_on_request(const HttpRequest *request, HttpReply *reply)
 {
-	if (!request->is_get && !request->is_head)
+	if (strcmp(request->path, HTTP_PATH_TICKET) == 0)
+		gate_ticket(request, reply);
+	else if (!request->is_get && !request->is_head)
 	{
 		http_error(reply, 405, "Method not allowed");
 		reply->header = "Allow: GET, HEAD\r\n";
