@@ -13,7 +13,8 @@
  * bytes, and reaches no database.
  *
  * What a client sends before it is in waits here, in order, within the limits
- * of a session's queue.
+ * of a session's queue.  The database need not be there: a user with a good
+ * token waits for it as long as a session would.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -30,8 +31,11 @@
 #include "log.h"
 #include "loop.h"
 #include "message.h"
+#include "outbox.h"
 #include "reader.h"
 #include "session.h"
+
+#define GREET_AFTER_MS 1000 /* the database takes longer: it is away */
 
 /* A message that waits. */
 typedef struct Held
@@ -43,10 +47,12 @@ typedef struct Held
 
 typedef struct Guest
 {
-	struct Guest *prev; /* all guests, oldest first */
+	struct Guest *prev; /* strangers or waiters */
 	struct Guest *next;
+	struct Guest **list;   /* which of them */
 	WsConn *conn;		   /* NULL once closed or handed over */
 	Claims claims;		   /* user "" until the token has come */
+	bool greeted;		   /* had to wait, and was told so */
 	AccessRequest *access; /* asked, or NULL */
 	ReadRequest *redeem;   /* asked, or NULL */
 	Held *held;
@@ -60,7 +66,8 @@ typedef struct Guest
 } Guest;
 
 static const Config *config;
-static Guest *guests;
+static Guest *strangers; /* without a token, oldest first */
+static Guest *waiters;   /* whom the database was asked about */
 
 static const WsOwner guest_owner;
 
@@ -68,6 +75,16 @@ void
 guest_setup(const Config *config_)
 {
 	config = config_;
+}
+
+static void
+enlist(Guest *guest, Guest **list)
+{
+	if (guest->list != NULL)
+		DL_DELETE(*guest->list, guest);
+	guest->list = list;
+	guest->since_ms = loop_now_ms();
+	DL_APPEND(*list, guest);
 }
 
 /* ---- the end ---- */
@@ -84,7 +101,7 @@ retire(Guest *guest)
 {
 	Held *held, *next;
 
-	DL_DELETE(guests, guest);
+	DL_DELETE(*guest->list, guest);
 	guest->conn = NULL;
 	access_cancel(guest->access);
 	reader_cancel(guest->redeem);
@@ -121,21 +138,10 @@ on_closed(void *arg)
 void
 guest_close_all(CloseCode code, const char *reason)
 {
-	while (guests != NULL)
-		refuse(guests, code, reason);
-}
-
-void
-guest_tick(int64_t now_ms)
-{
-	while (guests != NULL &&
-		   now_ms - guests->since_ms >= config->auth_timeout_ms)
-	{
-		if (guests->claims.user[0] == '\0')
-			refuse(guests, CLOSE_AUTH_TIMEOUT, "no token in time");
-		else
-			refuse(guests, CLOSE_TRY_LATER, "database unavailable");
-	}
+	while (strangers != NULL)
+		refuse(strangers, code, reason);
+	while (waiters != NULL)
+		refuse(waiters, code, reason);
 }
 
 /* ---- the way in ---- */
@@ -154,7 +160,8 @@ admit(Guest *guest)
 	}
 	session = session_new(conn, &guest->claims);
 	ws_hand_over(conn, &session_owner, session);
-	session_on_open(session);
+	if (!guest->greeted)
+		session_greet(session);
 	DL_FOREACH(guest->held, held)
 		session_on_message(session, held->message->text, held->message->len);
 	retire(guest);
@@ -204,6 +211,7 @@ ask(Guest *guest)
 	const char *const values[] = {guest->claims.user, guest->ticket_hash,
 								  guest->ticket_expires};
 
+	enlist(guest, &waiters);
 	ws_limit_message(guest->conn, config->message_max_bytes);
 	if (guest->ticket_hash[0] != '\0')
 		guest->redeem = reader_submit(READ_ACCESS, &redeem_statement, values,
@@ -217,11 +225,73 @@ on_open(void *arg)
 {
 	Guest *guest = arg;
 
-	guest->since_ms = loop_now_ms();
-	DL_DELETE(guests, guest);
-	DL_APPEND(guests, guest);
+	/* The time for the token begins when the client can send one. */
+	enlist(guest, &strangers);
 	if (guest->claims.user[0] != '\0')
 		ask(guest);
+}
+
+/* ---- while the database is away ---- */
+
+static void
+say(Guest *guest, const char *text, size_t len)
+{
+	Outbox outbox = {0};
+	Message *message = message_new(text, len);
+	unsigned char *buf = ws_buffer();
+
+	/* One that does not read misses a PONG, no more. */
+	outbox_push(&outbox, message);
+	message_unref(message);
+	if (!ws_is_backed_up(guest->conn))
+		(void) !ws_write(guest->conn, buf,
+						 outbox_pack(&outbox, buf, WS_BUFFER_SIZE));
+	outbox_clear(&outbox);
+}
+
+/*
+ * A device that reconnects while the database restarts is greeted and has its
+ * PINGs answered as in a session, so that it stays and does not try again and
+ * again; what else it says waits.
+ */
+static void
+greet(Guest *guest)
+{
+	char buf[FRAME_REPLY_MAX];
+
+	guest->greeted = true;
+	say(guest, buf, frame_welcome(buf, sizeof(buf), loop_wall_ms()));
+}
+
+static bool
+answer_ping(Guest *guest, const char *text, size_t len)
+{
+	Frame frame;
+	char buf[FRAME_REPLY_MAX];
+
+	if (!guest->greeted || frame_parse(text, len, &frame) != FRAME_OK ||
+		strcmp(frame.type, "PING") != 0)
+		return false;
+	say(guest, buf, frame_pong(buf, sizeof(buf), loop_wall_ms()));
+	return true;
+}
+
+void
+guest_tick(int64_t now_ms)
+{
+	Guest *guest, *next;
+
+	while (strangers != NULL &&
+		   now_ms - strangers->since_ms >= config->auth_timeout_ms)
+		refuse(strangers, CLOSE_AUTH_TIMEOUT, "no token in time");
+	DL_FOREACH_SAFE(waiters, guest, next)
+	{
+		if (!guest->greeted && now_ms - guest->since_ms >= GREET_AFTER_MS)
+			greet(guest);
+		if (now_ms - guest->since_ms >= config->idle_timeout_ms &&
+			ws_silence_ms(guest->conn) >= config->idle_timeout_ms)
+			refuse(guest, CLOSE_GOING_AWAY, "idle");
+	}
 }
 
 /* ---- what the client sends ---- */
@@ -274,7 +344,7 @@ on_message(void *arg, const char *text, size_t len)
 
 	if (guest->claims.user[0] == '\0')
 		take_token(guest, text, len);
-	else
+	else if (!answer_ping(guest, text, len))
 		hold(guest, text, len);
 }
 
@@ -295,7 +365,6 @@ guest_new(WsConn *conn, const GuestPass *pass)
 	Guest *guest = alloc_zero(sizeof(Guest));
 
 	guest->conn = conn;
-	guest->since_ms = loop_now_ms();
 	if (pass->claims != NULL)
 		guest->claims = *pass->claims;
 	else
@@ -309,6 +378,6 @@ guest_new(WsConn *conn, const GuestPass *pass)
 	if (pass->user_id != NULL && strlen(pass->user_id) < sizeof(guest->user_id))
 		strcpy(guest->user_id, pass->user_id);
 	loop_task_init(&guest->reap, reap, guest);
-	DL_APPEND(guests, guest);
+	enlist(guest, &strangers);
 	ws_hand_over(conn, &guest_owner, guest);
 }

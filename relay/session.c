@@ -225,6 +225,7 @@ session_new(WsConn *conn, const Claims *claims)
 	Session *session = alloc_zero(sizeof(Session));
 	unsigned char random[8];
 	char id[17];
+	char user[LOG_VALUE_MAX];
 
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		abort();
@@ -242,20 +243,16 @@ session_new(WsConn *conn, const Claims *claims)
 	counts[SESSION_NEW]++;
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
+	log_info("session opened session=%s user=%s", id,
+			 log_value(user, sizeof(user), claims->user));
 	return session;
 }
 
 void
-session_on_open(void *arg)
+session_greet(Session *session)
 {
-	Session *session = arg;
 	char buf[FRAME_REPLY_MAX];
-	char user[LOG_VALUE_MAX];
 
-	/* The wait for the first message begins when the client can send one. */
-	session->since_ms = loop_now_ms();
-	log_info("session opened session=%s user=%s", session->stream->session_id,
-			 log_value(user, sizeof(user), session->stream->user));
 	send_text(session, buf, frame_welcome(buf, sizeof(buf), loop_wall_ms()));
 }
 
@@ -317,7 +314,7 @@ session_on_closed(void *arg)
 	loop_at_turn_end(&session->reap);
 }
 
-const WsOwner session_owner = {.on_open = session_on_open,
+const WsOwner session_owner = {.on_open = NULL, /* it is open already */
 							   .on_message = session_on_message,
 							   .on_writable = session_on_writable,
 							   .on_closed = session_on_closed};

@@ -71,12 +71,15 @@ extern void session_setup(const Config *config);
 #define EXPIRY_WARNING_MS 60000
 extern void session_on_expiry(void (*warn)(Session *session, int64_t left_ms));
 
-/* session_owner is the table through which ws.c calls the next five. */
-extern const WsOwner session_owner;
-
-/* The rest of the life. */
+/*
+ * session_new makes the session of an open connection, whose owner it is to
+ * become; session_greet sends it the first message.
+ */
 extern Session *session_new(WsConn *conn, const Claims *claims);
-extern void session_on_open(void *session);
+extern void session_greet(Session *session);
+
+/* session_owner is the table through which ws.c calls the next three. */
+extern const WsOwner session_owner;
 extern void session_on_message(void *session, const char *text, size_t len);
 extern void session_on_writable(void *session);
 extern void session_on_closed(void *session);
