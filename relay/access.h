@@ -35,8 +35,8 @@ extern void access_set_key(const unsigned char *key, size_t len);
  * callback comes once, never from within this call, and not until the database
  * can be asked; the request is gone once it came.
  */
-extern AccessRequest *access_ask(const Claims *claims, AccessCallback callback,
-								 void *arg);
+extern AccessRequest *
+access_ask(const Claims *claims, AccessCallback callback, void *arg);
 
 /* access_cancel makes sure that the callback does not come.  Safe on NULL. */
 extern void access_cancel(AccessRequest *request);

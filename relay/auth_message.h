@@ -14,9 +14,9 @@
 
 typedef enum AuthMessageKind
 {
-	AUTH_MESSAGE_NONE,	/* none of both, or doubtful */
-	AUTH_MESSAGE_AUTH,	/* {"type":"AUTH","token":…}: says nothing else */
-	AUTH_MESSAGE_HELLO	/* {"type":"hello","token":…,…}: a greeting as well */
+	AUTH_MESSAGE_NONE, /* none of both, or doubtful */
+	AUTH_MESSAGE_AUTH, /* {"type":"AUTH","token":…}: says nothing else */
+	AUTH_MESSAGE_HELLO /* {"type":"hello","token":…,…}: a greeting as well */
 } AuthMessageKind;
 
 /*

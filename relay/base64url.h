@@ -13,7 +13,7 @@
 #include "status.h"
 
 /* BASE64URL_LEN is the length of "n" bytes as text, without terminator. */
-#define BASE64URL_LEN(n) (((n) * 4 + 2) / 3)
+#define BASE64URL_LEN(n) (((n) *4 + 2) / 3)
 
 /*
  * base64url_decode is strict: no padding, no blanks, and the bits that are

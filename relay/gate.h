@@ -22,8 +22,8 @@ extern void gate_close(void);
 /*
  * gate_on_upgrade lets a guest in and returns true, or fills the refusal.
  */
-extern bool gate_on_upgrade(WsConn *conn, const HttpRequest *request,
-							HttpReply *reply);
+extern bool
+gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply);
 
 /*
  * gate_refuses fills the refusal and returns true if this request for
@@ -38,8 +38,8 @@ extern void gate_ticket(const HttpRequest *request, HttpReply *reply);
  * gate_claims finds the user of a plain request by its Authorization header,
  * or fills the refusal and returns false.
  */
-extern bool gate_claims(const HttpRequest *request, Claims *claims,
-						HttpReply *reply);
+extern bool
+gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply);
 
 /* gate_has_room says whether the user may have one more session here. */
 extern bool gate_has_room(const char *user);

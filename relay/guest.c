@@ -67,7 +67,7 @@ typedef struct Guest
 
 static const Config *config;
 static Guest *strangers; /* without a token, oldest first */
-static Guest *waiters;   /* whom the database was asked about */
+static Guest *waiters;	 /* whom the database was asked about */
 
 static const WsOwner guest_owner;
 

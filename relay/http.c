@@ -188,8 +188,8 @@ void
 http_error(HttpReply *reply, int status, const char *text)
 {
 	http_json(reply, status,
-		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"error\":\"%s\"}",
-				  text));
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"error\":\"%s\"}", text));
 }
 
 static void
@@ -199,11 +199,11 @@ health(HttpReply *reply)
 
 	frame_iso_time(now, loop_wall_ms());
 	http_json(reply, 200,
-		 snprintf(reply->buffer, sizeof(reply->buffer),
-				  "{\"service\":\"mirusync-relay\","
-				  "\"status\":\"healthy\",\"timestamp\":\"%s\","
-				  "\"environment\":\"%s\"}",
-				  now, environment));
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"service\":\"mirusync-relay\","
+					   "\"status\":\"healthy\",\"timestamp\":\"%s\","
+					   "\"environment\":\"%s\"}",
+					   now, environment));
 }
 
 static void
@@ -212,8 +212,9 @@ ready(HttpReply *reply)
 	bool is_ready = listener_is_ready() && writer_is_ready();
 
 	http_json(reply, is_ready ? 200 : 503,
-		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"status\":\"%s\"}",
-				  is_ready ? "ready" : "database unavailable"));
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"status\":\"%s\"}",
+					   is_ready ? "ready" : "database unavailable"));
 }
 
 void

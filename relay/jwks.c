@@ -41,9 +41,10 @@ typedef enum Field
 	FIELD_COUNT
 } Field;
 
-static const char *const field_names[FIELD_COUNT] =
-	{"kty", "kid", "use", "alg", "key_ops", "crv",
-	 "k",	"n",   "e",	  "x",	 "y",		"d"};
+static const char *const field_names[FIELD_COUNT] = {"kty", "kid",	   "use",
+													 "alg", "key_ops", "crv",
+													 "k",	"n",	   "e",
+													 "x",	"y",	   "d"};
 
 typedef struct Jwk
 {
@@ -267,7 +268,8 @@ add_key(KeySet *set, Jwk *jwk, int *skipped)
 		return "a private key does not belong here";
 	if (field_is(jwk, FIELD_KTY, "RSA"))
 		key = rsa_key(jwk);
-	else if (field_is(jwk, FIELD_KTY, "EC") && field_is(jwk, FIELD_CRV, "P-256"))
+	else if (field_is(jwk, FIELD_KTY, "EC") &&
+			 field_is(jwk, FIELD_CRV, "P-256"))
 		key = p256_key(jwk);
 	else if (field_is(jwk, FIELD_KTY, "OKP") &&
 			 field_is(jwk, FIELD_CRV, "Ed25519"))

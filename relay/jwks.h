@@ -15,7 +15,7 @@
  * that are meant for something else: an unknown kty, alg or curve, `use` other
  * than "sig", `key_ops` without "verify".
  */
-extern const char *jwks_read(KeySet *set, const char *text, size_t len,
-							 int *skipped) MUST_CHECK;
+extern const char *
+jwks_read(KeySet *set, const char *text, size_t len, int *skipped) MUST_CHECK;
 
 #endif

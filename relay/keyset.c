@@ -26,7 +26,7 @@
 
 #include "alloc.h"
 
-#define HMAC_ALGORITHMS \
+#define HMAC_ALGORITHMS                                                        \
 	(ALG_BIT(ALG_HS256) | ALG_BIT(ALG_HS384) | ALG_BIT(ALG_HS512))
 #define HALF_BYTES 32 /* of an ES256 signature: r, and s */
 

@@ -17,13 +17,13 @@
 
 #include "status.h"
 
-#define KEYS_MAX	   32	/* in a set: a token may be tried with each */
-#define KID_MAX		   255	/* bytes */
-#define SECRET_MAX	   4096 /* bytes */
-#define SECRET_GOOD	   32	/* RFC 7518: as long as the hash */
-#define SIGNATURE_MAX  1024 /* bytes: RSA with 8192 bits */
-#define RSA_BITS_MIN   2048
-#define RSA_BITS_MAX   8192
+#define KEYS_MAX	  32   /* in a set: a token may be tried with each */
+#define KID_MAX		  255  /* bytes */
+#define SECRET_MAX	  4096 /* bytes */
+#define SECRET_GOOD	  32   /* RFC 7518: as long as the hash */
+#define SIGNATURE_MAX 1024 /* bytes: RSA with 8192 bits */
+#define RSA_BITS_MIN  2048
+#define RSA_BITS_MAX  8192
 
 typedef enum Algorithm
 {
@@ -81,12 +81,12 @@ extern void keyset_free(KeySet *set);
  * may be NULL; "algorithms" narrows down what the kind of key allows.
  * keyset_add_public takes the key over in either case.
  */
-extern const char *keyset_add_secret(KeySet *set, const char *kid,
-									 const void *secret, size_t len,
-									 unsigned int algorithms) MUST_CHECK;
-extern const char *keyset_add_public(KeySet *set, const char *kid,
-									 EVP_PKEY *public_key,
-									 unsigned int algorithms) MUST_CHECK;
+extern const char *
+keyset_add_secret(KeySet *set, const char *kid, const void *secret, size_t len,
+				  unsigned int algorithms) MUST_CHECK;
+extern const char *
+keyset_add_public(KeySet *set, const char *kid, EVP_PKEY *public_key,
+				  unsigned int algorithms) MUST_CHECK;
 
 /* keyset_add_pem adds all public keys and certificates of a PEM text. */
 extern const char *

@@ -87,10 +87,11 @@ const PgStatement access_statement =
 	 "from mirusync.relay_access($1)",
 	 1,
 	 {PG_TEXT_ARRAY}};
-const PgStatement redeem_statement = {"redeem",
-									  "select mirusync.relay_redeem($1, $2, $3)",
-									  3,
-									  {PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ}};
+const PgStatement redeem_statement =
+	{"redeem",
+	 "select mirusync.relay_redeem($1, $2, $3)",
+	 3,
+	 {PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ}};
 
 static const PgStatement *const statements[] = {&pull_live_statement,
 												&pull_after_statement,

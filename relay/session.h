@@ -44,13 +44,13 @@ typedef struct Session
 	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
-	bool paused;	  /* owes so many answers that we stopped reading */
-	int64_t cursor;	  /* everything up to it is in the outbox or sent */
-	int64_t since_ms; /* in this state */
-	int64_t heard_ms; /* last sign of life */
-	int64_t stuck_ms; /* the socket takes nothing since; 0 = it does */
-	int64_t expires_ms;	   /* end of its token, since 1970, with leeway */
-	int64_t issued_s;	   /* of its token, if has_issued */
+	bool paused;		/* owes so many answers that we stopped reading */
+	int64_t cursor;		/* everything up to it is in the outbox or sent */
+	int64_t since_ms;	/* in this state */
+	int64_t heard_ms;	/* last sign of life */
+	int64_t stuck_ms;	/* the socket takes nothing since; 0 = it does */
+	int64_t expires_ms; /* end of its token, since 1970, with leeway */
+	int64_t issued_s;	/* of its token, if has_issued */
 	bool has_issued;
 	bool warned;		   /* that its token ends soon */
 	char *device;		   /* that its token names, or NULL */

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SECOND		INT64_C(1000)
-#define HOUR		(3600 * SECOND)
-#define KB			INT64_C(1024)
-#define MB			(1024 * KB)
+#define SECOND INT64_C(1000)
+#define HOUR   (3600 * SECOND)
+#define KB	   INT64_C(1024)
+#define MB	   (1024 * KB)
 
 typedef enum SettingType
 {

@@ -41,17 +41,17 @@ typedef enum CloseCode
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
 {
-	bool is_get;		 /* GET */
-	bool is_head;		 /* HEAD */
-	bool is_post;		 /* POST; a body is not read */
-	bool is_upgrade;	 /* asks for a WebSocket */
-	bool has_protocol;	 /* offers subprotocols */
-	bool is_version_13;	 /* Sec-WebSocket-Version is what we speak */
-	const char *path;	 /* decoded, without the query */
-	const char *user_id; /* query argument, NULL = missing or empty */
-	const char *token;	 /* likewise */
-	const char *ticket;	 /* likewise */
-	const char *auth;	 /* likewise */
+	bool is_get;			   /* GET */
+	bool is_head;			   /* HEAD */
+	bool is_post;			   /* POST; a body is not read */
+	bool is_upgrade;		   /* asks for a WebSocket */
+	bool has_protocol;		   /* offers subprotocols */
+	bool is_version_13;		   /* Sec-WebSocket-Version is what we speak */
+	const char *path;		   /* decoded, without the query */
+	const char *user_id;	   /* query argument, NULL = missing or empty */
+	const char *token;		   /* likewise */
+	const char *ticket;		   /* likewise */
+	const char *auth;		   /* likewise */
 	const char *authorization; /* header, NULL = missing, "" = too long */
 	const char *origin;		   /* likewise */
 } HttpRequest;

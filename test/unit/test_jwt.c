@@ -215,7 +215,8 @@ refuses_other_algorithms(void **state UNUSED)
 	int i;
 
 	for (i = 0; headers[i] != NULL; i++)
-		assert_string_equal(verify(headers[i], good), "algorithm is not configured");
+		assert_string_equal(verify(headers[i], good),
+							"algorithm is not configured");
 
 	/* another hash with our key, until it is configured */
 	start_token("{\"alg\":\"HS384\"}", good, strlen(good));
@@ -641,9 +642,11 @@ looks_at_kid_and_leeway(void **state UNUSED)
 	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":\"k1' or '1'='1\"}",
 							   GOOD "}"),
 						"no key for it");
-	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":[\"k1\"]}", GOOD "}"),
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":[\"k1\"]}",
+							   GOOD "}"),
 						"kid is too long or no text");
-	snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"kid\":\"%0256d\"}", 0);
+	snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"kid\":\"%0256d\"}",
+			 0);
 	assert_string_equal(verify(header, GOOD "}"), "kid is too long or no text");
 	keyset_free(keys);
 	keys = own;

@@ -75,8 +75,8 @@ sign(EVP_PKEY *key, Algorithm algorithm, const char *digest, int salt)
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *context;
 
-	assert_int_equal(EVP_DigestSignInit_ex(md, &context, digest, NULL, NULL, key,
-										   NULL),
+	assert_int_equal(EVP_DigestSignInit_ex(md, &context, digest, NULL, NULL,
+										   key, NULL),
 					 1);
 	if (algorithm == ALG_PS256)
 	{
@@ -98,8 +98,9 @@ sign(EVP_PKEY *key, Algorithm algorithm, const char *digest, int salt)
 		assert_non_null(pair);
 		assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_r(pair), signed_bytes, 32),
 						 32);
-		assert_int_equal(
-			BN_bn2binpad(ECDSA_SIG_get0_s(pair), signed_bytes + 32, 32), 32);
+		assert_int_equal(BN_bn2binpad(ECDSA_SIG_get0_s(pair), signed_bytes + 32,
+									  32),
+						 32);
 		signed_len = 64;
 		ECDSA_SIG_free(pair);
 	}
@@ -270,7 +271,8 @@ refuses_other_kinds_of_keys(void **state UNUSED)
 	key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	assert_string_equal(keyset_add_public(set, NULL, key, ALG_BIT(ALG_ES256)),
 						"key fits none of its algorithms");
-	assert_string_equal(keyset_add_secret(set, NULL, "x", 1, ALG_BIT(ALG_RS256)),
+	assert_string_equal(keyset_add_secret(set, NULL, "x", 1,
+										  ALG_BIT(ALG_RS256)),
 						"key fits none of its algorithms");
 	assert_int_equal(set->count, 0);
 }
@@ -314,20 +316,20 @@ reads_pem(void **state UNUSED)
 	"{\"kty\":\"oct\",\"kid\":\"h\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoq" \
 	"Q-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}"
 #define JWK_RSA_N                                                              \
-	"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4q" \
-	"PCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ4" \
-	"7soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBE" \
-	"Ma2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWN" \
+	"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4q"  \
+	"PCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ4"  \
+	"7soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBE"  \
+	"Ma2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWN"  \
 	"moudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"
-#define JWK_RSA                                                     \
+#define JWK_RSA                                                                \
 	"{\"kty\":\"RSA\",\"kid\":\"r\",\"e\":\"AQAB\",\"n\":\"" JWK_RSA_N "\"}"
 #define JWK_EC_X "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
 #define JWK_EC_Y "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"
-#define JWK_EC                                                        \
-	"{\"kty\":\"EC\",\"kid\":\"e\",\"crv\":\"P-256\",\"x\":\"" JWK_EC_X \
+#define JWK_EC                                                                 \
+	"{\"kty\":\"EC\",\"kid\":\"e\",\"crv\":\"P-256\",\"x\":\"" JWK_EC_X        \
 	"\",\"y\":\"" JWK_EC_Y "\"}"
-#define JWK_OKP                                                       \
-	"{\"kty\":\"OKP\",\"kid\":\"o\",\"crv\":\"Ed25519\","             \
+#define JWK_OKP                                                                \
+	"{\"kty\":\"OKP\",\"kid\":\"o\",\"crv\":\"Ed25519\","                      \
 	"\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"
 
 static const char *
@@ -360,11 +362,11 @@ verify_jws(Algorithm algorithm, const char *kid, const char *jws)
 	return keyset_verify(set, &signature);
 }
 
-#define CLAIMS                                                               \
-	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLm" \
+#define CLAIMS                                                                 \
+	"eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLm"   \
 	"NvbS9pc19yb290Ijp0cnVlfQ"
-#define JWS_HS256                                           \
-	"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." CLAIMS "."  \
+#define JWS_HS256                                                              \
+	"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9." CLAIMS "."                     \
 	"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 #define JWS_RS256                                                              \
 	"eyJhbGciOiJSUzI1NiJ9." CLAIMS "."                                         \
@@ -373,13 +375,13 @@ verify_jws(Algorithm algorithm, const char *kid, const char *jws)
 	"LgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_d" \
 	"O--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6" \
 	"LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
-#define JWS_ES256                                                    \
-	"eyJhbGciOiJFUzI1NiJ9." CLAIMS "."                               \
-	"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISl" \
+#define JWS_ES256                                                              \
+	"eyJhbGciOiJFUzI1NiJ9." CLAIMS "."                                         \
+	"DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISl"           \
 	"SApmWQxfKTUJqPP3-Kg6NU1Q"
-#define JWS_EDDSA                                                      \
-	"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."        \
-	"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5B" \
+#define JWS_EDDSA                                                              \
+	"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."                \
+	"hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5B"         \
 	"hVsPt9g7sVvpAr_MuM0KAg"
 
 static void
@@ -405,18 +407,18 @@ reads_the_keys_of_the_rfcs(void **state UNUSED)
 static void
 honours_use_alg_and_key_ops(void **state UNUSED)
 {
-	static const char *const others[] = {
-		"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\",\"x\":\"AA\"}",
-		"{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP\"}",
-		"{\"kty\":\"RSA\",\"alg\":\"RS512\"}",
-		"{\"kty\":\"RSA\",\"alg\":\"none\"}",
-		"{\"kty\":\"oct\",\"key_ops\":[\"sign\"],\"k\":\"AAAA\"}",
-		"{\"kty\":\"oct\",\"key_ops\":[],\"k\":\"AAAA\"}",
-		"{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"}",
-		"{\"kty\":\"EC\",\"crv\":\"secp256k1\"}",
-		"{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}",
-		"{\"kty\":\"new\"}",
-		NULL};
+	static const char *const others[] =
+		{"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"enc\",\"x\":\"AA\"}",
+		 "{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP\"}",
+		 "{\"kty\":\"RSA\",\"alg\":\"RS512\"}",
+		 "{\"kty\":\"RSA\",\"alg\":\"none\"}",
+		 "{\"kty\":\"oct\",\"key_ops\":[\"sign\"],\"k\":\"AAAA\"}",
+		 "{\"kty\":\"oct\",\"key_ops\":[],\"k\":\"AAAA\"}",
+		 "{\"kty\":\"EC\",\"crv\":\"P-384\",\"x\":\"AA\",\"y\":\"AA\"}",
+		 "{\"kty\":\"EC\",\"crv\":\"secp256k1\"}",
+		 "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}",
+		 "{\"kty\":\"new\"}",
+		 NULL};
 	int skipped;
 
 	for (int i = 0; others[i] != NULL; i++)
@@ -447,25 +449,31 @@ honours_use_alg_and_key_ops(void **state UNUSED)
 static void
 refuses_broken_sets(void **state UNUSED)
 {
-	static const char *const bad[] = {
-		"1", "{}", "{\"kty\":1}", "{\"kty\":\"oct\"}",
-		"{\"kty\":\"oct\",\"k\":\"\"}", "{\"kty\":\"oct\",\"k\":\"AA==\"}",
-		"{\"kty\":\"oct\",\"k\":\"AB\"}",
-		"{\"kty\":\"oct\",\"kty\":\"oct\",\"k\":\"AAAA\"}",
-		"{\"kty\":\"oct\",\"k\":\"AAAA\",\"kid\":7}",
-		"{\"kty\":\"RSA\",\"e\":\"AQAB\"}",
-		"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQAB\"}",
-		"{\"kty\":\"RSA\",\"d\":\"AA\",\"e\":\"AQAB\",\"n\":\"" JWK_RSA_N "\"}",
-		"{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}",
-		/* a point that is not on the curve, and one that is too short */
-		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" JWK_EC_X
-		"\",\"y\":\"" JWK_EC_X "\"}",
-		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"" JWK_EC_Y
-		"\"}",
-		NULL};
-	static const char *const texts[] = {"", "{", "[]", "{}", "{\"keys\":{}}",
+	static const char *const bad[] =
+		{"1", "{}", "{\"kty\":1}", "{\"kty\":\"oct\"}",
+		 "{\"kty\":\"oct\",\"k\":\"\"}", "{\"kty\":\"oct\",\"k\":\"AA==\"}",
+		 "{\"kty\":\"oct\",\"k\":\"AB\"}",
+		 "{\"kty\":\"oct\",\"kty\":\"oct\",\"k\":\"AAAA\"}",
+		 "{\"kty\":\"oct\",\"k\":\"AAAA\",\"kid\":7}",
+		 "{\"kty\":\"RSA\",\"e\":\"AQAB\"}",
+		 "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQAB\"}",
+		 "{\"kty\":\"RSA\",\"d\":\"AA\",\"e\":\"AQAB\",\"n\":\"" JWK_RSA_N
+		 "\"}",
+		 "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}",
+		 /* a point that is not on the curve, and one that is too short */
+		 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" JWK_EC_X
+		 "\",\"y\":\"" JWK_EC_X "\"}",
+		 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"" JWK_EC_Y
+		 "\"}",
+		 NULL};
+	static const char *const texts[] = {"",
+										"{",
+										"[]",
+										"{}",
+										"{\"keys\":{}}",
 										"{\"keys\":[],\"keys\":[]}",
-										"{\"keys\":[1,]}", "{\"keys\":[]}x",
+										"{\"keys\":[1,]}",
+										"{\"keys\":[]}x",
 										NULL};
 	int skipped;
 
