@@ -67,7 +67,8 @@ typedef struct Guest
 
 static const Config *config;
 static Guest *strangers; /* without a token, oldest first */
-static Guest *waiters;	 /* whom the database was asked about */
+static int stranger_count;
+static Guest *waiters; /* whom the database was asked about */
 
 static const WsOwner guest_owner;
 
@@ -78,10 +79,22 @@ guest_setup(const Config *config_)
 }
 
 static void
+unlist(Guest *guest)
+{
+	if (guest->list == NULL)
+		return;
+	if (guest->list == &strangers)
+		stranger_count--;
+	DL_DELETE(*guest->list, guest);
+	guest->list = NULL;
+}
+
+static void
 enlist(Guest *guest, Guest **list)
 {
-	if (guest->list != NULL)
-		DL_DELETE(*guest->list, guest);
+	unlist(guest);
+	if (list == &strangers)
+		stranger_count++;
 	guest->list = list;
 	guest->since_ms = loop_now_ms();
 	DL_APPEND(*list, guest);
@@ -101,7 +114,7 @@ retire(Guest *guest)
 {
 	Held *held, *next;
 
-	DL_DELETE(*guest->list, guest);
+	unlist(guest);
 	guest->conn = NULL;
 	access_cancel(guest->access);
 	reader_cancel(guest->redeem);
@@ -204,6 +217,22 @@ on_redeemed(void *arg, const PGresult *result)
 		guest->access = access_ask(&guest->claims, on_access, guest);
 }
 
+/*
+ * Whether the user may wait for one more session.  While the database is away
+ * nobody becomes a session, and one user must not take all places.
+ */
+static bool
+may_wait(const char *user)
+{
+	Guest *guest;
+	int count = session_user_count(user);
+
+	DL_FOREACH(waiters, guest)
+		if (strcmp(guest->claims.user, user) == 0)
+			count++;
+	return count < config->connections_per_user;
+}
+
 /* The user is known; what does the database say? */
 static void
 ask(Guest *guest)
@@ -211,6 +240,11 @@ ask(Guest *guest)
 	const char *const values[] = {guest->claims.user, guest->ticket_hash,
 								  guest->ticket_expires};
 
+	if (!may_wait(guest->claims.user))
+	{
+		refuse(guest, CLOSE_TOO_MANY, "too many connections");
+		return;
+	}
 	enlist(guest, &waiters);
 	ws_limit_message(guest->conn, config->message_max_bytes);
 	if (guest->ticket_hash[0] != '\0')
@@ -378,6 +412,13 @@ guest_new(WsConn *conn, const GuestPass *pass)
 	if (pass->user_id != NULL && strlen(pass->user_id) < sizeof(guest->user_id))
 		strcpy(guest->user_id, pass->user_id);
 	loop_task_init(&guest->reap, reap, guest);
+
+	/*
+	 * As with handshakes, the one that has dawdled longest makes room: who
+	 * opens connections and brings no token competes with his like.
+	 */
+	if (stranger_count >= config->handshakes_max)
+		refuse(strangers, CLOSE_TRY_LATER, "too many connections");
 	enlist(guest, &strangers);
 	ws_hand_over(conn, &guest_owner, guest);
 }

@@ -221,8 +221,8 @@ stop(void)
 	bell_release();
 	feed_release_all(); /* before the reader: feeds cancel their reads */
 	reader_release();
-	loop_release(); /* runs the last tasks: sessions are freed */
 	access_release();
+	loop_release(); /* runs the last tasks: sessions are freed */
 	http_release();
 	ticket_release();
 	keyring_release();

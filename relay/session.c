@@ -43,9 +43,11 @@
 #include "reply.h"
 #include "writer.h"
 
-#define FIRST_MESSAGE_MS 1000  /* then a new session catches up unasked */
-#define STUCK_MAX_MS	 20000 /* a socket that takes nothing */
-#define PACKS_PER_TURN	 4	   /* buffers of one session before the others */
+#define FIRST_MESSAGE_MS  1000	/* then a new session catches up unasked */
+#define STUCK_MAX_MS	  20000 /* a socket that takes nothing */
+#define REFRESHES_MAX	  20	/* of a session's token, in */
+#define REFRESH_WINDOW_MS 10000
+#define PACKS_PER_TURN	  4 /* buffers of one session before the others */
 
 static const Config *config;
 static Session *by_state[SESSION_STATES];
@@ -641,6 +643,17 @@ session_refresh(Session *session, const char *token, size_t len)
 {
 	Claims claims;
 
+	/* A verification is dear, and a token is good for more than a moment. */
+	if (loop_now_ms() - session->refresh_ms >= REFRESH_WINDOW_MS)
+	{
+		session->refresh_ms = loop_now_ms();
+		session->refreshes = 0;
+	}
+	if (++session->refreshes > REFRESHES_MAX)
+	{
+		session_close(session, CLOSE_TRY_LATER, "too many messages");
+		return STATUS_CLOSED;
+	}
 	if (!keyring_verify(token, len, &claims))
 		return STATUS_FAILED;
 	if (strcmp(claims.user, session->stream->user) != 0 ||

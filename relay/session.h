@@ -53,6 +53,8 @@ typedef struct Session
 	int64_t issued_s;	/* of its token, if has_issued */
 	bool has_issued;
 	bool warned;		   /* that its token ends soon */
+	int refreshes;		   /* since refresh_ms */
+	int64_t refresh_ms;	   /* a while ago at most */
 	char *device;		   /* that its token names, or NULL */
 	AccessRequest *access; /* asked whether it may go on, or NULL */
 	Outbox outbox;
@@ -127,7 +129,8 @@ extern void session_settle(Reply *reply, const Verdict *verdict);
  * session_refresh takes a new token of the same user, who then stays until
  * that one ends.  STATUS_FAILED: the token is no good, and the session goes on
  * with the one that it has.  STATUS_CLOSED: it is of another user, or of
- * another device than the one before, and the session was closed.
+ * another device than the one before, or one of very many, and the session was
+ * closed.
  */
 extern Status
 session_refresh(Session *session, const char *token, size_t len) MUST_CHECK;

@@ -230,6 +230,28 @@ s.test('a refresh needs a good token of the same user', async () => {
   assert.equal(await closing(device), '4403 token of another user');
 });
 
+s.test('a flood of refreshes, or of strangers, costs those who make it', async (t) => {
+  const user = newUser();
+  const device = await s.live(user);
+  for (let i = 0; i < 21; i++)
+    device.send(auth(token(user)));
+  assert.equal(await closing(device), '1013 too many messages');
+  assert.equal(device.messages.filter((m) => m.type === 'AUTH').length <= 20, true);
+
+  const relay = await s.stack.addRelay({ handshakes_max: 5, auth_timeout: '1min' });
+  t.after(() => relay.stop());
+  const strangers = [];
+  for (let i = 0; i < 8; i++)
+    strangers.push(await open('?auth=message', { relay }));
+  for (const stranger of strangers.slice(0, 3))
+    assert.equal(await closing(stranger), '1013 too many connections');
+  for (const stranger of strangers.slice(3)) {
+    assert.equal(stranger.closed, null);
+    stranger.send(auth(token(user)));
+    assert.equal((await stranger.next()).type, 'WELCOME');
+  }
+});
+
 s.test('a relay takes tokens from where it is told to', async (t) => {
   const user = newUser();
   const ways = {
