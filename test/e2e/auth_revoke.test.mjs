@@ -219,6 +219,31 @@ s.test('whoever connects while a revocation commits is out in the end', async ()
   assert.equal(await comes(user, { iat: now() - 30 }), '4410 revoked');
 });
 
+s.test('a question that was under way when the ring came is asked again', async () => {
+  const [comer, stayer] = [newUser(), newUser()];
+  const session = await s.live(stayer, { token: token(stayer, { iat: now() - 5 }) });
+  const client = await s.client();
+  try {
+    /* The question has its snapshot, and then waits for this lock. */
+    await client.query('BEGIN');
+    await client.query('LOCK TABLE mirusync.realtime_off');
+    const device = new Device(s.relay, comer, { token: token(comer, { iat: now() - 5 }) });
+    s.devices.push(device);
+    session.send({ type: 'AUTH', token: token(stayer, { iat: now() - 5 }) });
+    const asked = async () => (await s.query(`SELECT FROM pg_stat_activity
+      WHERE application_name LIKE 'mirusync relay reader%' AND wait_event_type = 'Lock'`)).length > 0;
+    await waitUntil(asked, { what: 'the question to wait' });
+    await revoke(comer);
+    await revoke(stayer);
+    await sleep(300);
+    await client.query('COMMIT');
+    assert.equal(await closing(device), '4410 revoked');
+    assert.equal(await closing(session), '4410 revoked');
+  } finally {
+    await client.end();
+  }
+});
+
 s.test('nothing of a revoked user is read, written or greeted', async () => {
   const user = newUser();
   await revoke(user);
