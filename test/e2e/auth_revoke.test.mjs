@@ -244,6 +244,35 @@ s.test('a question that was under way when the ring came is asked again', async 
   }
 });
 
+s.test('what is sent before the database has answered waits, in order, and is bounded', async () => {
+  const [user, flood] = [newUser(), newUser()];
+  const client = await s.client();
+  try {
+    await client.query('BEGIN');
+    await client.query('LOCK TABLE mirusync.realtime_off');
+    const [device, flooder] = [user, flood].map((u) => new Device(s.relay, u, { token: token(u) }));
+    s.devices.push(device, flooder);
+    await Promise.all([device.opened, flooder.opened]);
+    const entries = Array.from({ length: 20 }, () => entry());
+    device.send({ type: 'PING', timestamp: new Date().toISOString() });
+    for (const e of entries)
+      device.send(created(e));
+    for (let i = 0; i < 1100; i++)
+      flooder.send('{}');
+    assert.equal(await closing(flooder), '1013 too many messages');
+    assert.ok(device.messages.every((m) => m.type === 'WELCOME'), 'a slow machine gets a greeting, no more');
+    await client.query('COMMIT');
+    assert.equal((await device.next()).type, 'WELCOME');
+    assert.equal((await device.next()).type, 'PONG');
+    const answers = await device.answers(20);
+    assert.deepEqual(answers.map((a) => a.lastSeq), entries.map((_, i) => i + 1));
+    const rows = await s.query('SELECT id FROM mirusync.record WHERE feed = $1 ORDER BY seq', [user]);
+    assert.deepEqual(rows.map((r) => r.id), entries.map((e) => e.id));
+  } finally {
+    await client.end();
+  }
+});
+
 s.test('nothing of a revoked user is read, written or greeted', async () => {
   const user = newUser();
   await revoke(user);
