@@ -461,6 +461,9 @@ refuses_broken_sets(void **state UNUSED)
 		 "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQAB\"}",
 		 "{\"kty\":\"RSA\",\"d\":\"AA\",\"e\":\"AQAB\",\"n\":\"" JWK_RSA_N
 		 "\"}",
+		 /* an even modulus, an even exponent */
+		 "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"" JWK_RSA_EVEN "\"}",
+		 "{\"kty\":\"RSA\",\"e\":\"AQAC\",\"n\":\"" JWK_RSA_N "\"}",
 		 "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}",
 		 /* a point that is not on the curve, and one that is too short */
 		 "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" JWK_EC_X
