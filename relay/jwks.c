@@ -144,7 +144,6 @@ make_key(const char *type, OSSL_PARAM_BLD *builder)
 {
 	OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
 	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-	EVP_PKEY_CTX *check = NULL;
 	EVP_PKEY *key = NULL;
 
 	if (params == NULL || context == NULL)
@@ -152,16 +151,6 @@ make_key(const char *type, OSSL_PARAM_BLD *builder)
 	if (EVP_PKEY_fromdata_init(context) != 1 ||
 		EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
 		key = NULL;
-
-	/* a point off the curve, or an even modulus */
-	if (key != NULL)
-		check = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-	if (check != NULL && EVP_PKEY_public_check(check) != 1)
-	{
-		EVP_PKEY_free(key);
-		key = NULL;
-	}
-	EVP_PKEY_CTX_free(check);
 	EVP_PKEY_CTX_free(context);
 	OSSL_PARAM_free(params);
 	ERR_clear_error();

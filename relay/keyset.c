@@ -148,6 +148,21 @@ algorithms_of(const EVP_PKEY *key)
 	return 0;
 }
 
+/* A point that is off its curve or an even modulus is none. */
+static bool
+is_sound(EVP_PKEY *key)
+{
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+	bool sound;
+
+	if (context == NULL)
+		abort();
+	sound = EVP_PKEY_public_check(context) == 1;
+	EVP_PKEY_CTX_free(context);
+	ERR_clear_error();
+	return sound;
+}
+
 const char *
 keyset_add_public(KeySet *set, const char *kid, EVP_PKEY *public_key,
 				  unsigned int algorithms)
@@ -156,8 +171,12 @@ keyset_add_public(KeySet *set, const char *kid, EVP_PKEY *public_key,
 	const char *reason;
 	Key *key;
 
-	reason = able == 0 ? "key is of a kind, curve or size that is not used"
-					   : add(set, kid, able & algorithms, &key);
+	if (able == 0)
+		reason = "key is of a kind, curve or size that is not used";
+	else if (!is_sound(public_key))
+		reason = "key is malformed";
+	else
+		reason = add(set, kid, able & algorithms, &key);
 	if (reason != NULL)
 		EVP_PKEY_free(public_key);
 	else

@@ -57,7 +57,7 @@ s.test('every algorithm of a key set, and no other key than its own', async (t) 
   }
 });
 
-s.test('PEM files, several keys in one, and a certificate or secret beside them', async (t) => {
+s.test('PEM files, several keys in one, and a secret beside them', async (t) => {
   const [rsa, ec, ed] = ['RS256', 'ES256', 'EdDSA'].map((a) => newKey(a));
   const one = await writeKeys(s.stack, 'one.pem', `${pemOf(rsa)}${pemOf(ec)}`);
   const two = await writeKeys(s.stack, 'two.pem', pemOf(ed));

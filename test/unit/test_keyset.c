@@ -277,6 +277,55 @@ refuses_other_kinds_of_keys(void **state UNUSED)
 	assert_int_equal(set->count, 0);
 }
 
+/* certificate_of gives a certificate of the key, signed by itself, as PEM. */
+static const char *
+certificate_of(EVP_PKEY *key)
+{
+	static char text[4096];
+	X509 *certificate = X509_new();
+	BIO *bio = BIO_new(BIO_s_mem());
+	int len;
+
+	assert_int_equal(X509_set_pubkey(certificate, key), 1);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), -7200);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), -3600);
+	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_bio_X509(bio, certificate), 1);
+	len = BIO_read(bio, text, sizeof(text) - 1);
+	assert_true(len > 0);
+	text[len] = '\0';
+	BIO_free(bio);
+	X509_free(certificate);
+	return text;
+}
+
+/* Of a certificate only the key counts: this one has expired. */
+static void
+reads_a_certificate(void **state UNUSED)
+{
+	EVP_PKEY *key = new_ec("P-256");
+	const char *pem = certificate_of(key);
+
+	assert_null(keyset_add_pem(set, pem, strlen(pem)));
+	sign(key, ALG_ES256, "SHA256", 0);
+	only_verifies_as(ALG_ES256);
+	EVP_PKEY_free(key);
+}
+
+/* A key that is made for PSS does nothing else. */
+static void
+ties_pss_keys_to_pss(void **state UNUSED)
+{
+	EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA-PSS");
+
+	assert_non_null(key);
+	add_pem(key);
+	assert_int_equal(keyset_algorithms(set), ALG_BIT(ALG_PS256));
+	sign(key, ALG_PS256, "SHA256", RSA_PSS_SALTLEN_DIGEST);
+	only_verifies_as(ALG_PS256);
+	EVP_PKEY_free(key);
+}
+
 static void
 reads_pem(void **state UNUSED)
 {
@@ -515,6 +564,8 @@ main(void)
 		TEST(never_takes_a_public_key_as_secret),
 		TEST(refuses_other_kinds_of_keys),
 		TEST(reads_pem),
+		TEST(reads_a_certificate),
+		TEST(ties_pss_keys_to_pss),
 		TEST(reads_the_keys_of_the_rfcs),
 		TEST(honours_use_alg_and_key_ops),
 		TEST(refuses_broken_sets),
