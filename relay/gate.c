@@ -255,10 +255,12 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 
 	if (!words_has(config->token_sources, SOURCE_TICKET))
 		http_error(reply, 404, "Not found");
+	else if (request->is_options)
+		http_json(reply, 204, 0);
 	else if (!request->is_post)
 	{
 		http_error(reply, 405, "Method not allowed");
-		reply->header = "Allow: POST\r\n";
+		reply->header = "Allow: POST, OPTIONS\r\n";
 	}
 	else if (!gate_claims(request, &claims, reply))
 		return;
@@ -269,4 +271,23 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 				  snprintf(reply->buffer, sizeof(reply->buffer),
 						   "{\"ticket\":\"%s\",\"expires_in\":%" PRId64 "}",
 						   ticket, config->ticket_lifetime_ms / 1000));
+}
+
+/* The origin is a word of ours by now, so it cannot forge a header. */
+void
+gate_cors(const HttpRequest *request, HttpReply *reply)
+{
+	static const char preflight[] =
+		"Access-Control-Allow-Methods: GET, POST\r\n"
+		"Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+		"Access-Control-Max-Age: 600\r\n";
+
+	if (request->origin == NULL ||
+		!words_has(config->allowed_origins, request->origin))
+		return;
+	snprintf(reply->header_buffer, sizeof(reply->header_buffer),
+			 "%sAccess-Control-Allow-Origin: %s\r\nVary: Origin\r\n%s",
+			 reply->header != NULL ? reply->header : "", request->origin,
+			 request->is_options ? preflight : "");
+	reply->header = reply->header_buffer;
 }

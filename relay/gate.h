@@ -41,6 +41,12 @@ extern void gate_ticket(const HttpRequest *request, HttpReply *reply);
 extern bool
 gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply);
 
+/*
+ * gate_cors adds to an answer what a page of another origin needs to see it,
+ * if that origin is in the list.
+ */
+extern void gate_cors(const HttpRequest *request, HttpReply *reply);
+
 /* gate_has_room says whether the user may have one more session here. */
 extern bool gate_has_room(const char *user);
 

@@ -221,7 +221,10 @@ void
 http_on_request(const HttpRequest *request, HttpReply *reply)
 {
 	if (strcmp(request->path, HTTP_PATH_TICKET) == 0)
+	{
 		gate_ticket(request, reply);
+		gate_cors(request, reply);
+	}
 	else if (!request->is_get && !request->is_head)
 	{
 		http_error(reply, 405, "Method not allowed");

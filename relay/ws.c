@@ -316,6 +316,8 @@ status_text(int status)
 	{
 		case 200:
 			return "OK";
+		case 204:
+			return "No Content";
 		case 304:
 			return "Not Modified";
 		case 400:
@@ -346,7 +348,7 @@ status_text(int status)
 static void
 answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
 {
-	char head[512];
+	char head[512 + sizeof(reply->header_buffer)];
 	size_t head_len;
 	size_t body_len = request->is_head ? 0 : reply->len;
 	unsigned char *out;
@@ -442,6 +444,13 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 		request->is_post = true;
 		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
 						 WSI_TOKEN_POST_URI) < 0)
+			return false;
+	}
+	else if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0)
+	{
+		request->is_options = true;
+		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
+						 WSI_TOKEN_OPTIONS_URI) < 0)
 			return false;
 	}
 	else

@@ -44,6 +44,7 @@ typedef struct HttpRequest
 	bool is_get;			   /* GET */
 	bool is_head;			   /* HEAD */
 	bool is_post;			   /* POST; a body is not read */
+	bool is_options;		   /* OPTIONS: a browser asks whether it may */
 	bool is_upgrade;		   /* asks for a WebSocket */
 	bool has_protocol;		   /* offers subprotocols */
 	bool is_version_13;		   /* Sec-WebSocket-Version is what we speak */
@@ -63,8 +64,9 @@ typedef struct HttpReply
 	const char *content_type;
 	const char *body;
 	size_t len;
-	const char *header; /* one further header line with \r\n, or NULL */
+	const char *header; /* further header lines, each with \r\n, or NULL */
 	char buffer[1200];	/* for a body made on the spot */
+	char header_buffer[1024]; /* for headers made on the spot */
 } HttpReply;
 
 typedef struct WsHandlers

@@ -298,6 +298,35 @@ s.test('origins of pages', async (t) => {
   assert.equal(ticket.status, 403);
 });
 
+s.test('a page of another origin may get a ticket if that is listed', async (t) => {
+  const user = newUser();
+  const relay = await s.stack.addRelay({ allowed_origins: 'https://app.example.org null' });
+  t.after(() => relay.stop());
+  const ask = (r, method, Origin, headers) => http(r, '/sync/ticket', { method, headers: { Origin, ...headers } });
+  const allowed = (answer) => answer.headers['access-control-allow-origin'];
+  for (const origin of ['https://app.example.org', 'null']) {
+    const before = await ask(relay, 'OPTIONS', origin, { 'Access-Control-Request-Method': 'POST' });
+    assert.equal(before.status, 204);
+    assert.equal(allowed(before), origin);
+    assert.match(before.headers['access-control-allow-headers'], /\bAuthorization\b/);
+    assert.match(before.headers['access-control-allow-methods'], /\bPOST\b/);
+    assert.equal(before.headers.vary, 'Origin');
+    const answer = await ask(relay, 'POST', origin, bearer(user));
+    assert.equal(answer.status, 200);
+    assert.equal(allowed(answer), origin);
+    assert.equal(answer.headers['access-control-allow-methods'], undefined);
+    const refused = await ask(relay, 'POST', origin, {});
+    assert.equal(refused.status, 401);
+    assert.equal(allowed(refused), origin, 'the page sees why');
+    assert.equal(refused.headers['www-authenticate'], 'Bearer');
+  }
+  for (const [r, origin] of [[relay, 'https://evil.net'], [relay, 'https://app.example.org null'],
+    [s.relay, 'https://app.example.org']]) {
+    for (const method of ['OPTIONS', 'POST'])
+      assert.equal(allowed(await ask(r, method, origin, bearer(user))), undefined, origin);
+  }
+});
+
 s.test('guests are let go in order when the relay stops', async () => {
   const relay = await s.stack.addRelay({ auth_timeout: '1min' });
   const guest = await open('?auth=message', { relay });
