@@ -24,20 +24,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jwt.h"
+#include "confline.h"
+#include "keyset.h"
 #include "log.h"
+#include "units.h"
+#include "words.h"
 
 #define ENV_PREFIX	   "MIRUSYNC_"
 #define NAME_MAX_BYTES 64
 #define FILE_MAX_BYTES (64 * 1024)
-
-typedef enum SettingType
-{
-	SETTING_COUNT,	  /* int */
-	SETTING_DURATION, /* int64_t, ms */
-	SETTING_SIZE,	  /* size_t, bytes */
-	SETTING_TEXT	  /* char *, owned */
-} SettingType;
 
 /* What else is to be known of a setting. */
 #define IS_REQUIRED 1 /* must not be empty */
@@ -55,12 +50,6 @@ typedef struct Setting
 	const char *help;
 } Setting;
 
-typedef struct Unit
-{
-	const char *name;
-	int64_t factor;
-} Unit;
-
 /* Where the present value of a setting comes from. */
 typedef enum Origin
 {
@@ -69,14 +58,22 @@ typedef enum Origin
 	ORIGIN_ENVIRONMENT
 } Origin;
 
-#define SECOND		INT64_C(1000)
-#define HOUR		(3600 * SECOND)
-#define KB			INT64_C(1024)
-#define MB			(1024 * KB)
 #define FIELD(name) offsetof(Config, name)
 
 /* clang-format off */
 static const Setting settings[] = {
+	{"access_poll_interval", SETTING_DURATION, FIELD(access_poll_interval_ms),
+		"30s", 100, HOUR, 0,
+		"How often it is asked whether the users of all sessions may still have them, in case word of it was lost."},
+	{"allowed_origins", SETTING_TEXT, FIELD(allowed_origins),
+		"", 0, 4096, 0,
+		"Origins of pages that may connect, exactly as browsers send them, separated by blanks, null among them; empty lets all."},
+	{"auth_message_max_bytes", SETTING_SIZE, FIELD(auth_message_max_bytes),
+		"16kB", 1 * KB, 1 * MB, 0,
+		"The largest message that may bring the token to a session that has none yet."},
+	{"auth_timeout", SETTING_DURATION, FIELD(auth_timeout_ms),
+		"10s", 100, HOUR, 0,
+		"How long a connection may take from its upgrade until its user is known and let in."},
 	{"catch_up_parallel", SETTING_COUNT, FIELD(catch_up_parallel),
 		"4", 1, 1000, 0,
 		"How many catch-ups may read from the database at one time; the others wait."},
@@ -110,12 +107,42 @@ static const Setting settings[] = {
 	{"idle_timeout", SETTING_DURATION, FIELD(idle_timeout_ms),
 		"5min", 100, 24 * HOUR, 0,
 		"After how much silence of its client a session is closed."},
+	{"jwt_algorithms", SETTING_TEXT, FIELD(jwt_algorithms),
+		"HS256", 1, 256, IS_REQUIRED,
+		"Algorithms that tokens may be signed with: HS256, HS384, HS512, RS256, PS256, ES256, EdDSA, separated by blanks."},
+	{"jwt_audience", SETTING_TEXT, FIELD(jwt_audience),
+		"", 0, 4096, 0,
+		"Audiences, one of which must stand in the claim aud, separated by blanks; empty does not look at it."},
+	{"jwt_device_claim", SETTING_TEXT, FIELD(jwt_device_claim),
+		"", 0, 255, 0,
+		"The claim that names the device; empty for none."},
+	{"jwt_issuer", SETTING_TEXT, FIELD(jwt_issuer),
+		"", 0, 4096, 0,
+		"Issuers, one of which must be the claim iss, separated by blanks; empty does not look at it."},
+	{"jwt_jwks_file", SETTING_TEXT, FIELD(jwt_jwks_file),
+		"", 0, 4096, 0,
+		"A file with a JSON Web Key Set, whose keys are chosen by kid."},
+	{"jwt_leeway", SETTING_DURATION, FIELD(jwt_leeway_ms),
+		"30s", 0, HOUR, 0,
+		"By how much the issuer's clock may differ: for exp, nbf and iat."},
+	{"jwt_pem_files", SETTING_TEXT, FIELD(jwt_pem_files),
+		"", 0, 4096, 0,
+		"Files with public keys or certificates in PEM, separated by blanks."},
+	{"jwt_required_claims", SETTING_TEXT, FIELD(jwt_required_claims),
+		"", 0, 4096, 0,
+		"Claims that a token must have besides, separated by blanks."},
 	{"jwt_secret", SETTING_TEXT, FIELD(jwt_secret),
 		"", 1, 4096, IS_SECRET,
-		"The HS256 secret that tokens are signed with, at least 32 bytes; give it or jwt_secret_file."},
+		"A secret that tokens are signed with (HS256 and its like), at least 32 bytes; give it or jwt_secret_file, or other keys."},
 	{"jwt_secret_file", SETTING_TEXT, FIELD(jwt_secret_file),
 		"", 0, 4096, 0,
 		"A file that holds the secret; one line end at its end does not count."},
+	{"jwt_user_claim", SETTING_TEXT, FIELD(jwt_user_claim),
+		"sub", 1, 255, IS_REQUIRED,
+		"The claim that is the user id."},
+	{"keys_check_interval", SETTING_DURATION, FIELD(keys_check_interval_ms),
+		"5s", 100, HOUR, 0,
+		"How often the files of keys are looked at for a change; SIGHUP does it at once."},
 	{"listen_address", SETTING_TEXT, FIELD(listen_address),
 		"127.0.0.1", 1, 255, IS_REQUIRED,
 		"The numeric address to listen on; 0.0.0.0 or :: for all."},
@@ -131,6 +158,9 @@ static const Setting settings[] = {
 	{"message_max_bytes", SETTING_SIZE, FIELD(message_max_bytes),
 		"64kB", 1 * KB, 16 * MB, 0,
 		"The largest message a client may send; a larger one closes its session with 1009."},
+	{"origin_required", SETTING_COUNT, FIELD(origin_required),
+		"0", 0, 1, 0,
+		"1 refuses connections without an origin, which are not from browsers."},
 	{"push_queue_max", SETTING_COUNT, FIELD(push_queue_max),
 		"10000", 1, 10000000, 0,
 		"How many pushes of all sessions may wait for the database; further ones are refused as retryable."},
@@ -164,6 +194,12 @@ static const Setting settings[] = {
 	{"static_dir", SETTING_TEXT, FIELD(static_dir),
 		"", 0, 4096, 0,
 		"A directory of files to serve besides, such as the demo page; empty serves none."},
+	{"ticket_lifetime", SETTING_DURATION, FIELD(ticket_lifetime_ms),
+		"30s", 1 * SECOND, 10 * 60 * SECOND, 0,
+		"How long a ticket of POST /sync/ticket may be used, once."},
+	{"token_sources", SETTING_TEXT, FIELD(token_sources),
+		"header message ticket query", 1, 64, IS_REQUIRED,
+		"Where a token may come from: header, message, ticket, query, separated by blanks."},
 	{"writers", SETTING_COUNT, FIELD(writers),
 		"2", 1, 64, 0,
 		"Database connections that push; a feed always goes to the same one."},
@@ -256,77 +292,6 @@ drop_text(char **text)
 	*text = NULL;
 }
 
-static const Unit *
-units_of(SettingType type)
-{
-	static const Unit durations[] = {{"ms", 1},
-									 {"s", SECOND},
-									 {"min", 60 * SECOND},
-									 {"h", HOUR},
-									 {NULL, 0}};
-	static const Unit sizes[] = {{"", 1},
-								 {"B", 1},
-								 {"kB", KB},
-								 {"MB", MB},
-								 {NULL, 0}};
-	static const Unit counts[] = {{"", 1}, {NULL, 0}};
-
-	if (type == SETTING_DURATION)
-		return durations;
-	return type == SETTING_SIZE ? sizes : counts;
-}
-
-/* wanted says in words what a number of that type looks like. */
-static const char *
-wanted(SettingType type)
-{
-	if (type == SETTING_DURATION)
-		return "a whole number with unit ms, s, min or h";
-	if (type == SETTING_SIZE)
-		return "a whole number with unit B, kB or MB";
-	return "a whole number";
-}
-
-/* render_number writes a number as a file would say it, in the best unit. */
-static void
-render_number(char buf[32], SettingType type, int64_t value)
-{
-	const Unit *best = units_of(type);
-	const Unit *unit;
-
-	for (unit = best; unit->name != NULL; unit++)
-	{
-		if (value % unit->factor == 0 && (value != 0 || unit == best))
-			best = unit;
-	}
-	snprintf(buf, 32, "%" PRId64 "%s", value / best->factor, best->name);
-}
-
-/* read_number reads digits, blanks and a unit; false if it is anything else. */
-static bool
-read_number(SettingType type, const char *text, int64_t *value)
-{
-	const Unit *unit;
-	int64_t number = 0;
-	const char *pos = text;
-
-	for (; *pos >= '0' && *pos <= '9'; pos++)
-	{
-		if (__builtin_mul_overflow(number, (int64_t) 10, &number) ||
-			__builtin_add_overflow(number, (int64_t) (*pos - '0'), &number))
-			return false;
-	}
-	if (pos == text)
-		return false;
-	pos += strspn(pos, " ");
-	for (unit = units_of(type); unit->name != NULL; unit++)
-	{
-		if (strcmp(pos, unit->name) == 0)
-			return !__builtin_mul_overflow(number, unit->factor, value);
-	}
-	return false;
-}
-
 static bool
 set_number(Loader *loader, const Setting *setting, const char *text,
 		   const Place *place)
@@ -336,13 +301,13 @@ set_number(Loader *loader, const Setting *setting, const char *text,
 	char low[32];
 	char high[32];
 
-	if (!read_number(setting->type, text, &value))
+	if (!units_read(setting->type, text, &value))
 		return complain(loader, place, "bad value \"%.40s\" for %s: must be %s",
-						text, setting->name, wanted(setting->type));
+						text, setting->name, units_wanted(setting->type));
 	if (value < setting->min || value > setting->max)
 	{
-		render_number(low, setting->type, setting->min);
-		render_number(high, setting->type, setting->max);
+		units_render(low, setting->type, setting->min);
+		units_render(high, setting->type, setting->max);
 		return complain(
 			loader, place,
 			"bad value \"%.40s\" for %s: must lie between %s and %s", text,
@@ -395,63 +360,6 @@ set_value(Loader *loader, int index, const char *text, Origin origin,
 	return good;
 }
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/*
- * unquote resolves a value in double quotes in place; "value" is behind the
- * first quote.  Only blanks or a comment may follow the last one.
- */
-static bool
-unquote(char *value)
-{
-	char *in = value;
-	char *out = value;
-
-	for (; *in != '"'; in++)
-	{
-		if (*in == '\\' && (in[1] == '"' || in[1] == '\\'))
-			in++;
-		if (*in == '\0')
-			return false;
-		*out++ = *in;
-	}
-	in++;
-	if (*in != '\0' && !is_blank(*in))
-		return false;
-	in += strspn(in, " \t");
-	if (*in != '\0' && *in != '#')
-		return false;
-	*out = '\0';
-	return true;
-}
-
-/* find_comment returns the # that begins a comment behind a bare value. */
-static char *
-find_comment(char *value)
-{
-	char *c;
-
-	for (c = value; *c != '\0'; c++)
-	{
-		if (*c == '#' && (c == value || is_blank(c[-1])))
-			return c;
-	}
-	return NULL;
-}
-
-static void
-trim_end(char *text)
-{
-	size_t len = strlen(text);
-
-	while (len > 0 && is_blank(text[len - 1]))
-		text[--len] = '\0';
-}
-
 /* read_line takes one line apart, in place. */
 static bool
 read_line(Loader *loader, char *line, const Place *place)
@@ -462,7 +370,7 @@ read_line(Loader *loader, char *line, const Place *place)
 	size_t key_len;
 	int index;
 
-	trim_end(key);
+	confline_trim_end(key);
 	if (*key == '\0' || *key == '#')
 		return true;
 	key_len = strspn(key,
@@ -487,11 +395,11 @@ read_line(Loader *loader, char *line, const Place *place)
 	if (*value == '"')
 	{
 		value++;
-		if (!unquote(value))
+		if (!confline_unquote(value))
 			return complain(loader, place, "value of %s is not quoted rightly",
 							settings[index].name);
 	}
-	else if ((comment = find_comment(value)) != NULL)
+	else if ((comment = confline_comment(value)) != NULL)
 	{
 		if (settings[index].flags & IS_SECRET)
 			return complain(loader, place,
@@ -499,7 +407,7 @@ read_line(Loader *loader, char *line, const Place *place)
 							"in double quotes",
 							settings[index].name);
 		*comment = '\0';
-		trim_end(value);
+		confline_trim_end(value);
 	}
 	loader->lines[index] = place->line;
 	return set_value(loader, index, value, ORIGIN_FILE, place);
@@ -690,14 +598,35 @@ settle_secret(Loader *loader)
 	}
 	if (config->jwt_secret_file[0] != '\0' && !read_secret_file(loader, secret))
 		return false;
-	if (config->jwt_secret[0] == '\0')
+	if (config->jwt_secret[0] == '\0' && config->jwt_pem_files[0] == '\0' &&
+		config->jwt_jwks_file[0] == '\0')
 		return complain(loader, NULL,
-						"jwt_secret is required: set jwt_secret or "
-						"jwt_secret_file, or %sJWT_SECRET",
+						"a key is required: set jwt_secret, jwt_secret_file, "
+						"jwt_pem_files or jwt_jwks_file, or %sJWT_SECRET",
 						ENV_PREFIX);
-	if (strlen(config->jwt_secret) < JWT_SECRET_GOOD_BYTES)
+	if (config->jwt_secret[0] != '\0' &&
+		strlen(config->jwt_secret) < SECRET_GOOD)
 		log_warn("jwt_secret is short for HS256 bytes=%zu wanted=%d",
-				 strlen(config->jwt_secret), JWT_SECRET_GOOD_BYTES);
+				 strlen(config->jwt_secret), SECRET_GOOD);
+	return true;
+}
+
+/* check_words checks a list against the words that it may have. */
+static bool
+check_words(Loader *loader, const char *name, const char *list,
+			const char *known)
+{
+	const char *word;
+	char text[32];
+	size_t len;
+
+	while ((word = words_next(&list, &len)) != NULL)
+	{
+		snprintf(text, sizeof(text), "%.*s", (int) len, word);
+		if (!words_has(known, text))
+			return complain(loader, NULL, "bad word \"%s\" in %s: known are %s",
+							text, name, known);
+	}
 	return true;
 }
 
@@ -722,7 +651,11 @@ check_whole(Loader *loader)
 			loader, NULL,
 			"session_queue_max_bytes must not be below "
 			"message_max_bytes: such a message could never be sent on");
-	return settle_secret(loader);
+	return check_words(loader, "jwt_algorithms", config->jwt_algorithms,
+					   "HS256 HS384 HS512 RS256 PS256 ES256 EdDSA") &&
+		check_words(loader, "token_sources", config->token_sources,
+					"header message ticket query") &&
+		settle_secret(loader);
 }
 
 bool
@@ -778,8 +711,8 @@ config_help(FILE *out)
 						: "");
 		else
 		{
-			render_number(low, setting->type, setting->min);
-			render_number(high, setting->type, setting->max);
+			units_render(low, setting->type, setting->min);
+			units_render(high, setting->type, setting->max);
 			fprintf(out, "  (%s to %s)", low, high);
 		}
 		fprintf(out, "\n    %s\n", setting->help);

@@ -20,24 +20,39 @@
 /* Strings are never NULL after a successful config_load; "" means not set. */
 typedef struct Config
 {
-	int catch_up_parallel;			/* catch-ups that read at one time */
-	int connections_max;			/* connections of this process */
-	int connections_per_user;		/* sessions of one user */
-	char *database;					/* libpq conninfo; may hold a password */
-	int64_t drain_timeout_ms;		/* closing handshakes after SIGTERM */
-	char *environment;				/* what /health says */
-	int64_t fast_lock_timeout_ms;	/* lock_timeout of the writers */
-	int64_t handshake_timeout_ms;	/* from accept to upgrade */
-	int handshakes_max;				/* connections not yet upgraded */
-	int64_t heads_poll_interval_ms; /* seldom poll of the feeds' heads */
-	int64_t idle_timeout_ms;		/* a silent session is closed */
-	char *jwt_secret;				/* the secret, wherever it came from */
-	char *jwt_secret_file;			/* the file it came from, or "" */
+	int64_t access_poll_interval_ms; /* seldom question who may still be here */
+	char *allowed_origins;			 /* words; "" = all */
+	size_t auth_message_max_bytes;	 /* message that brings the token */
+	int64_t auth_timeout_ms;		 /* from the upgrade to being let in */
+	int catch_up_parallel;			 /* catch-ups that read at one time */
+	int connections_max;			 /* connections of this process */
+	int connections_per_user;		 /* sessions of one user */
+	char *database;					 /* libpq conninfo; may hold a password */
+	int64_t drain_timeout_ms;		 /* closing handshakes after SIGTERM */
+	char *environment;				 /* what /health says */
+	int64_t fast_lock_timeout_ms;	 /* lock_timeout of the writers */
+	int64_t handshake_timeout_ms;	 /* from accept to upgrade */
+	int handshakes_max;				 /* connections not yet upgraded */
+	int64_t heads_poll_interval_ms;	 /* seldom poll of the feeds' heads */
+	int64_t idle_timeout_ms;		 /* a silent session is closed */
+	char *jwt_algorithms;			 /* words: names of algorithms */
+	char *jwt_audience;				 /* words; "" = not looked at */
+	char *jwt_device_claim;			 /* "" = none */
+	char *jwt_issuer;				 /* words; "" = not looked at */
+	char *jwt_jwks_file;			 /* "" = none */
+	int64_t jwt_leeway_ms;			 /* for exp, nbf, iat */
+	char *jwt_pem_files;			 /* words: paths */
+	char *jwt_required_claims;		 /* words */
+	char *jwt_secret;				 /* the secret, wherever it came from */
+	char *jwt_secret_file;			 /* the file it came from, or "" */
+	char *jwt_user_claim;
+	int64_t keys_check_interval_ms; /* files of keys, for a change */
 	char *listen_address;
 	int listen_port;				/* 0 = any free port */
 	int listen_shared;				/* 1: other relays listen there too */
 	char *log_level;				/* a name that log_set_level takes */
 	size_t message_max_bytes;		/* largest message of a client */
+	int origin_required;			/* 1: not without an origin */
 	int push_queue_max;				/* pushes waiting in this process */
 	int64_t push_wait_max_ms;		/* how long one may wait for the database */
 	int readers;					/* database connections that pull */
@@ -49,7 +64,9 @@ typedef struct Config
 	int64_t slow_lock_timeout_ms;	 /* lock_timeout of the slow lanes */
 	size_t socket_send_buffer_bytes; /* SO_SNDBUF of a session */
 	char *static_dir; /* files served besides the API, "" = none */
-	int writers;	  /* database connections that push groups */
+	int64_t ticket_lifetime_ms;
+	char *token_sources; /* words: header message ticket query */
+	int writers;		 /* database connections that push groups */
 } Config;
 
 /*

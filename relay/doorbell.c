@@ -65,6 +65,16 @@ doorbell_names_all(const char *payload)
 }
 
 bool
+doorbell_access(const char *payload, char hex[17])
+{
+	if (payload[0] != '!' || strlen(payload) != 1 + DOORBELL_HASH_LEN ||
+		strspn(payload + 1, digits) != DOORBELL_HASH_LEN)
+		return false;
+	memcpy(hex, payload + 1, DOORBELL_HASH_LEN + 1);
+	return true;
+}
+
+bool
 doorbell_next(const char **payload, char hex[17])
 {
 	while (**payload != '\0')

@@ -45,4 +45,10 @@ extern bool doorbell_next(const char **payload, char hex[17]);
  */
 extern bool doorbell_names_all(const char *payload);
 
+/*
+ * doorbell_access says whether the payload is a ring about who may have
+ * sessions: an exclamation mark and the hash of a user, which it copies.
+ */
+extern bool doorbell_access(const char *payload, char hex[17]);
+
 #endif

@@ -15,6 +15,7 @@
 
 #include "acceptor.h"
 #include "gate.h"
+#include "guest.h"
 #include "log.h"
 #include "loop.h"
 #include "session.h"
@@ -39,6 +40,7 @@ drain_start(int64_t timeout_ms)
 	acceptor_close();
 	gate_close();
 	ws_drop_handshakes();
+	guest_close_all(CLOSE_GOING_AWAY, "server is going away");
 	session_close_all(CLOSE_GOING_AWAY, "server is going away");
 }
 

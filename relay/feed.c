@@ -388,6 +388,19 @@ feed_all_have_rung(void)
 }
 
 void
+feed_check_access(const char hash[17])
+{
+	Feed *feed;
+	Session *session;
+
+	HASH_FIND(by_hash, feeds_by_hash, hash, DOORBELL_HASH_LEN, feed);
+	if (feed == NULL)
+		return;
+	DL_FOREACH2(feed->sessions, session, feed_next)
+		session_check_access(session);
+}
+
+void
 feed_set_key(const unsigned char *key, size_t len)
 {
 	Feed *feed, *next;

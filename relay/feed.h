@@ -86,6 +86,9 @@ extern void feed_ring(const char hash[17]);
 extern void feed_ring_all(void);
 extern bool feed_all_have_rung(void);
 
+/* feed_check_access asks whether the sessions of the feed may go on. */
+extern void feed_check_access(const char hash[17]);
+
 /* feed_set_key makes the hashes known with which the doorbell speaks. */
 extern void feed_set_key(const unsigned char *key, size_t len);
 

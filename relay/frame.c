@@ -357,6 +357,19 @@ frame_pong(char *buf, size_t size, int64_t now_ms)
 }
 
 size_t
+frame_auth(char *buf, size_t size, int64_t now_ms, int64_t expires_ms)
+{
+	Writer writer = start_message(buf, size, "AUTH");
+	char expires[32];
+
+	frame_iso_time(expires, expires_ms);
+	put_text(&writer, ",\"message\":\"Token accepted\",\"expiresAt\":\"");
+	put_text(&writer, expires);
+	put_text(&writer, "\"");
+	return finish_message(&writer, now_ms);
+}
+
+size_t
 frame_sync_response(char *buf, size_t size, int64_t now_ms, const char *message,
 					int64_t last_seq)
 {

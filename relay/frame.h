@@ -72,6 +72,9 @@ extern size_t frame_iso_time(char buf[32], int64_t now_ms);
  */
 extern size_t frame_welcome(char *buf, size_t size, int64_t now_ms);
 extern size_t frame_pong(char *buf, size_t size, int64_t now_ms);
+/* frame_auth says how long a new token will do. */
+extern size_t
+frame_auth(char *buf, size_t size, int64_t now_ms, int64_t expires_ms);
 extern size_t frame_sync_response(char *buf, size_t size, int64_t now_ms,
 								  const char *message, int64_t last_seq);
 

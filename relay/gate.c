@@ -1,42 +1,64 @@
 /*
  * gate.c
- *		Who may have a session: token, user, and how many already.
+ *		Who may have a session: origin, token, user, and how many already.
  *
  * Everything here happens before the upgrade and without the database, so a
- * stranger costs a hash and a JSON body at most.
+ * stranger costs a verification and a JSON body at most.  What only the
+ * database knows is asked after it (guest.c): the library wants its answer to
+ * an upgrade at once, and a browser's page sees the code of a close frame, but
+ * nothing of a refused upgrade.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "gate.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "guest.h"
 #include "http.h"
-#include "jwt.h"
+#include "keyring.h"
 #include "log.h"
 #include "loop.h"
 #include "session.h"
+#include "ticket.h"
+#include "words.h"
 
-static JwtKey key;
-static int connections_per_user;
+#define BEARER "Bearer "
+
+/* Where a token may come from: the words of token_sources. */
+#define SOURCE_HEADER  "header"
+#define SOURCE_MESSAGE "message"
+#define SOURCE_TICKET  "ticket"
+#define SOURCE_QUERY   "query"
+
+/* What a request shows of its user; what is not configured is not there. */
+typedef struct Credentials
+{
+	const char *bearer;
+	const char *token;
+	const char *ticket;
+	bool by_message; /* it will come later */
+	int count;
+} Credentials;
+
+/* Who that is, once it was found good. */
+typedef struct Visitor
+{
+	bool known; /* claims are filled */
+	bool by_ticket;
+	Claims claims;
+	Ticket ticket;
+} Visitor;
+
+static const Config *config;
 static bool closed;
 
-Status
-gate_init(const Config *config)
-{
-	connections_per_user = config->connections_per_user;
-	if (!jwt_key_init(&key, config->jwt_secret, strlen(config->jwt_secret)))
-	{
-		log_error("jwt_secret is empty");
-		return STATUS_FAILED;
-	}
-	return STATUS_OK;
-}
-
 void
-gate_release(void)
+gate_setup(const Config *config_)
 {
-	jwt_key_release(&key);
+	config = config_;
 }
 
 void
@@ -45,32 +67,119 @@ gate_close(void)
 	closed = true;
 }
 
-static bool
-token_is_bad(const HttpRequest *request, Claims *claims)
+bool
+gate_has_room(const char *user)
 {
-	static LogLimit limit;
-	const char *reason = jwt_verify(&key, request->token,
-									strlen(request->token),
-									loop_wall_ms() / 1000, claims);
-
-	if (reason != NULL)
-		log_limited(&limit, LOG_LEVEL_INFO, "token refused reason=\"%s\"",
-					reason);
-	return reason != NULL;
+	return session_user_count(user) < config->connections_per_user;
 }
 
-bool
-gate_refuses(const HttpRequest *request, HttpReply *reply)
+/* The token behind the scheme of an Authorization header; NULL for another. */
+static const char *
+bearer_of(const HttpRequest *request)
 {
-	Claims claims;
+	const char *value = request->authorization;
 
+	if (value == NULL || strncasecmp(value, BEARER, strlen(BEARER)) != 0)
+		return NULL;
+	value += strlen(BEARER);
+	return value + strspn(value, " ");
+}
+
+static void
+read_credentials(const HttpRequest *request, Credentials *out)
+{
+	const char *sources = config->token_sources;
+
+	memset(out, 0, sizeof(*out));
+	if (words_has(sources, SOURCE_HEADER))
+		out->bearer = bearer_of(request);
+	if (words_has(sources, SOURCE_QUERY))
+		out->token = request->token;
+	if (words_has(sources, SOURCE_TICKET))
+		out->ticket = request->ticket;
+	out->by_message = words_has(sources, SOURCE_MESSAGE) &&
+		request->auth != NULL && strcmp(request->auth, SOURCE_MESSAGE) == 0;
+	out->count = (out->bearer != NULL) + (out->token != NULL) +
+		(out->ticket != NULL) + out->by_message;
+}
+
+/*
+ * Whether a page of that origin may connect.  The comparison is to the byte:
+ * browsers write origins in one way only.
+ */
+static bool
+origin_is_allowed(const HttpRequest *request)
+{
+	if (request->origin == NULL)
+		return !config->origin_required;
+	return config->allowed_origins[0] == '\0' ||
+		words_has(config->allowed_origins, request->origin);
+}
+
+/* ---- sessions ---- */
+
+static bool
+has_user(const HttpRequest *request)
+{
+	return request->user_id != NULL && strlen(request->user_id) < 256;
+}
+
+/* A token in the query comes with its user id, as that protocol has it. */
+static bool
+is_complete(const HttpRequest *request, const Credentials *credentials)
+{
+	if (credentials->count == 0)
+		return false;
+	if (credentials->token != NULL)
+		return request->user_id != NULL;
+	return request->user_id == NULL || has_user(request);
+}
+
+static bool
+is_good(const Credentials *credentials, Visitor *visitor)
+{
+	const char *token = credentials->bearer != NULL ? credentials->bearer
+													: credentials->token;
+
+	if (credentials->by_message)
+		return true;
+	visitor->known = true;
+	if (token != NULL)
+		return keyring_verify(token, strlen(token), &visitor->claims);
+	visitor->by_ticket = true;
+	if (!ticket_open(credentials->ticket, loop_wall_ms(), &visitor->ticket))
+		return false;
+	visitor->claims = visitor->ticket.claims;
+	return true;
+}
+
+static bool
+is_other_user(const HttpRequest *request, const Visitor *visitor)
+{
+	return visitor->known && request->user_id != NULL &&
+		strcmp(visitor->claims.user, request->user_id) != 0;
+}
+
+static bool
+refuses(const HttpRequest *request, HttpReply *reply, Visitor *visitor)
+{
+	Credentials credentials;
+
+	memset(visitor, 0, sizeof(*visitor));
+	read_credentials(request, &credentials);
 	if (closed)
 		http_error(reply, 503, "Shutting down");
-	else if (request->user_id == NULL || request->token == NULL)
+	else if (!origin_is_allowed(request))
+		http_error(reply, 403, "Origin not allowed");
+	else if (!is_complete(request, &credentials))
 		http_error(reply, 400, "Missing userId or token");
-	else if (token_is_bad(request, &claims))
-		http_error(reply, 401, "Invalid or expired token");
-	else if (strcmp(claims.sub, request->user_id) != 0)
+	else if (credentials.count > 1)
+		http_error(reply, 400, "More than one token");
+	else if (!is_good(&credentials, visitor))
+		http_error(reply, 401,
+				   visitor->by_ticket ? "Invalid or expired ticket"
+									  : "Invalid or expired token");
+	else if (is_other_user(request, visitor))
 		http_error(reply, 403, "User ID mismatch");
 	else if (!request->is_upgrade || !request->is_version_13)
 	{
@@ -79,22 +188,106 @@ gate_refuses(const HttpRequest *request, HttpReply *reply)
 	}
 	else if (request->has_protocol)
 		http_error(reply, 400, "Unknown subprotocol");
-	else if (session_user_count(request->user_id) >= connections_per_user)
+	else if (visitor->known && !gate_has_room(visitor->claims.user))
 		http_error(reply, 429, "Too many connections");
 	else
 		return false;
 	return true;
 }
 
-void *
+bool
+gate_refuses(const HttpRequest *request, HttpReply *reply)
+{
+	Visitor visitor;
+
+	return refuses(request, reply, &visitor);
+}
+
+bool
 gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply)
 {
+	Visitor visitor;
+	GuestPass pass = {0};
+
 	if (!request->is_get || strcmp(request->path, HTTP_PATH_SYNC) != 0)
 	{
 		http_on_request(request, reply);
-		return NULL;
+		return false;
 	}
-	if (gate_refuses(request, reply))
-		return NULL;
-	return session_new(conn, request->user_id);
+	if (refuses(request, reply, &visitor))
+		return false;
+	pass.user_id = request->user_id;
+	if (visitor.known)
+		pass.claims = &visitor.claims;
+	if (visitor.by_ticket)
+		pass.ticket = &visitor.ticket;
+	guest_new(conn, &pass);
+	return true;
+}
+
+/* ---- plain requests ---- */
+
+bool
+gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply)
+{
+	const char *token = bearer_of(request);
+
+	if (closed)
+		http_error(reply, 503, "Shutting down");
+	else if (!origin_is_allowed(request))
+		http_error(reply, 403, "Origin not allowed");
+	else if (token == NULL || !keyring_verify(token, strlen(token), claims))
+	{
+		http_error(reply, 401, "Invalid or expired token");
+		reply->header = "WWW-Authenticate: Bearer\r\n";
+	}
+	else
+		return true;
+	return false;
+}
+
+void
+gate_ticket(const HttpRequest *request, HttpReply *reply)
+{
+	int64_t now_ms = loop_wall_ms();
+	Claims claims;
+	char ticket[TICKET_TEXT_MAX];
+
+	if (!words_has(config->token_sources, SOURCE_TICKET))
+		http_error(reply, 404, "Not found");
+	else if (request->is_options)
+		http_json(reply, 204, 0);
+	else if (!request->is_post)
+	{
+		http_error(reply, 405, "Method not allowed");
+		reply->header = "Allow: POST, OPTIONS\r\n";
+	}
+	else if (!gate_claims(request, &claims, reply))
+		return;
+	else if (!ticket_seal(&claims, now_ms + config->ticket_lifetime_ms, ticket))
+		http_error(reply, 503, "Database unavailable");
+	else
+		http_json(reply, 200,
+				  snprintf(reply->buffer, sizeof(reply->buffer),
+						   "{\"ticket\":\"%s\",\"expires_in\":%" PRId64 "}",
+						   ticket, config->ticket_lifetime_ms / 1000));
+}
+
+/* The origin is a word of ours by now, so it cannot forge a header. */
+void
+gate_cors(const HttpRequest *request, HttpReply *reply)
+{
+	static const char preflight[] =
+		"Access-Control-Allow-Methods: GET, POST\r\n"
+		"Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+		"Access-Control-Max-Age: 600\r\n";
+
+	if (request->origin == NULL ||
+		!words_has(config->allowed_origins, request->origin))
+		return;
+	snprintf(reply->header_buffer, sizeof(reply->header_buffer),
+			 "%sAccess-Control-Allow-Origin: %s\r\nVary: Origin\r\n%s",
+			 reply->header != NULL ? reply->header : "", request->origin,
+			 request->is_options ? preflight : "");
+	reply->header = reply->header_buffer;
 }

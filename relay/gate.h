@@ -1,24 +1,28 @@
 /*
  * gate.h
- *		Who may have a session: token, user, and how many already.
+ *		Who may have a session: origin, token, user, and how many already.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #ifndef MIRUSYNC_GATE_H
 #define MIRUSYNC_GATE_H
 
+#include <stdbool.h>
+
 #include "config.h"
-#include "status.h"
+#include "jwt.h"
 #include "ws.h"
 
-extern Status gate_init(const Config *config) MUST_CHECK;
-extern void gate_release(void);
+/* gate_setup takes the rules; "config" must outlive the gate. */
+extern void gate_setup(const Config *config);
 
 /* gate_close refuses everybody from now on: the relay is stopping. */
 extern void gate_close(void);
 
-/* gate_on_upgrade makes a session, or fills the refusal and returns NULL. */
-extern void *
+/*
+ * gate_on_upgrade lets a guest in and returns true, or fills the refusal.
+ */
+extern bool
 gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply);
 
 /*
@@ -26,5 +30,24 @@ gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply);
  * /sync/ws is not to be let in.
  */
 extern bool gate_refuses(const HttpRequest *request, HttpReply *reply);
+
+/* gate_ticket answers a request for a ticket. */
+extern void gate_ticket(const HttpRequest *request, HttpReply *reply);
+
+/*
+ * gate_claims finds the user of a plain request by its Authorization header,
+ * or fills the refusal and returns false.
+ */
+extern bool
+gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply);
+
+/*
+ * gate_cors adds to an answer what a page of another origin needs to see it,
+ * if that origin is in the list.
+ */
+extern void gate_cors(const HttpRequest *request, HttpReply *reply);
+
+/* gate_has_room says whether the user may have one more session here. */
+extern bool gate_has_room(const char *user);
 
 #endif

@@ -175,8 +175,8 @@ serve_file(const char *path, HttpReply *reply)
 
 /* ---- replies ---- */
 
-static void
-json(HttpReply *reply, int status, int len)
+void
+http_json(HttpReply *reply, int status, int len)
 {
 	reply->status = status;
 	reply->content_type = "application/json";
@@ -187,9 +187,9 @@ json(HttpReply *reply, int status, int len)
 void
 http_error(HttpReply *reply, int status, const char *text)
 {
-	json(reply, status,
-		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"error\":\"%s\"}",
-				  text));
+	http_json(reply, status,
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"error\":\"%s\"}", text));
 }
 
 static void
@@ -198,12 +198,12 @@ health(HttpReply *reply)
 	char now[32];
 
 	frame_iso_time(now, loop_wall_ms());
-	json(reply, 200,
-		 snprintf(reply->buffer, sizeof(reply->buffer),
-				  "{\"service\":\"mirusync-relay\","
-				  "\"status\":\"healthy\",\"timestamp\":\"%s\","
-				  "\"environment\":\"%s\"}",
-				  now, environment));
+	http_json(reply, 200,
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"service\":\"mirusync-relay\","
+					   "\"status\":\"healthy\",\"timestamp\":\"%s\","
+					   "\"environment\":\"%s\"}",
+					   now, environment));
 }
 
 static void
@@ -211,15 +211,21 @@ ready(HttpReply *reply)
 {
 	bool is_ready = listener_is_ready() && writer_is_ready();
 
-	json(reply, is_ready ? 200 : 503,
-		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"status\":\"%s\"}",
-				  is_ready ? "ready" : "database unavailable"));
+	http_json(reply, is_ready ? 200 : 503,
+			  snprintf(reply->buffer, sizeof(reply->buffer),
+					   "{\"status\":\"%s\"}",
+					   is_ready ? "ready" : "database unavailable"));
 }
 
 void
 http_on_request(const HttpRequest *request, HttpReply *reply)
 {
-	if (!request->is_get && !request->is_head)
+	if (strcmp(request->path, HTTP_PATH_TICKET) == 0)
+	{
+		gate_ticket(request, reply);
+		gate_cors(request, reply);
+	}
+	else if (!request->is_get && !request->is_head)
 	{
 		http_error(reply, 405, "Method not allowed");
 		reply->header = "Allow: GET, HEAD\r\n";

@@ -11,7 +11,8 @@
 #include "status.h"
 #include "ws.h"
 
-#define HTTP_PATH_SYNC "/sync/ws"
+#define HTTP_PATH_SYNC	 "/sync/ws"
+#define HTTP_PATH_TICKET "/sync/ticket"
 
 /* http_init reads the static files, once and for all. */
 extern Status http_init(const Config *config) MUST_CHECK;
@@ -22,5 +23,8 @@ extern void http_on_request(const HttpRequest *request, HttpReply *reply);
 
 /* http_error fills a reply with {"error": text}; the text needs no escapes. */
 extern void http_error(HttpReply *reply, int status, const char *text);
+
+/* http_json makes an answer of the JSON in its buffer. */
+extern void http_json(HttpReply *reply, int status, int len);
 
 #endif

@@ -4,7 +4,9 @@
  *
  * One timer for the whole relay, so that all timeouts are found in one place
  * and none is forgotten by a closing object: reconnects and hanging statements
- * (pgconn), handshakes and closings (ws), silence and slowness (session),
+ * (pgconn), handshakes and closings (ws), guests that are not let in (guest),
+ * silence, slowness and the end of a token (session), the seldom question who
+ * may still be here (access), changed keys (keyring),
  * pushes that waited too long or are due again (writer), repeated reads
  * (reader), the seldom poll of the heads, and the end of a drain.
  *
@@ -14,8 +16,11 @@
  */
 #include "janitor.h"
 
+#include "access.h"
 #include "drain.h"
 #include "feed.h"
+#include "guest.h"
+#include "keyring.h"
 #include "loop.h"
 #include "pgconn.h"
 #include "reader.h"
@@ -40,6 +45,9 @@ tick(void)
 	pgconn_tick(now_ms);
 	ws_tick(now_ms);
 	session_tick(now_ms);
+	guest_tick(now_ms);
+	access_tick(now_ms);
+	keyring_tick(now_ms);
 	writer_tick(now_ms);
 	reader_tick(now_ms);
 	if (now_ms >= next_heads_ms ||

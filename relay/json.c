@@ -487,6 +487,46 @@ json_next(JsonCursor *cursor, JsonMember *member)
 	return false;
 }
 
+void
+json_open_array(JsonCursor *cursor, const char *text, size_t len)
+{
+	memset(cursor, 0, sizeof(*cursor));
+	cursor->type = JSON_ARRAY;
+	cursor->pos = text;
+	cursor->end = text + len;
+	skip_blanks(cursor);
+	if (!take(cursor, '['))
+	{
+		fault(cursor, JSON_INVALID);
+		cursor->done = true;
+	}
+}
+
+bool
+json_next_element(JsonCursor *cursor, JsonMember *element)
+{
+	if (cursor->done)
+		return false;
+
+	skip_blanks(cursor);
+	if (!cursor->after_comma && take(cursor, ']'))
+	{
+		finish(cursor);
+		return false;
+	}
+	if (scan_value(cursor, 1, element))
+	{
+		skip_blanks(cursor);
+		cursor->after_comma = take(cursor, ',');
+		if (cursor->after_comma ||
+			(cursor->pos < cursor->end && *cursor->pos == ']'))
+			return true;
+		fault(cursor, JSON_INVALID);
+	}
+	cursor->done = true;
+	return false;
+}
+
 JsonResult
 json_check(const char *text, size_t len)
 {

@@ -73,6 +73,7 @@ typedef struct JsonCursor
 	const char *pos;   /* next byte to read; private */
 	const char *end;   /* private */
 	bool started;	   /* a member was read; private */
+	bool after_comma;  /* of an array: an element must follow; private */
 	bool done;		   /* nothing more to read; private */
 } JsonCursor;
 
@@ -90,6 +91,14 @@ extern void json_open(JsonCursor *cursor, const char *text, size_t len);
  * cursor->result is the verdict on the whole text.
  */
 extern bool json_next(JsonCursor *cursor, JsonMember *member);
+
+/*
+ * json_open_array and json_next_element do the same with the elements of an
+ * array, such as the value of a member; of "element" only the value's half is
+ * filled.  Anything else than an array is JSON_INVALID.
+ */
+extern void json_open_array(JsonCursor *cursor, const char *text, size_t len);
+extern bool json_next_element(JsonCursor *cursor, JsonMember *element);
 
 /* json_check gives the verdict on a whole text of any type. */
 extern JsonResult json_check(const char *text, size_t len) MUST_CHECK;

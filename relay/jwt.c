@@ -1,32 +1,30 @@
 /*
  * jwt.c
- *		Token and key and time in, claims or a reason out.
+ *		Token and keys and policy and time in, claims or a reason out.
  *
  * Our own, because the packaged libraries each let something through that
  * must not pass: another algorithm than the key's, an empty key, a missing or
  * textual exp, the last of two subs, padding behind the signature, an ignored
- * crit.  Here the algorithm is fixed; the header must agree, but decides
- * nothing.
+ * crit.  Here the header chooses among what is configured and what the keys
+ * can do (keyset.c), and decides nothing else.
  *
- * Order: size, shape, signature, and only then JSON.  A stranger without the
- * key reaches no parser, only base64url and one HMAC over at most
- * JWT_TOKEN_MAX bytes.
+ * Order: size, shape, header, signature, and only then the claims.  A stranger
+ * without a key reaches base64url, the JSON scanner with JWT_HEADER_MAX bytes,
+ * and one verification for each key that fits, over at most JWT_TOKEN_MAX
+ * bytes.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "jwt.h"
 
-#include <limits.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64url.h"
 #include "json.h"
+#include "words.h"
 
-#define SIGNATURE_BYTES 32 /* of HMAC with SHA-256 */
-#define MEMBERS_MAX		64 /* of a header or a claims object */
+#define MEMBERS_MAX 64 /* of a header or a claims object */
 
 /* a date is refused beyond what a double counts exactly */
 #define SECONDS_MAX 9007199254740991.0
@@ -44,84 +42,6 @@ typedef struct Members
 	JsonMember list[MEMBERS_MAX];
 	int count;
 } Members;
-
-bool
-jwt_key_init(JwtKey *key, const char *secret, size_t len)
-{
-	memset(key, 0, sizeof(*key));
-	if (len == 0 || len > INT_MAX)
-		return false;
-	key->secret = malloc(len);
-	if (key->secret == NULL)
-		abort();
-	memcpy(key->secret, secret, len);
-	key->len = len;
-	return true;
-}
-
-void
-jwt_key_release(JwtKey *key)
-{
-	if (key->secret != NULL)
-	{
-		OPENSSL_cleanse(key->secret, key->len);
-		free(key->secret);
-	}
-	memset(key, 0, sizeof(*key));
-}
-
-static int
-base64url_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	if (c == '_')
-		return 63;
-	return -1;
-}
-
-/*
- * base64url_decode is strict: no padding, no blanks, and the bits that are
- * left over must be zero, so that each value has one spelling.  Returns false
- * if the text is bad or longer than "size".
- */
-static bool
-base64url_decode(const char *text, size_t len, char *out, size_t size,
-				 size_t *out_len)
-{
-	unsigned int bits = 0;
-	int bit_count = 0;
-	size_t n = 0;
-	size_t i;
-
-	if (len % 4 == 1)
-		return false;
-	for (i = 0; i < len; i++)
-	{
-		int value = base64url_value(text[i]);
-
-		if (value < 0)
-			return false;
-		bits = bits << 6 | (unsigned int) value;
-		bit_count += 6;
-		if (bit_count >= 8)
-		{
-			if (n == size)
-				return false;
-			bit_count -= 8;
-			out[n++] = (char) (bits >> bit_count & 0xFF);
-			bits &= (1U << bit_count) - 1;
-		}
-	}
-	*out_len = n;
-	return bits == 0;
-}
 
 static bool
 same_key(const JsonMember *a, const JsonMember *b)
@@ -195,95 +115,220 @@ read_seconds(const JsonMember *member, int64_t *seconds)
 	return true;
 }
 
-static const char *
-check_header(const Part *part)
-{
-	Members members;
-	const JsonMember *alg;
+/* ---- header ---- */
 
-	if (read_members(part, &members) != NULL)
-		return "header is not a plain JSON object";
-	alg = find_member(&members, "alg");
-	if (alg == NULL || alg->type != JSON_STRING ||
-		!json_equals(alg->value, "HS256"))
-		return "algorithm is not HS256";
-	if (find_member(&members, "crit") != NULL)
-		return "critical header extension";
-	return NULL;
-}
-
+/*
+ * check_header finds algorithm and kid; "kid" is a buffer for the latter, and
+ * signature->kid stays NULL without one.
+ */
 static const char *
-check_claims(const Part *part, int64_t now_s, Claims *out)
+check_header(const Part *part, const JwtPolicy *policy, Signature *signature,
+			 char kid[KID_MAX + 1])
 {
 	Members members;
 	const JsonMember *member;
-	int64_t not_before;
-	size_t len;
+	char name[16];
+	int algorithm = -1;
 
 	if (read_members(part, &members) != NULL)
-		return "claims are not a plain JSON object";
+		return "header is not a plain JSON object";
+	member = find_member(&members, "alg");
+	if (member != NULL && member->type == JSON_STRING &&
+		json_unescape(member->value, name, sizeof(name), NULL))
+		algorithm = algorithm_by_name(name);
+	if (algorithm < 0 || !(policy->algorithms & ALG_BIT(algorithm)))
+		return "algorithm is not configured";
+	signature->algorithm = (Algorithm) algorithm;
 
-	member = find_member(&members, "exp");
+	/* nothing that it could name is understood here, b64 included */
+	if (find_member(&members, "crit") != NULL)
+		return "critical header extension";
+
+	member = find_member(&members, "kid");
+	if (member == NULL)
+		return NULL;
+	if (member->type != JSON_STRING ||
+		!json_unescape(member->value, kid, KID_MAX + 1, NULL))
+		return "kid is too long or no text";
+	signature->kid = kid;
+	return NULL;
+}
+
+/* ---- claims ---- */
+
+static const char *
+check_times(const Members *members, const JwtPolicy *policy, int64_t now_s,
+			Claims *out)
+{
+	const JsonMember *member;
+	int64_t not_before;
+
+	member = find_member(members, "exp");
 	if (member == NULL || !read_seconds(member, &out->exp))
 		return "exp is missing or no date";
-	if (now_s >= out->exp)
+	if (now_s >= out->exp + policy->leeway_s)
 		return "expired";
 
-	member = find_member(&members, "nbf");
+	member = find_member(members, "nbf");
 	if (member != NULL)
 	{
 		if (!read_seconds(member, &not_before))
 			return "nbf is no date";
-		if (not_before > now_s + JWT_LEEWAY_S)
+		if (not_before > now_s + policy->leeway_s)
 			return "not valid yet";
 	}
 
-	member = find_member(&members, "iat");
+	member = find_member(members, "iat");
 	if (member != NULL)
 	{
 		if (!read_seconds(member, &out->iat))
 			return "iat is no date";
-		if (out->iat > now_s + JWT_LEEWAY_S)
+		if (out->iat > now_s + policy->leeway_s)
 			return "issued in the future";
+		out->has_iat = true;
 	}
-
-	member = find_member(&members, "sub");
-	if (member == NULL || member->type != JSON_STRING ||
-		!json_unescape(member->value, out->sub, sizeof(out->sub), &len) ||
-		len == 0)
-		return "sub is missing or no user id";
 	return NULL;
 }
 
-/* check_signature compares the last part with ours over the first two. */
-static const char *
-check_signature(const JwtKey *key, const char *token, const char *dot,
-				const char *end)
+/* is_one_of says whether a value is a text of the list. */
+static bool
+is_one_of(const JsonMember *value, const char *list)
 {
-	unsigned char ours[EVP_MAX_MD_SIZE];
-	unsigned int ours_len = 0;
-	char theirs[SIGNATURE_BYTES];
-	size_t theirs_len;
+	char text[1024];
+	size_t len;
 
-	if (!base64url_decode(dot + 1, end - dot - 1, theirs, sizeof(theirs),
-						  &theirs_len) ||
-		theirs_len != SIGNATURE_BYTES)
-		return "malformed signature";
-	if (key->len == 0 || key->secret == NULL)
-		return "no key";
-	if (HMAC(EVP_sha256(), key->secret, (int) key->len,
-			 (const unsigned char *) token, dot - token, ours,
-			 &ours_len) == NULL ||
-		ours_len != SIGNATURE_BYTES)
-		return "could not compute a signature";
-	if (CRYPTO_memcmp(ours, theirs, SIGNATURE_BYTES) != 0)
-		return "wrong signature";
+	return value->type == JSON_STRING &&
+		json_unescape(value->value, text, sizeof(text), &len) && len > 0 &&
+		words_has(list, text);
+}
+
+/* has_audience reads aud, which is a text or a list of texts. */
+static bool
+has_audience(const JsonMember *aud, const char *list)
+{
+	JsonCursor cursor;
+	JsonMember element;
+	bool found = false;
+
+	if (aud->type != JSON_ARRAY)
+		return is_one_of(aud, list);
+	json_open_array(&cursor, aud->value.text, aud->value.len);
+	while (json_next_element(&cursor, &element))
+	{
+		if (element.type != JSON_STRING)
+			return false;
+		found = found || is_one_of(&element, list);
+	}
+	return found;
+}
+
+static const char *
+check_required(const Members *members, const char *list)
+{
+	const char *word;
+	char name[256];
+	size_t len;
+
+	while ((word = words_next(&list, &len)) != NULL)
+	{
+		const JsonMember *member;
+
+		if (len >= sizeof(name))
+			return "required claim is missing";
+		memcpy(name, word, len);
+		name[len] = '\0';
+		member = find_member(members, name);
+		if (member == NULL || member->type == JSON_NULL)
+			return "required claim is missing";
+	}
 	return NULL;
+}
+
+/* read_name reads a claim that must be a text of 1 to 255 bytes. */
+static bool
+read_name(const JsonMember *member, char out[256])
+{
+	size_t len;
+
+	return member != NULL && member->type == JSON_STRING &&
+		json_unescape(member->value, out, 256, &len) && len > 0;
+}
+
+static const char *
+check_claims(const Part *part, const JwtPolicy *policy, int64_t now_s,
+			 Claims *out)
+{
+	Members members;
+	const JsonMember *member;
+	const char *reason;
+
+	if (read_members(part, &members) != NULL)
+		return "claims are not a plain JSON object";
+	reason = check_times(&members, policy, now_s, out);
+	if (reason != NULL)
+		return reason;
+
+	member = find_member(&members, "iss");
+	if (policy->issuers[0] != '\0' &&
+		(member == NULL || !is_one_of(member, policy->issuers)))
+		return "another issuer";
+	member = find_member(&members, "aud");
+	if (policy->audiences[0] != '\0' &&
+		(member == NULL || !has_audience(member, policy->audiences)))
+		return "another audience";
+	reason = check_required(&members, policy->required);
+	if (reason != NULL)
+		return reason;
+
+	if (!read_name(find_member(&members, policy->user_claim), out->user))
+		return "user claim is missing or no user id";
+	member = policy->device_claim[0] != '\0'
+		? find_member(&members, policy->device_claim)
+		: NULL;
+	if (member != NULL && !read_name(member, out->device))
+		return "device claim is no device id";
+	return NULL;
+}
+
+/* ---- the whole ---- */
+
+/* decode_part decodes a part of the token; false if it is malformed. */
+static bool
+decode_part(const char *text, const char *end, Part *part)
+{
+	return base64url_decode(text, (size_t) (end - text), part->text,
+							sizeof(part->text), &part->len);
+}
+
+static const char *
+check_signature(const KeySet *keys, const JwtPolicy *policy, const char *token,
+				const char *first, const char *second, const char *end)
+{
+	unsigned char bytes[SIGNATURE_MAX];
+	char kid[KID_MAX + 1];
+	Signature signature = {.text = token,
+						   .text_len = (size_t) (second - token),
+						   .bytes = bytes};
+	Part header;
+	const char *reason;
+
+	if (first - token > JWT_HEADER_MAX)
+		return "header too long";
+	if (!decode_part(token, first, &header))
+		return "malformed header";
+	reason = check_header(&header, policy, &signature, kid);
+	if (reason != NULL)
+		return reason;
+	if (!base64url_decode(second + 1, (size_t) (end - second - 1), bytes,
+						  sizeof(bytes), &signature.len) ||
+		signature.len == 0)
+		return "malformed signature";
+	return keyset_verify(keys, &signature);
 }
 
 const char *
-jwt_verify(const JwtKey *key, const char *token, size_t token_len,
-		   int64_t now_s, Claims *out)
+jwt_verify(const KeySet *keys, const JwtPolicy *policy, const char *token,
+		   size_t token_len, int64_t now_s, Claims *out)
 {
 	const char *end = token + token_len;
 	const char *reason;
@@ -301,21 +346,12 @@ jwt_verify(const JwtKey *key, const char *token, size_t token_len,
 	if (second == NULL || memchr(second + 1, '.', end - second - 1) != NULL)
 		return "not three parts";
 
-	reason = check_signature(key, token, second, end);
+	reason = check_signature(keys, policy, token, first, second, end);
 	if (reason != NULL)
 		return reason;
-
-	if (!base64url_decode(token, first - token, part.text, sizeof(part.text),
-						  &part.len))
-		return "malformed header";
-	reason = check_header(&part);
-	if (reason != NULL)
-		return reason;
-
-	if (!base64url_decode(first + 1, second - first - 1, part.text,
-						  sizeof(part.text), &part.len))
+	if (!decode_part(first + 1, second, &part))
 		return "malformed claims";
-	reason = check_claims(&part, now_s, &claims);
+	reason = check_claims(&part, policy, now_s, &claims);
 	if (reason != NULL)
 		return reason;
 	*out = claims;

@@ -11,7 +11,8 @@
  * start and after each reconnect.
  *
  * A ring is a hint.  Its payload names feeds by hash and is not trusted: it
- * leads to a read at most, and only for feeds that are here.
+ * leads to a read at most, and only for feeds that are here.  The same holds
+ * for the rings of mirusync.revoke() and set_realtime(), which name a user.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -20,12 +21,14 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 
+#include "access.h"
 #include "alloc.h"
 #include "bell.h"
 #include "doorbell.h"
 #include "feed.h"
 #include "log.h"
 #include "pgconn.h"
+#include "ticket.h"
 #include "writer.h"
 
 static const PgStatement hello_statement =
@@ -58,6 +61,7 @@ on_listening(void *arg, const PgReply *reply)
 	listening = true;
 	log_info("listening to the doorbell backend=%d", pgconn_backend_pid(pg));
 	feed_check_heads();
+	access_check_all();
 }
 
 static void
@@ -86,6 +90,8 @@ take_key(const char *hex)
 		return;
 	}
 	feed_set_key(key, (size_t) len);
+	access_set_key(key, (size_t) len);
+	ticket_set_key(key, (size_t) len);
 	OPENSSL_clear_free(key, (size_t) len);
 }
 
@@ -152,14 +158,17 @@ on_lost(void *arg)
 static void
 on_notify(void *arg, int pid, const char *payload)
 {
+	const char *pos = payload;
 	char hash[17];
 
 	(void) arg;
+	if (doorbell_access(payload, hash))
+		access_ring(hash);
 	if (bell_is_ours(pid))
 		return;
 	if (doorbell_names_all(payload))
 		feed_ring_all();
-	while (doorbell_next(&payload, hash))
+	while (doorbell_next(&pos, hash))
 		feed_ring(hash);
 }
 

@@ -14,20 +14,24 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "access.h"
 #include "acceptor.h"
 #include "bell.h"
 #include "config.h"
 #include "drain.h"
 #include "feed.h"
 #include "gate.h"
+#include "guest.h"
 #include "http.h"
 #include "janitor.h"
+#include "keyring.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
 #include "pgconn.h"
 #include "reader.h"
 #include "session.h"
+#include "ticket.h"
 #include "writer.h"
 #include "ws.h"
 
@@ -45,15 +49,12 @@ typedef struct Arguments
 static Config config;
 static uv_signal_t on_term;
 static uv_signal_t on_int;
+static uv_signal_t on_hup;
 static int exit_code = EXIT_SUCCESS;
 
 static const WsHandlers ws_handlers = {
 	.on_request = http_on_request,
 	.on_upgrade = gate_on_upgrade,
-	.on_open = session_on_open,
-	.on_message = session_on_message,
-	.on_writable = session_on_writable,
-	.on_closed = session_on_closed,
 };
 
 static void
@@ -145,6 +146,14 @@ on_signal(uv_signal_t *handle, int number)
 }
 
 static void
+on_reload(uv_signal_t *handle, int number)
+{
+	(void) handle;
+	(void) number;
+	keyring_reload();
+}
+
+static void
 start_signals(void)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -152,6 +161,8 @@ start_signals(void)
 	sigaction(SIGPIPE, &ignore, NULL);
 	uv_signal_init(loop_uv(), &on_term);
 	uv_signal_init(loop_uv(), &on_int);
+	uv_signal_init(loop_uv(), &on_hup);
+	uv_signal_start(&on_hup, on_reload, SIGHUP);
 	uv_signal_start(&on_term, on_signal, SIGTERM);
 	uv_signal_start(&on_int, on_signal, SIGINT);
 }
@@ -178,7 +189,10 @@ start(void)
 	pgconn_setup(config.database, config.reconnect_wait_max_ms,
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
-	if (loop_init() != STATUS_OK || gate_init(&config) != STATUS_OK ||
+	guest_setup(&config);
+	gate_setup(&config);
+	access_setup(&config);
+	if (loop_init() != STATUS_OK || keyring_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)
 		return STATUS_FAILED;
@@ -201,14 +215,33 @@ stop(void)
 	ws_release(); /* tells the sessions that they are closed */
 	uv_close((uv_handle_t *) &on_term, NULL);
 	uv_close((uv_handle_t *) &on_int, NULL);
+	uv_close((uv_handle_t *) &on_hup, NULL);
 	listener_release();
 	writer_release();
 	bell_release();
 	feed_release_all(); /* before the reader: feeds cancel their reads */
 	reader_release();
+	access_release();
 	loop_release(); /* runs the last tasks: sessions are freed */
 	http_release();
-	gate_release();
+	ticket_release();
+	keyring_release();
+}
+
+/* What can be told without a start: settings, and whether the keys are good. */
+static int
+check_config(void)
+{
+	int code = EXIT_SETTINGS;
+
+	if (keyring_init(&config) == STATUS_OK)
+	{
+		printf("configuration ok\n");
+		code = EXIT_SUCCESS;
+	}
+	keyring_release();
+	config_release(&config);
+	return code;
 }
 
 int
@@ -225,13 +258,9 @@ main(int argc, char **argv)
 		fprintf(stderr, "mirusync-relay: %s\n", error);
 		return EXIT_SETTINGS;
 	}
-	if (arguments.check_config)
-	{
-		printf("configuration ok\n");
-		config_release(&config);
-		return EXIT_SUCCESS;
-	}
 	log_set_level(config.log_level);
+	if (arguments.check_config)
+		return check_config();
 	raise_descriptor_limit();
 	log_info("starting version=%s", MIRUSYNC_VERSION);
 	if (start() != STATUS_OK)

@@ -81,11 +81,25 @@ const PgStatement pull_recent_statement =
 const PgStatement heads_statement =
 	{"heads", "select feed, head from mirusync.heads($1)", 1, {PG_TEXT_ARRAY}};
 
+const PgStatement access_statement =
+	{"access",
+	 "select user_id, device, revoked_at, realtime "
+	 "from mirusync.relay_access($1)",
+	 1,
+	 {PG_TEXT_ARRAY}};
+const PgStatement redeem_statement =
+	{"redeem",
+	 "select mirusync.relay_redeem($1, $2, $3)",
+	 3,
+	 {PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ}};
+
 static const PgStatement *const statements[] = {&pull_live_statement,
 												&pull_after_statement,
 												&pull_since_statement,
 												&pull_recent_statement,
 												&heads_statement,
+												&access_statement,
+												&redeem_statement,
 												NULL};
 
 static Reader *readers;

@@ -19,6 +19,7 @@ typedef enum ReadClass
 	READ_LIVE,	   /* a page for the live sessions of a feed */
 	READ_CATCH_UP, /* a page for one session that catches up */
 	READ_HEADS,	   /* where feeds stand */
+	READ_ACCESS,   /* who may have a session */
 	READ_CLASSES
 } ReadClass;
 
@@ -32,6 +33,8 @@ extern const PgStatement pull_after_statement;	/* feed, after, max, seen */
 extern const PgStatement pull_since_statement;	/* feed, time, max */
 extern const PgStatement pull_recent_statement; /* feed, max */
 extern const PgStatement heads_statement;		/* feeds[] */
+extern const PgStatement access_statement;		/* users[] */
+extern const PgStatement redeem_statement;		/* user, hash, expiry */
 
 extern void reader_init(const Config *config);
 extern void reader_start(void);

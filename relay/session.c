@@ -36,14 +36,18 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "auth_message.h"
 #include "frame.h"
+#include "keyring.h"
 #include "log.h"
 #include "reply.h"
 #include "writer.h"
 
-#define FIRST_MESSAGE_MS 1000  /* then a new session catches up unasked */
-#define STUCK_MAX_MS	 20000 /* a socket that takes nothing */
-#define PACKS_PER_TURN	 4	   /* buffers of one session before the others */
+#define FIRST_MESSAGE_MS  1000	/* then a new session catches up unasked */
+#define STUCK_MAX_MS	  20000 /* a socket that takes nothing */
+#define REFRESHES_MAX	  20	/* of a session's token, in */
+#define REFRESH_WINDOW_MS 10000
+#define PACKS_PER_TURN	  4 /* buffers of one session before the others */
 
 static const Config *config;
 static Session *by_state[SESSION_STATES];
@@ -61,6 +65,8 @@ static const bool legal_moves[SESSION_STATES][SESSION_STATES] = {
 	[SESSION_LIVE] = {[SESSION_CATCHING_UP] = true, /* asked again, or slow */
 					  [SESSION_CLOSING] = true},
 };
+
+static void (*on_expiry)(Session *session, int64_t left_ms);
 
 static void begin_catch_up(Session *session, const CatchUpFrom *from);
 
@@ -199,23 +205,38 @@ reap(void *arg)
 	DL_DELETE(by_state[SESSION_CLOSING], session);
 	counts[SESSION_CLOSING]--;
 	push_stream_unref(session->stream);
+	free(session->device);
 	free(session);
 }
 
+static void
+take_claims(Session *session, const Claims *claims)
+{
+	session->expires_ms = claims->exp * 1000 + keyring_leeway_ms();
+	session->issued_s = claims->iat;
+	session->has_issued = claims->has_iat;
+	session->warned = false;
+	free(session->device);
+	session->device = claims->device[0] != '\0' ? alloc_string(claims->device)
+												: NULL;
+}
+
 Session *
-session_new(WsConn *conn, const char *user)
+session_new(WsConn *conn, const Claims *claims)
 {
 	Session *session = alloc_zero(sizeof(Session));
 	unsigned char random[8];
 	char id[17];
+	char user[LOG_VALUE_MAX];
 
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		abort();
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(id + 2 * i, 3, "%02x", random[i]);
 	session->conn = conn;
-	session->stream = push_stream_new(id, user);
-	session->feed = feed_get(user);
+	session->stream = push_stream_new(id, claims->user);
+	session->feed = feed_get(claims->user);
+	take_claims(session, claims);
 	feed_add_session(session->feed, session);
 	session->state = SESSION_NEW;
 	session->since_ms = loop_now_ms();
@@ -224,20 +245,16 @@ session_new(WsConn *conn, const char *user)
 	counts[SESSION_NEW]++;
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
+	log_info("session opened session=%s user=%s", id,
+			 log_value(user, sizeof(user), claims->user));
 	return session;
 }
 
 void
-session_on_open(void *arg)
+session_greet(Session *session)
 {
-	Session *session = arg;
 	char buf[FRAME_REPLY_MAX];
-	char user[LOG_VALUE_MAX];
 
-	/* The wait for the first message begins when the client can send one. */
-	session->since_ms = loop_now_ms();
-	log_info("session opened session=%s user=%s", session->stream->session_id,
-			 log_value(user, sizeof(user), session->stream->user));
 	send_text(session, buf, frame_welcome(buf, sizeof(buf), loop_wall_ms()));
 }
 
@@ -250,6 +267,8 @@ retire(Session *session)
 	session_set_state(session, SESSION_CLOSING);
 	catchup_free(session->catchup);
 	session->catchup = NULL;
+	access_cancel(session->access);
+	session->access = NULL;
 	reply_clear(session);
 	outbox_clear(&session->outbox);
 	session->feed = NULL;
@@ -296,6 +315,11 @@ session_on_closed(void *arg)
 	}
 	loop_at_turn_end(&session->reap);
 }
+
+const WsOwner session_owner = {.on_open = NULL, /* it is open already */
+							   .on_message = session_on_message,
+							   .on_writable = session_on_writable,
+							   .on_closed = session_on_closed};
 
 int
 session_user_count(const char *user)
@@ -511,6 +535,27 @@ on_change(Session *session, const char *text, size_t len)
 	}
 }
 
+/* A token within the session; true if the message was that. */
+static bool
+take_token(Session *session, const char *text, size_t len)
+{
+	JsonSpan token;
+	char buf[FRAME_REPLY_MAX];
+	Status status;
+
+	if (!auth_message_maybe(text, len) ||
+		auth_message_read(text, len, &token) != AUTH_MESSAGE_AUTH)
+		return false;
+	status = session_refresh(session, token.text, token.len);
+	if (status == STATUS_OK)
+		send_text(session, buf,
+				  frame_auth(buf, sizeof(buf), loop_wall_ms(),
+							 session->expires_ms));
+	else if (status == STATUS_FAILED)
+		send_error(session, "Invalid or expired token", false);
+	return true;
+}
+
 void
 session_on_message(void *arg, const char *text, size_t len)
 {
@@ -521,6 +566,11 @@ session_on_message(void *arg, const char *text, size_t len)
 	if (session->state == SESSION_CLOSING)
 		return;
 	session->heard_ms = loop_now_ms();
+	if (take_token(session, text, len))
+	{
+		hold_back(session);
+		return;
+	}
 	result = frame_parse(text, len, &frame);
 	if (result == FRAME_NOT_JSON)
 		send_error(session, FRAME_ERROR_NOT_JSON, false);
@@ -536,6 +586,90 @@ session_on_message(void *arg, const char *text, size_t len)
 	if (session->state == SESSION_NEW)
 		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
 	hold_back(session);
+}
+
+/* ---- its right to be here ---- */
+
+void
+session_on_expiry(void (*warn)(Session *session, int64_t left_ms))
+{
+	on_expiry = warn;
+}
+
+int64_t
+session_left_ms(const Session *session)
+{
+	return session->expires_ms - loop_wall_ms();
+}
+
+static void
+on_access(void *arg, AccessVerdict verdict)
+{
+	Session *session = arg;
+
+	session->access = NULL;
+	if (verdict == ACCESS_REVOKED)
+		session_close(session, CLOSE_REVOKED, "revoked");
+	else if (verdict == ACCESS_REALTIME_OFF)
+		session_close(session, CLOSE_REALTIME_OFF, "real-time sync is off");
+	/* If nobody knows, it stays: the next question is on its way. */
+}
+
+void
+session_check_access(Session *session)
+{
+	Claims claims = {.iat = session->issued_s, .has_iat = session->has_issued};
+
+	if (session->access != NULL || session->state == SESSION_CLOSING)
+		return;
+	snprintf(claims.user, sizeof(claims.user), "%s", session->stream->user);
+	if (session->device != NULL)
+		snprintf(claims.device, sizeof(claims.device), "%s", session->device);
+	session->access = access_ask(&claims, on_access, session);
+}
+
+void
+session_check_access_all(void)
+{
+	Session *session;
+
+	for (int state = 0; state < SESSION_CLOSING; state++)
+		DL_FOREACH(by_state[state], session)
+			session_check_access(session);
+}
+
+Status
+session_refresh(Session *session, const char *token, size_t len)
+{
+	Claims claims;
+
+	/* A verification is dear, and a token is good for more than a moment. */
+	if (loop_now_ms() - session->refresh_ms >= REFRESH_WINDOW_MS)
+	{
+		session->refresh_ms = loop_now_ms();
+		session->refreshes = 0;
+	}
+	if (++session->refreshes > REFRESHES_MAX)
+	{
+		session_close(session, CLOSE_TRY_LATER, "too many messages");
+		return STATUS_CLOSED;
+	}
+	if (!keyring_verify(token, len, &claims))
+		return STATUS_FAILED;
+	if (strcmp(claims.user, session->stream->user) != 0 ||
+		(session->device != NULL &&
+		 strcmp(claims.device, session->device) != 0))
+	{
+		session_close(session, CLOSE_OTHER_USER, "token of another user");
+		return STATUS_CLOSED;
+	}
+	take_claims(session, &claims);
+
+	/* A question about the token before it would be answered for that one. */
+	access_cancel(session->access);
+	session->access = NULL;
+	session_check_access(session);
+	return STATUS_OK;
 }
 
 /* ---- time ---- */
@@ -554,13 +688,28 @@ is_silent(Session *session, int64_t now_ms)
 }
 
 static void
+warn_of_expiry(Session *session)
+{
+	int64_t left_ms = session_left_ms(session);
+
+	if (on_expiry == NULL || session->warned || left_ms > EXPIRY_WARNING_MS)
+		return;
+	session->warned = true;
+	on_expiry(session, left_ms);
+}
+
+static void
 check(Session *session, int64_t now_ms)
 {
-	if (is_silent(session, now_ms))
+	if (session_left_ms(session) <= 0)
+		session_close(session, CLOSE_EXPIRED, "token expired");
+	else if (is_silent(session, now_ms))
 		session_close(session, CLOSE_GOING_AWAY, "idle");
 	else if (session->stuck_ms != 0 &&
 			 now_ms - session->stuck_ms > STUCK_MAX_MS)
 		session_close(session, CLOSE_TRY_LATER, "slow consumer");
+	else
+		warn_of_expiry(session);
 }
 
 void

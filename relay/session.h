@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "access.h"
 #include "catchup.h"
 #include "config.h"
 #include "feed.h"
@@ -43,11 +44,19 @@ typedef struct Session
 	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
-	bool paused;	  /* owes so many answers that we stopped reading */
-	int64_t cursor;	  /* everything up to it is in the outbox or sent */
-	int64_t since_ms; /* in this state */
-	int64_t heard_ms; /* last sign of life */
-	int64_t stuck_ms; /* the socket takes nothing since; 0 = it does */
+	bool paused;		/* owes so many answers that we stopped reading */
+	int64_t cursor;		/* everything up to it is in the outbox or sent */
+	int64_t since_ms;	/* in this state */
+	int64_t heard_ms;	/* last sign of life */
+	int64_t stuck_ms;	/* the socket takes nothing since; 0 = it does */
+	int64_t expires_ms; /* end of its token, since 1970, with leeway */
+	int64_t issued_s;	/* of its token, if has_issued */
+	bool has_issued;
+	bool warned;		   /* that its token ends soon */
+	int refreshes;		   /* since refresh_ms */
+	int64_t refresh_ms;	   /* a while ago at most */
+	char *device;		   /* that its token names, or NULL */
+	AccessRequest *access; /* asked whether it may go on, or NULL */
 	Outbox outbox;
 	TurnTask flush;
 	TurnTask reap;
@@ -56,9 +65,23 @@ typedef struct Session
 /* session_setup takes the limits; "config" must outlive the sessions. */
 extern void session_setup(const Config *config);
 
-/* The rest of the life: called by ws.c through its table. */
-extern Session *session_new(WsConn *conn, const char *user);
-extern void session_on_open(void *session);
+/*
+ * session_on_expiry sets what is called once, EXPIRY_WARNING_MS before a
+ * session's token ends: a dialect that has words for it warns its client.
+ * Without it (NULL, as at the start) there is no warning but the close.
+ */
+#define EXPIRY_WARNING_MS 60000
+extern void session_on_expiry(void (*warn)(Session *session, int64_t left_ms));
+
+/*
+ * session_new makes the session of an open connection, whose owner it is to
+ * become; session_greet sends it the first message.
+ */
+extern Session *session_new(WsConn *conn, const Claims *claims);
+extern void session_greet(Session *session);
+
+/* session_owner is the table through which ws.c calls the next three. */
+extern const WsOwner session_owner;
 extern void session_on_message(void *session, const char *text, size_t len);
 extern void session_on_writable(void *session);
 extern void session_on_closed(void *session);
@@ -101,6 +124,26 @@ extern void session_start_over(Session *session);
 
 /* session_settle tells what became of a push. */
 extern void session_settle(Reply *reply, const Verdict *verdict);
+
+/*
+ * session_refresh takes a new token of the same user, who then stays until
+ * that one ends.  STATUS_FAILED: the token is no good, and the session goes on
+ * with the one that it has.  STATUS_CLOSED: it is of another user, or of
+ * another device than the one before, or one of very many, and the session was
+ * closed.
+ */
+extern Status
+session_refresh(Session *session, const char *token, size_t len) MUST_CHECK;
+
+/* session_left_ms says how much longer the token lasts. */
+extern int64_t session_left_ms(const Session *session);
+
+/*
+ * session_check_access asks whether the session may go on, and closes it if
+ * not; session_check_access_all asks for all.
+ */
+extern void session_check_access(Session *session);
+extern void session_check_access_all(void);
 
 /* session_tick acts on silence, slowness and first messages that never come. */
 extern void session_tick(int64_t now_ms);

@@ -40,6 +40,7 @@
 #include "jwt.h"
 #include "log.h"
 #include "loop.h"
+#include "ticket.h"
 
 #define RX_BUFFER_SIZE	  1024 /* per connection, for its life */
 #define HEADERS_MAX_BYTES 8192 /* of a request, all headers together */
@@ -59,12 +60,14 @@ struct WsConn
 	struct WsConn *next;
 	struct WsConn **list; /* which of them, or NULL */
 	struct lws *wsi;
-	void *session;		 /* NULL before the upgrade and once told */
+	const WsOwner *owner;
+	void *object;		 /* the owner's; NULL before the upgrade, once told */
 	int64_t deadline_ms; /* while in a list */
 	WsPhase phase;
 	char *assembly; /* message of several pieces, or NULL */
 	size_t have;	/* bytes of it */
 	size_t capacity;
+	size_t message_max; /* bytes of a message */
 };
 
 static struct lws_context *context;
@@ -103,16 +106,16 @@ enlist(WsConn *conn, WsConn **list, int64_t timeout_ms)
 		handshake_count++;
 }
 
-/* Tells the session, once. */
+/* Tells the owner, once. */
 static void
 tell_closed(WsConn *conn)
 {
-	void *session = conn->session;
+	void *object = conn->object;
 
 	conn->phase = WS_CLOSING;
-	conn->session = NULL;
-	if (session != NULL)
-		handlers->on_closed(session);
+	conn->object = NULL;
+	if (object != NULL)
+		conn->owner->on_closed(object);
 }
 
 /*
@@ -159,6 +162,7 @@ ws_adopt(int fd)
 	info.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
 	info.fd.sockfd = fd;
 	info.opaque = conn;
+	conn->message_max = message_max_bytes;
 	conn_count++;
 	enlist(conn, &handshakes, handshake_timeout_ms);
 	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
@@ -172,6 +176,25 @@ ws_adopt(int fd)
 	unlist(conn);
 	if (conn->wsi == NULL)
 		conn_free(conn);
+}
+
+void
+ws_hand_over(WsConn *conn, const WsOwner *owner, void *object)
+{
+	conn->owner = owner;
+	conn->object = object;
+}
+
+void
+ws_disown(WsConn *conn)
+{
+	conn->object = NULL;
+}
+
+void
+ws_limit_message(WsConn *conn, size_t max_bytes)
+{
+	conn->message_max = max_bytes;
 }
 
 int
@@ -293,6 +316,8 @@ status_text(int status)
 	{
 		case 200:
 			return "OK";
+		case 204:
+			return "No Content";
 		case 304:
 			return "Not Modified";
 		case 400:
@@ -323,7 +348,7 @@ status_text(int status)
 static void
 answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
 {
-	char head[512];
+	char head[512 + sizeof(reply->header_buffer)];
 	size_t head_len;
 	size_t body_len = request->is_head ? 0 : reply->len;
 	unsigned char *out;
@@ -378,7 +403,22 @@ typedef struct RequestText
 	char path[1024];
 	char user_id[1024];
 	char token[JWT_TOKEN_MAX + 16];
+	char ticket[TICKET_TEXT_MAX];
+	char auth[16];
+	char authorization[JWT_TOKEN_MAX + 16];
+	char origin[512];
 } RequestText;
+
+/* Copies a header; NULL if it is missing, "" if it is too long. */
+static const char *
+header(struct lws *wsi, enum lws_token_indexes which, char *buf, size_t size)
+{
+	if (lws_hdr_total_length(wsi, which) <= 0)
+		return NULL;
+	if (lws_hdr_copy(wsi, buf, (int) size, which) < 0)
+		buf[0] = '\0';
+	return buf;
+}
 
 static bool
 read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
@@ -399,11 +439,33 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 						 WSI_TOKEN_HEAD_URI) < 0)
 			return false;
 	}
+	else if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
+	{
+		request->is_post = true;
+		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
+						 WSI_TOKEN_POST_URI) < 0)
+			return false;
+	}
+	else if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0)
+	{
+		request->is_options = true;
+		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
+						 WSI_TOKEN_OPTIONS_URI) < 0)
+			return false;
+	}
 	else
 		text->path[0] = '\0';
 	request->user_id = argument(wsi, "userId=", text->user_id,
 								sizeof(text->user_id));
 	request->token = argument(wsi, "token=", text->token, sizeof(text->token));
+	request->ticket = argument(wsi, "ticket=", text->ticket,
+							   sizeof(text->ticket));
+	request->auth = argument(wsi, "auth=", text->auth, sizeof(text->auth));
+	request->authorization = header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION,
+									text->authorization,
+									sizeof(text->authorization));
+	request->origin = header(wsi, WSI_TOKEN_ORIGIN, text->origin,
+							 sizeof(text->origin));
 	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
 	request->has_protocol = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0;
 	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
@@ -437,8 +499,7 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 		return -1;
 	if (!read_request(wsi, &request, &text) || !request.is_upgrade)
 		return -1;
-	conn->session = handlers->on_upgrade(conn, &request, &reply);
-	if (conn->session == NULL)
+	if (!handlers->on_upgrade(conn, &request, &reply))
 	{
 		answer(wsi, &request, &reply);
 		return -1;
@@ -451,11 +512,11 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 static int
 on_established(WsConn *conn)
 {
-	if (conn->session == NULL)
+	if (conn->object == NULL)
 		return -1;
 	conn->phase = WS_OPEN;
 	unlist(conn);
-	handlers->on_open(conn->session);
+	conn->owner->on_open(conn->object);
 	return 0;
 }
 
@@ -512,11 +573,11 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 		return 0;
 	if (lws_frame_is_binary(conn->wsi))
 		return refuse(conn, CLOSE_UNSUPPORTED, "text messages only");
-	if (conn->have + len + rest > message_max_bytes)
+	if (conn->have + len + rest > conn->message_max)
 		return refuse(conn, CLOSE_TOO_LARGE, "message too large");
 	if (last && conn->have == 0)
 	{
-		handlers->on_message(conn->session, piece, len);
+		conn->owner->on_message(conn->object, piece, len);
 		return 0;
 	}
 	append(conn, piece, len);
@@ -527,7 +588,7 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 	len = conn->have;
 	conn->assembly = NULL;
 	forget_assembly(conn);
-	handlers->on_message(conn->session, whole, len);
+	conn->owner->on_message(conn->object, whole, len);
 	free(whole);
 	return 0;
 }
@@ -535,8 +596,8 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 static int
 on_writable(WsConn *conn)
 {
-	if (conn->phase == WS_OPEN)
-		handlers->on_writable(conn->session);
+	if (conn->phase == WS_OPEN && conn->object != NULL)
+		conn->owner->on_writable(conn->object);
 	return 0;
 }
 

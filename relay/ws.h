@@ -19,27 +19,42 @@
 
 typedef struct WsConn WsConn;
 
-/* Close codes of RFC 6455 that we send. */
+/* Close codes that we send; the first ones are those of RFC 6455. */
 typedef enum CloseCode
 {
 	CLOSE_GOING_AWAY = 1001,  /* drain, or silent for too long */
 	CLOSE_UNSUPPORTED = 1003, /* a binary message */
 	CLOSE_TOO_LARGE = 1009,	  /* a message over the limit */
 	CLOSE_INTERNAL = 1011,	  /* we cannot go on */
-	CLOSE_TRY_LATER = 1013	  /* does not read, or floods */
+	CLOSE_TRY_LATER = 1013,	  /* does not read, or floods */
+
+	/* Ours: why there is no session, or none any more. */
+	CLOSE_UNAUTHENTICATED = 4401, /* no token, or one that is no good */
+	CLOSE_OTHER_USER = 4403,	  /* a token of somebody else */
+	CLOSE_REALTIME_OFF = 4405,	  /* sync by request instead */
+	CLOSE_AUTH_TIMEOUT = 4408,	  /* no token in time */
+	CLOSE_REVOKED = 4410,		  /* the token was revoked */
+	CLOSE_EXPIRED = 4419,		  /* the token's time is over */
+	CLOSE_TOO_MANY = 4429		  /* sessions of the user */
 } CloseCode;
 
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
 {
-	bool is_get;		 /* GET */
-	bool is_head;		 /* HEAD */
-	bool is_upgrade;	 /* asks for a WebSocket */
-	bool has_protocol;	 /* offers subprotocols */
-	bool is_version_13;	 /* Sec-WebSocket-Version is what we speak */
-	const char *path;	 /* decoded, without the query */
-	const char *user_id; /* query argument, NULL = missing or empty */
-	const char *token;	 /* likewise */
+	bool is_get;			   /* GET */
+	bool is_head;			   /* HEAD */
+	bool is_post;			   /* POST; a body is not read */
+	bool is_options;		   /* OPTIONS: a browser asks whether it may */
+	bool is_upgrade;		   /* asks for a WebSocket */
+	bool has_protocol;		   /* offers subprotocols */
+	bool is_version_13;		   /* Sec-WebSocket-Version is what we speak */
+	const char *path;		   /* decoded, without the query */
+	const char *user_id;	   /* query argument, NULL = missing or empty */
+	const char *token;		   /* likewise */
+	const char *ticket;		   /* likewise */
+	const char *auth;		   /* likewise */
+	const char *authorization; /* header, NULL = missing, "" = too long */
+	const char *origin;		   /* likewise */
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */
@@ -49,8 +64,9 @@ typedef struct HttpReply
 	const char *content_type;
 	const char *body;
 	size_t len;
-	const char *header; /* one further header line with \r\n, or NULL */
-	char buffer[512];	/* for a body made on the spot */
+	const char *header; /* further header lines, each with \r\n, or NULL */
+	char buffer[1200];	/* for a body made on the spot */
+	char header_buffer[1024]; /* for headers made on the spot */
 } HttpReply;
 
 typedef struct WsHandlers
@@ -59,16 +75,21 @@ typedef struct WsHandlers
 	void (*on_request)(const HttpRequest *request, HttpReply *reply);
 
 	/*
-	 * A request for a WebSocket: return what stands for it from now on, or
-	 * NULL with the reply filled.
+	 * A request for a WebSocket: hand the connection over to its owner and
+	 * return true, or fill the reply.
 	 */
-	void *(*on_upgrade)(WsConn *conn, const HttpRequest *request,
-						HttpReply *reply);
-	void (*on_open)(void *session);
-	void (*on_message)(void *session, const char *text, size_t len);
-	void (*on_writable)(void *session);
-	void (*on_closed)(void *session); /* conn is gone */
+	bool (*on_upgrade)(WsConn *conn, const HttpRequest *request,
+					   HttpReply *reply);
 } WsHandlers;
+
+/* What whoever owns a WebSocket is told. */
+typedef struct WsOwner
+{
+	void (*on_open)(void *owner);
+	void (*on_message)(void *owner, const char *text, size_t len);
+	void (*on_writable)(void *owner);
+	void (*on_closed)(void *owner); /* conn is gone */
+} WsOwner;
 
 extern Status
 ws_init(const Config *config, const WsHandlers *handlers) MUST_CHECK;
@@ -79,6 +100,16 @@ extern void ws_adopt(int fd);
 
 /* ws_count is the number of connections, of all kinds. */
 extern int ws_count(void);
+
+/*
+ * ws_hand_over makes somebody the owner of a connection; the former one hears
+ * nothing more.  ws_disown leaves it to itself, to be closed.
+ */
+extern void ws_hand_over(WsConn *conn, const WsOwner *owner, void *object);
+extern void ws_disown(WsConn *conn);
+
+/* ws_limit_message sets how large a message may be from now on. */
+extern void ws_limit_message(WsConn *conn, size_t max_bytes);
 
 /*
  * ws_write sends whole frames.  What the socket does not take is kept, at most

@@ -14,7 +14,9 @@ BEGIN
 			mirusync.push_many(text[], text[], text[], text[], text[]),
 			mirusync.pull_events(text, bigint, int, boolean, bigint),
 			mirusync.seq_before(text, timestamptz),
-			mirusync.heads(text[]), mirusync.ring(text[]) TO %s', role);
+			mirusync.heads(text[]), mirusync.ring(text[]),
+			mirusync.relay_access(text[]),
+			mirusync.relay_redeem(text, text, timestamptz) TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
@@ -94,3 +96,5 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.record', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.verdict', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.device', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.revocation', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.realtime_off', '');

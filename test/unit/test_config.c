@@ -224,7 +224,7 @@ reads_units(void **state UNUSED)
 	{
 		int64_t value = -2;
 
-		if (read_number(cases[i].type, cases[i].text, &value) !=
+		if (units_read(cases[i].type, cases[i].text, &value) !=
 			(cases[i].value >= 0))
 			fail_msg("case %zu: \"%s\"", i, cases[i].text);
 		if (cases[i].value >= 0)
@@ -364,10 +364,12 @@ requires_database_and_secret(void **state UNUSED)
 				 "database is required: set it in the file or by the "
 				 "environment");
 	assert_fails("database = dbname=x\n", 0,
-				 "jwt_secret is required: set jwt_secret or jwt_secret_file, "
+				 "a key is required: set jwt_secret, jwt_secret_file, "
+				 "jwt_pem_files or jwt_jwks_file, "
 				 "or MIRUSYNC_JWT_SECRET");
 	assert_fails("database = dbname=x\njwt_secret = \"\"\n", 0,
-				 "jwt_secret is required: set jwt_secret or jwt_secret_file, "
+				 "a key is required: set jwt_secret, jwt_secret_file, "
+				 "jwt_pem_files or jwt_jwks_file, "
 				 "or MIRUSYNC_JWT_SECRET");
 	assert_fails(BASE "listen_address =\n", 0,
 				 "listen_address is required: set it in the file or by the "
@@ -663,6 +665,25 @@ example_shows_every_default(void **state UNUSED)
 	config_release(&defaults);
 }
 
+/* Lists are checked before anything depends on them. */
+static void
+checks_lists(void **state UNUSED)
+{
+	assert_fails(BASE "jwt_algorithms = HS256 none\n", 0,
+				 "bad word \"none\" in jwt_algorithms: known are HS256 HS384 "
+				 "HS512 RS256 PS256 ES256 EdDSA");
+	assert_fails(BASE "jwt_algorithms = HS256,RS256\n", 0,
+				 "bad word \"HS256,RS256\" in jwt_algorithms: known are HS256 "
+				 "HS384 HS512 RS256 PS256 ES256 EdDSA");
+	assert_fails(BASE "token_sources = cookie\n", 0,
+				 "bad word \"cookie\" in token_sources: known are header "
+				 "message ticket query");
+	assert_loads(BASE "token_sources =  header   ticket \n", NULL);
+	assert_loads("database = x\njwt_pem_files = /a /b\n", NULL);
+	assert_string_equal(config.jwt_secret, "");
+	assert_loads("database = x\njwt_jwks_file = /a\n", NULL);
+}
+
 int
 main(void)
 {
@@ -692,6 +713,7 @@ main(void)
 		CONFIG_TEST(small_error_buffers_are_respected),
 		CONFIG_TEST(help_names_every_key),
 		CONFIG_TEST(example_shows_every_default),
+		CONFIG_TEST(checks_lists),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, set_up_group,

@@ -101,6 +101,37 @@ one_payload_names_all(void **state UNUSED)
 	assert_false(doorbell_next(&payload, hex));
 }
 
+/* A ring about access is a mark and one hash, and no ring about a feed. */
+static void
+tells_rings_about_access(void **state UNUSED)
+{
+	static const char *const others[] = {"",
+										 "!",
+										 "00112233445566aa",
+										 "!00112233445566a",
+										 "!00112233445566aaa",
+										 "!00112233445566aa ",
+										 "! 00112233445566aa",
+										 "!00112233445566AA",
+										 "!0011223344556\xFF"
+										 "aa",
+										 NULL};
+	const char *payload = "!00112233445566aa";
+	char hex[17] = "";
+	int i;
+
+	assert_true(doorbell_access(payload, hex));
+	assert_string_equal(hex, "00112233445566aa");
+	assert_false(doorbell_next(&payload, hex));
+	for (i = 0; others[i] != NULL; i++)
+	{
+		char *copy = exact_copy(others[i], strlen(others[i]) + 1);
+
+		assert_false(doorbell_access(copy, hex));
+		free(copy);
+	}
+}
+
 int
 main(void)
 {
@@ -111,6 +142,7 @@ main(void)
 		cmocka_unit_test(reads_payloads),
 		cmocka_unit_test(skips_what_is_no_hash),
 		cmocka_unit_test(one_payload_names_all),
+		cmocka_unit_test(tells_rings_about_access),
 	};
 
 	return cmocka_run_group_tests_name("doorbell", tests, NULL, NULL);

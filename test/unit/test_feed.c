@@ -123,6 +123,16 @@ session_replay(Session *session, int64_t seq, const char *origin,
 	session_deliver(session, seq, origin, message);
 }
 
+/* How often sessions were asked about. */
+static int checked;
+
+void
+session_check_access(Session *session)
+{
+	(void) session;
+	checked++;
+}
+
 void
 session_start_over(Session *session)
 {
@@ -394,6 +404,22 @@ test_epoch(void **state)
 	assert_int_equal(session.cursor, epoch + 7);
 }
 
+/* Asked about are the sessions of that feed, whatever their state. */
+static void
+test_check_access(void **state)
+{
+	Session list[3];
+	Feed *feed = open_feed(list, 3);
+
+	(void) state;
+	join(feed, &list[0], 5);
+	checked = 0;
+	feed_check_access("0000000000000000");
+	assert_int_equal(checked, 0);
+	feed_check_access(feed->hash);
+	assert_int_equal(checked, 3);
+}
+
 int
 main(void)
 {
@@ -406,6 +432,7 @@ main(void)
 		cmocka_unit_test_teardown(test_lost_number, forget),
 		cmocka_unit_test_teardown(test_lost_read, forget),
 		cmocka_unit_test_teardown(test_epoch, forget),
+		cmocka_unit_test_teardown(test_check_access, forget),
 	};
 
 	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);

@@ -373,6 +373,10 @@ renders_exact_messages(void **state UNUSED)
 					"Mirubato sync\",\"timestamp\":\"" NOW_ISO "\"}");
 	assert_rendered(frame_pong(buf, size, NOW_MS), buf,
 					"{\"type\":\"PONG\",\"timestamp\":\"" NOW_ISO "\"}");
+	assert_rendered(frame_auth(buf, size, NOW_MS, NOW_MS), buf,
+					"{\"type\":\"AUTH\",\"message\":\"Token accepted\","
+					"\"expiresAt\":\"" NOW_ISO "\",\"timestamp\":\"" NOW_ISO
+					"\"}");
 	assert_rendered(frame_sync_response(buf, size, NOW_MS, "Mutation applied",
 										LAST_SEQ_MAX),
 					buf,

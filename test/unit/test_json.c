@@ -446,6 +446,54 @@ reads_integers(void **state UNUSED)
 	}
 }
 
+/* walk counts the elements of an array; -1 if it is none. */
+static int
+walk(const char *text)
+{
+	JsonCursor cursor;
+	JsonMember element;
+	char *copy = exact_copy(text, strlen(text));
+	int count = 0;
+
+	json_open_array(&cursor, copy, strlen(text));
+	while (json_next_element(&cursor, &element))
+		count++;
+	free(copy);
+	return cursor.result == JSON_OK ? count : -1;
+}
+
+static void
+walks_elements(void **state UNUSED)
+{
+	static const char *const bad[] = {"",		"[",		  "]",	   "[,]",
+									  "[1,]",	"[1",		  "[1,",   "[1 2]",
+									  "[1]x",	"[1,]]",	  "{}",	   "1",
+									  "\"[]\"", "[[1]",		  "[1,]2", "[}",
+									  "[1}",	"[\"\xFF\"]", NULL};
+	JsonCursor cursor;
+	JsonMember element;
+	int i;
+
+	assert_int_equal(walk("[]"), 0);
+	assert_int_equal(walk(" [ ] "), 0);
+	assert_int_equal(walk("[1]"), 1);
+	assert_int_equal(walk(" [ 1 , \"a\" , [2,3] , {\"a\":[]} , null ] "), 5);
+	for (i = 0; bad[i] != NULL; i++)
+		if (walk(bad[i]) != -1)
+			fail_msg("%s was taken", bad[i]);
+
+	json_open_array(&cursor, "[\"a\\n\",{}]", 10);
+	assert_true(json_next_element(&cursor, &element));
+	assert_int_equal(element.type, JSON_STRING);
+	assert_int_equal(element.value.len, 3);
+	assert_true(element.value_escaped);
+	assert_true(json_next_element(&cursor, &element));
+	assert_int_equal(element.type, JSON_OBJECT);
+	assert_false(json_next_element(&cursor, &element));
+	assert_int_equal(cursor.result, JSON_OK);
+	assert_false(json_next_element(&cursor, &element));
+}
+
 int
 main(void)
 {
@@ -466,6 +514,7 @@ main(void)
 		cmocka_unit_test(unescape_respects_size),
 		cmocka_unit_test(compares_with_escapes_resolved),
 		cmocka_unit_test(reads_integers),
+		cmocka_unit_test(walks_elements),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

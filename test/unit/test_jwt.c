@@ -6,49 +6,49 @@
  */
 #include "unit.h"
 
+#include <openssl/hmac.h>
+
 #include "jwt.c"
 
 #define NOW	   INT64_C(1795413600)
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
 
-static JwtKey key;
+static KeySet *keys;
+static JwtPolicy policy;
 static Claims claims;				  /* of the last verify */
 static char token[2 * JWT_TOKEN_MAX]; /* the last one made */
 
 static int
 set_up(void **state UNUSED)
 {
-	return jwt_key_init(&key, SECRET, strlen(SECRET)) ? 0 : -1;
+	policy = (JwtPolicy){.algorithms = ALG_BIT(ALG_HS256),
+						 .leeway_s = 30,
+						 .issuers = "",
+						 .audiences = "",
+						 .required = "",
+						 .user_claim = "sub",
+						 .device_claim = ""};
+	keys = keyset_new();
+	return keyset_add_secret(keys, NULL, SECRET, strlen(SECRET), ALG_ALL) ==
+			NULL
+		? 0
+		: -1;
 }
 
 static int
 tear_down(void **state UNUSED)
 {
-	jwt_key_release(&key);
+	keyset_free(keys);
 	return 0;
 }
 
-/* encode appends base64url and returns the new end. */
+/* encode_part appends base64url and returns the new end. */
 static char *
 encode_part(char *out, const unsigned char *bytes, size_t len)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	unsigned int bits = 0;
-	int count = 0;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-	{
-		bits = bits << 8 | bytes[i];
-		for (count += 8; count >= 6; count -= 6)
-			*out++ = digits[bits >> (count - 6) & 63];
-	}
-	if (count > 0)
-		*out++ = digits[bits << (6 - count) & 63];
-	*out = '\0';
-	return out;
+	base64url_encode(bytes, len, out);
+	return out + strlen(out);
 }
 
 /* sign appends the signature of what "token" holds so far. */
@@ -82,7 +82,7 @@ verify_bytes(const char *text, size_t len)
 	const char *reason;
 
 	memset(&claims, 0x55, sizeof(claims));
-	reason = jwt_verify(&key, copy, len, NOW, &claims);
+	reason = jwt_verify(keys, &policy, copy, len, NOW, &claims);
 	free(copy);
 	return reason;
 }
@@ -114,7 +114,7 @@ accepts_a_good_token(void **state UNUSED)
 	assert_null(verify(HEADER,
 					   "{\"sub\":\"anna\",\"email\":\"a@example.org\","
 					   "\"iat\":1795413000,\"exp\":1795417200}"));
-	assert_string_equal(claims.sub, "anna");
+	assert_string_equal(claims.user, "anna");
 	assert_true(claims.exp == 1795417200);
 	assert_true(claims.iat == 1795413000);
 
@@ -137,18 +137,25 @@ accepts_a_foreign_token(void **state UNUSED)
 		 132, 178, 210, 80,	 46,  191, 211, 251, 90,  146, 210, 6,	 71,
 		 239, 150, 138, 180, 195, 119, 98,	61,	 34,  61,  46,	33,	 114,
 		 5,	  46,  79,	8,	 192, 205, 154, 245, 103, 208, 128, 163};
-	JwtKey foreign_key;
+	KeySet *own = keys;
 
-	assert_true(
-		jwt_key_init(&foreign_key, (const char *) secret, sizeof(secret)));
+	keys = keyset_new();
+	assert_null(
+		keyset_add_secret(keys, "other", secret, sizeof(secret), ALG_ALL));
+	policy.leeway_s = 0;
 	/* it has no sub, so it gets as far as that */
-	assert_string_equal(jwt_verify(&foreign_key, foreign, strlen(foreign),
+	assert_string_equal(jwt_verify(keys, &policy, foreign, strlen(foreign),
 								   1300819379, &claims),
-						"sub is missing or no user id");
-	assert_string_equal(jwt_verify(&foreign_key, foreign, strlen(foreign),
+						"user claim is missing or no user id");
+	assert_string_equal(jwt_verify(keys, &policy, foreign, strlen(foreign),
 								   1300819380, &claims),
 						"expired");
-	jwt_key_release(&foreign_key);
+	policy.user_claim = "iss";
+	assert_null(jwt_verify(keys, &policy, foreign, strlen(foreign), 1300819379,
+						   &claims));
+	assert_string_equal(claims.user, "joe");
+	keyset_free(keys);
+	keys = own;
 }
 
 static void
@@ -208,16 +215,26 @@ refuses_other_algorithms(void **state UNUSED)
 	int i;
 
 	for (i = 0; headers[i] != NULL; i++)
-		assert_string_equal(verify(headers[i], good), "algorithm is not HS256");
+		assert_string_equal(verify(headers[i], good),
+							"algorithm is not configured");
 
-	/* another hash with our key, said or not said */
+	/* another hash with our key, until it is configured */
 	start_token("{\"alg\":\"HS384\"}", good, strlen(good));
 	sign_with(EVP_sha384(), SECRET);
 	assert_string_equal(verify_bytes(token, strlen(token)),
-						"malformed signature");
+						"algorithm is not configured");
+	policy.algorithms |= ALG_BIT(ALG_HS384);
+	assert_null(verify_bytes(token, strlen(token)));
+	start_token(HEADER, good, strlen(good));
+	sign_with(EVP_sha384(), SECRET);
+	assert_string_equal(verify_bytes(token, strlen(token)), "wrong signature");
 
 	/* unsigned */
 	start_token("{\"alg\":\"none\"}", good, strlen(good));
+	strcat(token, ".");
+	assert_string_equal(verify_bytes(token, strlen(token)),
+						"algorithm is not configured");
+	start_token(HEADER, good, strlen(good));
 	strcat(token, ".");
 	assert_string_equal(verify_bytes(token, strlen(token)),
 						"malformed signature");
@@ -259,18 +276,18 @@ checks_exp(void **state UNUSED)
 		 "00000000000000000,\"sub\":\"anna\"}",
 		 NULL};
 	static const char *const expired[] =
-		{"{\"exp\":1795413600,\"sub\":\"anna\"}",
-		 "{\"exp\":1795413599.9,\"sub\":\"anna\"}",
-		 "{\"exp\":1795413600.9,\"sub\":\"anna\"}",
+		{"{\"exp\":1795413570,\"sub\":\"anna\"}",
+		 "{\"exp\":1795413569.9,\"sub\":\"anna\"}",
+		 "{\"exp\":1795413570.9,\"sub\":\"anna\"}",
 		 "{\"exp\":0,\"sub\":\"anna\"}",
 		 "{\"exp\":-1.5,\"sub\":\"anna\"}",
 		 NULL};
 
 	expect_reason("exp is missing or no date", bad);
 	expect_reason("expired", expired);
-	assert_null(verify(HEADER, "{\"exp\":1795413601,\"sub\":\"anna\"}"));
-	assert_null(verify(HEADER, "{\"exp\":1795413601.5,\"sub\":\"anna\"}"));
-	assert_true(claims.exp == 1795413601);
+	assert_null(verify(HEADER, "{\"exp\":1795413571,\"sub\":\"anna\"}"));
+	assert_null(verify(HEADER, "{\"exp\":1795413571.5,\"sub\":\"anna\"}"));
+	assert_true(claims.exp == 1795413571);
 	assert_null(verify(HEADER, "{\"exp\":1.8e9,\"sub\":\"anna\"}"));
 	assert_true(claims.exp == 1800000000);
 }
@@ -336,7 +353,7 @@ checks_sub(void **state UNUSED)
 	char payload[512];
 	char user[257];
 
-	expect_reason("sub is missing or no user id", bad);
+	expect_reason("user claim is missing or no user id", bad);
 
 	/* 255 bytes and no more */
 	memset(user, 'u', sizeof(user));
@@ -344,18 +361,18 @@ checks_sub(void **state UNUSED)
 	snprintf(payload, sizeof(payload), "{\"exp\":1795417200,\"sub\":\"%s\"}",
 			 user);
 	assert_null(verify(HEADER, payload));
-	assert_string_equal(claims.sub, user);
+	assert_string_equal(claims.user, user);
 	user[255] = 'u';
 	user[256] = '\0';
 	snprintf(payload, sizeof(payload), "{\"exp\":1795417200,\"sub\":\"%s\"}",
 			 user);
 	assert_string_equal(verify(HEADER, payload),
-						"sub is missing or no user id");
+						"user claim is missing or no user id");
 
 	/* escapes are resolved: the same user by another spelling */
 	assert_null(
 		verify(HEADER, "{\"exp\":1795417200,\"s\\u0075b\":\"\\u0061\"}"));
-	assert_string_equal(claims.sub, "a");
+	assert_string_equal(claims.user, "a");
 }
 
 static void
@@ -442,8 +459,7 @@ base64url_is_strict(void **state UNUSED)
 	for (i = 0; additions[i] != NULL; i++)
 	{
 		strcpy(token + len, additions[i]);
-		assert_string_equal(verify_bytes(token, strlen(token)),
-							"malformed signature");
+		assert_non_null(verify_bytes(token, strlen(token)));
 	}
 	token[len] = '\0';
 	assert_non_null(verify_bytes(token, len + 1));
@@ -521,50 +537,183 @@ bounds_the_size(void **state UNUSED)
 	free(payload);
 }
 
-/* A key that was not loaded opens nothing, not even to its own signature. */
+/* A set without keys opens nothing, not even to its own signature. */
 static void
-empty_keys_verify_nothing(void **state UNUSED)
+no_keys_verify_nothing(void **state UNUSED)
 {
 	static const char good[] = "{\"exp\":1795417200,\"sub\":\"anna\"}";
-	JwtKey empty;
+	KeySet *empty = keyset_new();
 
-	assert_false(jwt_key_init(&empty, "", 0));
+	assert_non_null(keyset_add_secret(empty, NULL, "", 0, ALG_ALL));
 	start_token(HEADER, good, strlen(good));
 	sign_with(EVP_sha256(), "");
-	assert_string_equal(jwt_verify(&empty, token, strlen(token), NOW, &claims),
-						"no key");
-	jwt_key_release(&empty);
-
-	assert_true(jwt_key_init(&empty, "x", 1));
-	jwt_key_release(&empty);
-	jwt_key_release(&empty);
-	assert_null(empty.secret);
-	assert_string_equal(jwt_verify(&empty, token, strlen(token), NOW, &claims),
-						"no key");
+	assert_string_equal(jwt_verify(empty, &policy, token, strlen(token), NOW,
+								   &claims),
+						"no key for it");
+	keyset_free(empty);
 }
+
+#define GOOD "{\"exp\":1795417200,\"sub\":\"anna\""
+
+static void
+checks_issuer_and_audience(void **state UNUSED)
+{
+	static const char *const other[] = {GOOD "}",
+										GOOD ",\"iss\":\"b \"}",
+										GOOD ",\"iss\":\"\"}",
+										GOOD ",\"iss\":\"a b\"}",
+										GOOD ",\"iss\":\"A\"}",
+										GOOD ",\"iss\":[\"a\"]}",
+										NULL};
+	static const char *const not_us[] = {GOOD "}",
+										 GOOD ",\"aud\":\"z\"}",
+										 GOOD ",\"aud\":[]}",
+										 GOOD ",\"aud\":[\"z\",\"y\"]}",
+										 GOOD ",\"aud\":[\"z\",[\"x\"]]}",
+										 GOOD ",\"aud\":[\"x\",7]}",
+										 GOOD ",\"aud\":{\"x\":\"x\"}}",
+										 GOOD ",\"aud\":\"[\\\"x\\\"]\"}",
+										 NULL};
+
+	policy.issuers = "a  b";
+	expect_reason("another issuer", other);
+	assert_null(verify(HEADER, GOOD ",\"iss\":\"b\"}"));
+
+	policy.issuers = "";
+	policy.audiences = "x w";
+	expect_reason("another audience", not_us);
+	assert_null(verify(HEADER, GOOD ",\"aud\":\"x\"}"));
+	assert_null(verify(HEADER, GOOD ",\"aud\":[\"z\",\"w\"]}"));
+	assert_null(verify(HEADER, GOOD ",\"aud\":[ \"\\u0078\" ]}"));
+}
+
+static void
+checks_required_claims(void **state UNUSED)
+{
+	static const char *const missing[] = {GOOD "}", GOOD ",\"a\":1}",
+										  GOOD ",\"a\":1,\"b\":null}",
+										  GOOD ",\"a\":{\"b\":1}}", NULL};
+
+	policy.required = " a b ";
+	expect_reason("required claim is missing", missing);
+	assert_null(verify(HEADER, GOOD ",\"a\":1,\"b\":false}"));
+}
+
+static void
+reads_user_and_device(void **state UNUSED)
+{
+	static const char *const bad[] = {GOOD ",\"dev\":7}", GOOD ",\"dev\":\"\"}",
+									  GOOD ",\"dev\":null}", NULL};
+
+	policy.user_claim = "uid";
+	assert_string_equal(verify(HEADER, GOOD "}"),
+						"user claim is missing or no user id");
+	assert_null(verify(HEADER, GOOD ",\"uid\":\"otto\"}"));
+	assert_string_equal(claims.user, "otto");
+	assert_string_equal(claims.device, "");
+
+	policy.user_claim = "sub";
+	policy.device_claim = "dev";
+	expect_reason("device claim is no device id", bad);
+	assert_null(verify(HEADER, GOOD ",\"dev\":\"phone\"}"));
+	assert_string_equal(claims.device, "phone");
+	assert_null(verify(HEADER, GOOD "}"));
+	assert_string_equal(claims.device, "");
+}
+
+/* A kid is compared, whatever stands in it; the leeway has an edge. */
+static void
+looks_at_kid_and_leeway(void **state UNUSED)
+{
+	KeySet *own = keys;
+	char header[512];
+
+	keys = keyset_new();
+	assert_null(keyset_add_secret(keys, "k1", SECRET, strlen(SECRET), ALG_ALL));
+	assert_null(verify("{\"alg\":\"HS256\",\"kid\":\"k1\"}", GOOD "}"));
+	assert_null(verify(HEADER, GOOD "}"));
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":\"k2\"}", GOOD "}"),
+						"no key for it");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":\"\"}", GOOD "}"),
+						"no key for it");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}",
+							   GOOD "}"),
+						"no key for it");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":\"k1' or '1'='1\"}",
+							   GOOD "}"),
+						"no key for it");
+	assert_string_equal(verify("{\"alg\":\"HS256\",\"kid\":[\"k1\"]}",
+							   GOOD "}"),
+						"kid is too long or no text");
+	snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"kid\":\"%0256d\"}",
+			 0);
+	assert_string_equal(verify(header, GOOD "}"), "kid is too long or no text");
+	keyset_free(keys);
+	keys = own;
+
+	policy.leeway_s = 0;
+	assert_string_equal(verify(HEADER, "{\"exp\":1795413600,\"sub\":\"a\"}"),
+						"expired");
+	assert_null(verify(HEADER, "{\"exp\":1795413601,\"sub\":\"a\"}"));
+	assert_null(verify(HEADER, GOOD ",\"nbf\":1795413600,\"iat\":1795413600}"));
+	assert_string_equal(verify(HEADER, GOOD ",\"nbf\":1795413601}"),
+						"not valid yet");
+	assert_string_equal(verify(HEADER, GOOD ",\"iat\":1795413601}"),
+						"issued in the future");
+}
+
+/* A stranger's header is bounded before any key is tried. */
+static void
+bounds_the_header(void **state UNUSED)
+{
+	char header[2048];
+	int fill;
+
+	for (fill = 1490; fill < 1530; fill++)
+	{
+		const char *reason;
+
+		snprintf(header, sizeof(header), "{\"alg\":\"HS256\",\"x\":\"%0*d\"}",
+				 fill, 0);
+		reason = verify(header, GOOD "}");
+		if (strchr(token, '.') - token <= JWT_HEADER_MAX)
+			assert_null(reason);
+		else
+			assert_string_equal(reason, "header too long");
+	}
+	assert_true(strchr(token, '.') - token > JWT_HEADER_MAX);
+}
+#undef GOOD
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts_a_good_token),
-		cmocka_unit_test(accepts_a_foreign_token),
-		cmocka_unit_test(refuses_a_wrong_signature),
-		cmocka_unit_test(gives_no_claims_on_failure),
-		cmocka_unit_test(refuses_other_algorithms),
-		cmocka_unit_test(refuses_bad_headers),
-		cmocka_unit_test(checks_exp),
-		cmocka_unit_test(reads_dates),
-		cmocka_unit_test(checks_nbf_and_iat),
-		cmocka_unit_test(checks_sub),
-		cmocka_unit_test(refuses_doubtful_claims),
-		cmocka_unit_test(bounds_the_members),
-		cmocka_unit_test(refuses_bad_shapes),
-		cmocka_unit_test(base64url_is_strict),
-		cmocka_unit_test(decodes_base64url),
-		cmocka_unit_test(bounds_the_size),
-		cmocka_unit_test(empty_keys_verify_nothing),
+		TEST(accepts_a_good_token),
+		TEST(accepts_a_foreign_token),
+		TEST(refuses_a_wrong_signature),
+		TEST(gives_no_claims_on_failure),
+		TEST(refuses_other_algorithms),
+		TEST(refuses_bad_headers),
+		TEST(checks_exp),
+		TEST(reads_dates),
+		TEST(checks_nbf_and_iat),
+		TEST(checks_sub),
+		TEST(refuses_doubtful_claims),
+		TEST(bounds_the_members),
+		TEST(refuses_bad_shapes),
+		TEST(base64url_is_strict),
+		TEST(decodes_base64url),
+		TEST(bounds_the_size),
+		TEST(no_keys_verify_nothing),
+		TEST(checks_issuer_and_audience),
+		TEST(checks_required_claims),
+		TEST(reads_user_and_device),
+		TEST(looks_at_kid_and_leeway),
+		TEST(bounds_the_header),
 	};
 
-	return cmocka_run_group_tests_name("jwt", tests, set_up, tear_down);
+	return cmocka_run_group_tests_name("jwt", tests, NULL, NULL);
 }

@@ -21,6 +21,9 @@ const inbox = (databases, name) => databases.query(name, `SELECT r::text FROM mi
 const d = useDatabases(async (databases) => {
   for (const kind of ['fresh', 'updated']) {
     const name = await databases[kind](`${kind}_source`);
+    /* What 0.1.0 had not, and a copy must not lose. */
+    await databases.query(name, `SELECT mirusync.revoke('anna'), mirusync.revoke('otto', 'phone'),
+      mirusync.set_realtime('anna', false)`);
     sources[kind] = {
       name,
       rows: await databases.rows(name),
@@ -92,7 +95,14 @@ const triggers = (database) => d.query(database, `SELECT tgrelid::regclass, tgna
   pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
   ORDER BY tgrelid::regclass::text COLLATE "C", tgname`);
 
+/* who may not have a session: tables that 0.1.0 had not. */
+const barred = (database) => d.query(database, `SELECT r::text FROM mirusync.revocation r
+  UNION ALL SELECT o::text FROM mirusync.realtime_off o ORDER BY 1`);
+
 async function checkCopy(source, to) {
+  const bars = await barred(source.name);
+  assert.equal(bars.split('\n').length, 3);
+  assert.equal(await barred(to), bars);
   assert.equal(await triggers(to), await triggers(source.name));
   const rows = await d.rows(to);
   for (const [table, text] of Object.entries(source.rows))
