@@ -80,7 +80,7 @@ DATA       = $(wildcard sql/mirusync--*--*.sql) \
 DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.
-REGRESS      = hlc attach columns documents capture push pull events \
+REGRESS      = hlc attach columns documents capture push pull events native \
 	practice_log_objects doorbell rights rights_walk rights_hostile ddl types \
 	keys writes epoch forget backfill rescan fold
 REGRESS_OPTS = --load-extension=mirusync

@@ -3,7 +3,7 @@
  *     The native form of a push: a JSON batch of numbered changes, and the
  *     JSON of its verdicts.
  *
- *     {"digested": 40, "epoch": 0, "changes": [
+ *     {"digested": 40, "epoch": 0, "atomic": false, "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
  *        "base": 17, "feed": "anna"}]}
@@ -193,6 +193,20 @@ read_changes(JsonbContainer *array)
 	return changes;
 }
 
+int64
+miru_batch_digested(Jsonb *batch)
+{
+	int64 digested = 0;
+
+	if (has(batch, "digested") && !get_integer(batch, "digested", &digested))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_BATCH),
+			 errmsg(
+				 "\"digested\" of the batch is not an integer of at least 0")));
+	return digested;
+}
+
 List *
 miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 {
@@ -203,13 +217,7 @@ miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("batch is not an object")));
-	*digested = 0;
-	if (has(batch, "digested") && !get_integer(batch, "digested", digested))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_MIRU_INVALID_BATCH),
-			 errmsg(
-				 "\"digested\" of the batch is not an integer of at least 0")));
+	*digested = miru_batch_digested(batch);
 	if (has(batch, "epoch") &&
 		(!get_integer(batch, "epoch", &number) || number > PG_INT32_MAX))
 		ereport(ERROR,
@@ -222,6 +230,20 @@ miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("\"changes\" of the batch is not an array")));
 	return read_changes(value.val.binary.data);
+}
+
+bool
+miru_batch_is_atomic(Jsonb *batch)
+{
+	JsonbValue value;
+
+	if (!has(batch, "atomic"))
+		return false;
+	if (!miru_object_get(batch, "atomic", &value) || value.type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"atomic\" of the batch is not a boolean")));
+	return value.val.boolean;
 }
 
 /* ----- writing ----- */

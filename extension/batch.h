@@ -21,6 +21,12 @@
  */
 extern List *miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch);
 
+/* miru_batch_digested reads "digested" of a batch, or a hello; 0 if absent. */
+extern int64 miru_batch_digested(Jsonb *batch);
+
+/* miru_batch_is_atomic tells whether all of a batch is stored, or nothing. */
+extern bool miru_batch_is_atomic(Jsonb *batch);
+
 /* miru_batch_verdict renders the verdict of one change. */
 extern Jsonb *miru_batch_verdict(const MiruChange *change);
 

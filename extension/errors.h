@@ -22,6 +22,8 @@
 #define ERRCODE_MIRU_ALREADY_DIGESTED MAKE_SQLSTATE('M', 'S', '0', '0', '4')
 /* the collection takes no pushes */
 #define ERRCODE_MIRU_NOT_PUSHABLE MAKE_SQLSTATE('M', 'S', '0', '0', '5')
+/* another change of an atomic batch was refused */
+#define ERRCODE_MIRU_BATCH_REFUSED MAKE_SQLSTATE('M', 'S', '0', '0', '6')
 /* the batch is not of the documented shape */
 #define ERRCODE_MIRU_INVALID_BATCH MAKE_SQLSTATE('M', 'S', '4', '0', '0')
 /* the message or its object failed validation */

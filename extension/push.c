@@ -101,7 +101,8 @@ typedef struct Part
 {
 	MiruPush *push;
 	List *changes;
-	bool check; /* check constraints at its end */
+	bool check;			 /* check constraints at its end */
+	MiruChange *current; /* being applied; NULL: constraints of all */
 } Part;
 
 /* role_of returns the role that a change is applied as, if there is one. */
@@ -181,8 +182,10 @@ apply_part(void *arg)
 		if (part->check)
 			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
+		part->current = change;
 		miru_apply(&part->push->pusher, change);
 	}
+	part->current = NULL;
 	check_constraints(role);
 }
 
@@ -198,7 +201,7 @@ throw_unless_verdict(ErrorData *error)
 static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
-	Part part = {push, list_make1(change), check};
+	Part part = {push, list_make1(change), check, NULL};
 	ErrorData *error = miru_run_isolated(apply_part, &part);
 
 	if (error == NULL)
@@ -251,7 +254,7 @@ retry_rejected(MiruPush *push, List *changes)
 static void
 apply_changes(MiruPush *push, List *changes)
 {
-	Part part = {push, changes, true};
+	Part part = {push, changes, true, NULL};
 	ErrorData *error = miru_run_isolated(apply_part, &part);
 	ListCell *cell;
 
@@ -274,13 +277,64 @@ apply_changes(MiruPush *push, List *changes)
 		pass++;
 }
 
+/*
+ * refuse_together rejects the open changes of an atomic batch.  The culprit
+ * has a reason of its own; without one the error is that of all.
+ */
+static void
+refuse_together(List *changes, const MiruChange *culprit, ErrorData *error)
+{
+	ErrorData others = {0};
+	ListCell *cell;
+
+	others.sqlerrcode = ERRCODE_MIRU_BATCH_REFUSED;
+	others.message = "another change of the batch was refused";
+	foreach(cell, changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->verdict != MIRU_REJECTED || change == culprit)
+			reject_change(change,
+						  culprit == NULL || change == culprit ? error
+															   : &others);
+	}
+}
+
+/* apply_together applies all of an atomic batch, or nothing. */
+static void
+apply_together(MiruPush *push, List *changes)
+{
+	Part part = {push, changes, true, NULL};
+	ErrorData wrong = {0};
+	ErrorData *error;
+	ListCell *cell;
+
+	/* One that is wrong in itself, or was digested, spoils the others. */
+	foreach(cell, push->changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->verdict != MIRU_REJECTED)
+			continue;
+		wrong.sqlerrcode = change->sqlstate;
+		wrong.message = change->reason;
+		refuse_together(changes, change, &wrong);
+		return;
+	}
+	error = miru_run_isolated(apply_part, &part);
+	if (error == NULL)
+		return;
+	throw_unless_verdict(error);
+	refuse_together(changes, part.current, error);
+}
+
 /* ----- the two dialects ----- */
 
 /* apply_event: the message as a whole is applied or rejected. */
 static void
 apply_event(MiruPush *push)
 {
-	Part part = {push, NIL, true};
+	Part part = {push, NIL, true, NULL};
 
 	push->changes = miru_event_parse(push->message);
 	part.changes = push->changes;
@@ -365,8 +419,26 @@ apply_batch(MiruPush *push)
 		if (!is_settled(push, lfirst(cell)))
 			open = lappend(open, lfirst(cell));
 	}
-	if (open != NIL)
+	if (open != NIL && miru_batch_is_atomic(push->batch))
+		apply_together(push, open);
+	else if (open != NIL)
 		apply_changes(push, open);
+}
+
+/* apply_native: the batch of a push, or what a hello tells. */
+static void
+apply_native(MiruPush *push)
+{
+	push->batch = DatumGetJsonbP(
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+	push->kind = miru_native_kind(push->batch);
+	push->digested = -1;
+	if (push->kind == MIRU_NATIVE_PUSH)
+		apply_batch(push);
+	else if (push->kind == MIRU_NATIVE_HELLO)
+		push->digested = miru_verdict_digest(push->pusher.user,
+											 push->pusher.device,
+											 miru_batch_digested(push->batch));
 }
 
 static void
@@ -376,6 +448,8 @@ apply_push(void *arg)
 
 	if (push->is_event)
 		apply_event(push);
+	else if (push->is_native)
+		apply_native(push);
 	else
 		apply_batch(push);
 }
