@@ -23,6 +23,7 @@
 #include <uthash.h>
 
 #include "alloc.h"
+#include "dialect_native.h"
 #include "frame.h"
 #include "gate.h"
 #include "listener.h"
@@ -190,6 +191,18 @@ http_error(HttpReply *reply, int status, const char *text)
 	json(reply, status,
 		 snprintf(reply->buffer, sizeof(reply->buffer), "{\"error\":\"%s\"}",
 				  text));
+}
+
+void
+http_native_error(HttpReply *reply, ErrorCode code)
+{
+	NativeError error = {.code = code, .after_ms = dialect_native_again_ms()};
+
+	json(reply, error_infos[code].status,
+		 (int) native_error(reply->buffer, sizeof(reply->buffer), &error,
+							true));
+	if (error_infos[code].retry)
+		reply->header = "Retry-After: 5\r\n";
 }
 
 static void

@@ -17,6 +17,7 @@
 #include "acceptor.h"
 #include "bell.h"
 #include "config.h"
+#include "dialect_native.h"
 #include "drain.h"
 #include "feed.h"
 #include "gate.h"
@@ -178,6 +179,7 @@ start(void)
 	pgconn_setup(config.database, config.reconnect_wait_max_ms,
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
+	dialect_native_setup(&config);
 	if (loop_init() != STATUS_OK || gate_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)

@@ -12,6 +12,7 @@
 
 #include "catchup.h"
 #include "config.h"
+#include "dialect.h"
 #include "feed.h"
 #include "loop.h"
 #include "outbox.h"
@@ -40,14 +41,20 @@ typedef struct Session
 	PushStream *stream; /* has id and user */
 	CatchUp *catchup;	/* while catching up */
 	Reply *replies;		/* owed, oldest first */
-	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
+	const Dialect *dialect;
+	Reply *sync; /* events: the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
-	bool paused;	  /* owes so many answers that we stopped reading */
-	int64_t cursor;	  /* everything up to it is in the outbox or sent */
-	int64_t since_ms; /* in this state */
-	int64_t heard_ms; /* last sign of life */
-	int64_t stuck_ms; /* the socket takes nothing since; 0 = it does */
+	bool open;		   /* the handshake is over */
+	bool greeted;	   /* native: hello was taken */
+	bool paused;	   /* owes so many answers that we stopped reading */
+	int64_t cursor;	   /* everything up to it is in the outbox or sent */
+	int64_t told;	   /* native: the device knows that cursor */
+	CatchUpFrom from;  /* native: what hello said */
+	int64_t expires_s; /* the token's end, seconds since 1970 */
+	int64_t since_ms;  /* in this state */
+	int64_t heard_ms;  /* last sign of life */
+	int64_t stuck_ms;  /* the socket takes nothing since; 0 = it does */
 	Outbox outbox;
 	TurnTask flush;
 	TurnTask reap;
@@ -57,7 +64,8 @@ typedef struct Session
 extern void session_setup(const Config *config);
 
 /* The rest of the life: called by ws.c through its table. */
-extern Session *session_new(WsConn *conn, const char *user);
+extern Session *session_new(WsConn *conn, const char *user,
+							const Dialect *dialect, int64_t expires_s);
 extern void session_on_open(void *session);
 extern void session_on_message(void *session, const char *text, size_t len);
 extern void session_on_writable(void *session);
@@ -76,19 +84,31 @@ extern int session_count(void);
 extern void session_close(Session *session, CloseCode code, const char *reason);
 extern void session_close_all(CloseCode code, const char *reason);
 
-/* session_send puts a message into the outbox, whatever its state. */
+/*
+ * session_send puts a message, and those that go out after it, into the outbox,
+ * whatever the state.
+ */
 extern void session_send(Session *session, Message *message);
+extern void session_send_text(Session *session, const char *text, size_t len);
+
+/* session_is_full: so much waits that it gets nothing that can be left out. */
+extern bool session_is_full(const Session *session);
 
 /*
- * session_deliver offers the next event of the feed; only a live session takes
- * it, and its own it skips.  message NULL: nothing to send up to "seq".
+ * session_deliver offers what comes next of the feed; only a live session takes
+ * it, and its own it skips.
  */
-extern void session_deliver(Session *session, int64_t seq, const char *origin,
-							Message *message);
+extern void session_deliver(Session *session, const FeedDelivery *delivery);
 
 /* session_replay does the same for one that is just joining. */
-extern void session_replay(Session *session, int64_t seq, const char *origin,
-						   Message *message);
+extern void session_replay(Session *session, const FeedDelivery *delivery);
+
+/* session_catch_up begins a catch-up, also a further one. */
+extern void session_catch_up(Session *session, const CatchUpFrom *from);
+
+/* session_push submits a message to the database; "reply" is its answer. */
+extern void
+session_push(Session *session, Reply *reply, const char *text, size_t len);
 
 /* session_set_cursor says that everything up to "seq" is in the outbox. */
 extern void session_set_cursor(Session *session, int64_t seq);
@@ -99,8 +119,11 @@ extern void session_caught_up(Session *session, bool sent_any);
 /* session_start_over makes a live session catch up from the beginning. */
 extern void session_start_over(Session *session);
 
-/* session_settle tells what became of a push. */
-extern void session_settle(Reply *reply, const Verdict *verdict);
+/*
+ * session_flush writes what waits, now; false if something has to wait for the
+ * socket.
+ */
+extern bool session_flush(Session *session);
 
 /* session_tick acts on silence, slowness and first messages that never come. */
 extern void session_tick(int64_t now_ms);

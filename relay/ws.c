@@ -37,6 +37,7 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "dialect_native.h"
 #include "jwt.h"
 #include "log.h"
 #include "loop.h"
@@ -378,7 +379,32 @@ typedef struct RequestText
 	char path[1024];
 	char user_id[1024];
 	char token[JWT_TOKEN_MAX + 16];
+	char protocols[256];
 } RequestText;
+
+/* Copies the token of an Authorization header; NULL if there is none. */
+static const char *
+bearer(struct lws *wsi, char *buf, size_t size)
+{
+	size_t skip = strlen("Bearer ");
+
+	if (lws_hdr_copy(wsi, buf, (int) size, WSI_TOKEN_HTTP_AUTHORIZATION) <= 0 ||
+		strncasecmp(buf, "Bearer ", skip) != 0)
+		return NULL;
+	skip += strspn(buf + skip, " ");
+	return buf[skip] == '\0' ? NULL : buf + skip;
+}
+
+/* Copies the subprotocols offered; one too long to be ours is none of ours. */
+static const char *
+protocols(struct lws *wsi, char *buf, size_t size)
+{
+	if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
+		return NULL;
+	if (lws_hdr_copy(wsi, buf, (int) size, WSI_TOKEN_PROTOCOL) < 0)
+		return "?";
+	return buf;
+}
 
 static bool
 read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
@@ -404,8 +430,11 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 	request->user_id = argument(wsi, "userId=", text->user_id,
 								sizeof(text->user_id));
 	request->token = argument(wsi, "token=", text->token, sizeof(text->token));
+	if (request->token == NULL)
+		request->token = bearer(wsi, text->token, sizeof(text->token));
 	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
-	request->has_protocol = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0;
+	request->protocols = protocols(wsi, text->protocols,
+								   sizeof(text->protocols));
 	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
 	return true;
 }
@@ -601,7 +630,11 @@ Status
 ws_init(const Config *config, const WsHandlers *table)
 {
 	static struct lws_protocols protocols[] =
-		{{.name = "mirusync-events",
+		{{.name = "-", /* no subprotocol; nobody may ask for it */
+		  .callback = callback,
+		  .rx_buffer_size = RX_BUFFER_SIZE,
+		  .tx_packet_size = WS_BUFFER_SIZE},
+		 {.name = NATIVE_SUBPROTOCOL,
 		  .callback = callback,
 		  .rx_buffer_size = RX_BUFFER_SIZE,
 		  .tx_packet_size = WS_BUFFER_SIZE},

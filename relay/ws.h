@@ -14,32 +14,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codes.h"
 #include "config.h"
 #include "status.h"
 
 typedef struct WsConn WsConn;
 
-/* Close codes of RFC 6455 that we send. */
-typedef enum CloseCode
-{
-	CLOSE_GOING_AWAY = 1001,  /* drain, or silent for too long */
-	CLOSE_UNSUPPORTED = 1003, /* a binary message */
-	CLOSE_TOO_LARGE = 1009,	  /* a message over the limit */
-	CLOSE_INTERNAL = 1011,	  /* we cannot go on */
-	CLOSE_TRY_LATER = 1013	  /* does not read, or floods */
-} CloseCode;
-
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
 {
-	bool is_get;		 /* GET */
-	bool is_head;		 /* HEAD */
-	bool is_upgrade;	 /* asks for a WebSocket */
-	bool has_protocol;	 /* offers subprotocols */
-	bool is_version_13;	 /* Sec-WebSocket-Version is what we speak */
-	const char *path;	 /* decoded, without the query */
-	const char *user_id; /* query argument, NULL = missing or empty */
-	const char *token;	 /* likewise */
+	bool is_get;		   /* GET */
+	bool is_head;		   /* HEAD */
+	bool is_upgrade;	   /* asks for a WebSocket */
+	bool is_version_13;	   /* Sec-WebSocket-Version is what we speak */
+	const char *path;	   /* decoded, without the query */
+	const char *user_id;   /* query argument, NULL = missing or empty */
+	const char *token;	   /* likewise, or of the Authorization header */
+	const char *protocols; /* subprotocols offered, or NULL */
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */

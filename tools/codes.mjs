@@ -26,8 +26,8 @@ function rows(macro) {
 }
 
 const codes = {
-  messages: rows('MESSAGE').map(([type, from, meaning]) => ({ type, from, meaning })),
-  errors: rows('ERROR_CODE').map(([code, status, retry, meaning]) =>
+  messages: rows('MESSAGE').map(([, type, from, meaning]) => ({ type, from, meaning })),
+  errors: rows('ERROR_CODE').map(([, code, status, retry, meaning]) =>
     ({ code, status: Number(status), retry: retry === 'true', meaning })),
   closes: rows('CLOSE_CODE').map(([name, code, reconnect, meaning]) =>
     ({ name: name.toLowerCase(), code: Number(code), reconnect: reconnect === 'true', meaning })),
