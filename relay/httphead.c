@@ -45,7 +45,7 @@ http_route(const char *text, size_t len)
 	while (i < len && i < METHOD_MAX && text[i] >= 'A' && text[i] <= 'Z')
 		i++;
 	if (i == len)
-		return i < METHOD_MAX ? HTTP_ROUTE_MORE : HTTP_ROUTE_OTHER;
+		return HTTP_ROUTE_MORE;
 	if (i == 0 || text[i] != ' ')
 		return HTTP_ROUTE_OTHER;
 	return route_path(text + i + 1, len - i - 1);
