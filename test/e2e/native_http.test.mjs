@@ -53,6 +53,12 @@ function talk(relay, pieces, { pause = 20, end = false } = {}) {
 const statusOf = (text) => Number(text.match(/^HTTP\/1\.1 (\d+)/)?.[1]);
 const auth = (user) => `Authorization: Bearer ${userToken(s.stack.secret, user)}\r\n`;
 
+/* Its ten seconds pass during the other tests. */
+let silent;
+test('a WebSocket on which nobody says hello', async () => {
+  silent = await n.raw(newUser());
+});
+
 test('push, pull and status', async () => {
   const user = newUser();
   const first = await push(user, { ref: 3, changes: [change(1), change(2, { collection: 'nowhere' })] });
@@ -228,6 +234,12 @@ test('who begins a request and does not go on is dropped, and costs no time', as
   }));
   assert.ok(Date.now() - start > 1500);
   assert.ok(cpu(s.relay.pid) - before < 50, 'the relay did not spin');
+});
+
+test('is closed after a while, with a goodbye', async () => {
+  const closed = await silent.waiting(() => silent.closed ?? undefined, 'its end', 20000);
+  assert.equal(closed.code, 4408);
+  assert.deepEqual(silent.messages.map((m) => [m.type, m.code]), [['goodbye', 4408]]);
 });
 
 test('a relay that stops ends the waiting, with an answer', async () => {
