@@ -3,7 +3,8 @@
  *     The native form of a push: a JSON batch of numbered changes, and the
  *     JSON of its verdicts.
  *
- *     {"digested": 40, "epoch": 0, "changes": [
+ *     {"digested": 40, "epoch": 0, "atomic": false, "discard": [39],
+ *      "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
  *        "add": {...}, "base": 17, "feed": "anna"}]}
@@ -19,6 +20,7 @@
 #include "postgres.h"
 
 #include "batch.h"
+#include "catalog/pg_type.h"
 #include "conflict.h"
 #include "epoch.h"
 #include "errors.h"
@@ -57,20 +59,28 @@ reject(MiruChange *change, const char *reason)
 
 /* ----- reading ----- */
 
-/* get_integer reads a whole number of at least 0; false if it is none. */
+/* as_integer reads a whole number of at least 0; false if it is none. */
+static bool
+as_integer(const JsonbValue *value, int64 *result)
+{
+	Datum text;
+	char *end;
+
+	if (value->type != jbvNumeric)
+		return false;
+	text = DirectFunctionCall1(numeric_out,
+							   NumericGetDatum(value->val.numeric));
+	errno = 0;
+	*result = strtoi64(DatumGetCString(text), &end, 10);
+	return errno == 0 && *end == '\0' && *result >= 0;
+}
+
 static bool
 get_integer(Jsonb *object, const char *name, int64 *result)
 {
 	JsonbValue value;
-	Datum text;
-	char *end;
 
-	if (!miru_object_get(object, name, &value) || value.type != jbvNumeric)
-		return false;
-	text = DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric));
-	errno = 0;
-	*result = strtoi64(DatumGetCString(text), &end, 10);
-	return errno == 0 && *end == '\0' && *result >= 0;
+	return miru_object_get(object, name, &value) && as_integer(&value, result);
 }
 
 /* get_text reads a string; NULL if it is none. */
@@ -257,6 +267,59 @@ read_changes(JsonbContainer *array)
 	return changes;
 }
 
+int64
+miru_batch_digested(Jsonb *batch)
+{
+	int64 digested = 0;
+
+	if (has(batch, "digested") && !get_integer(batch, "digested", &digested))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_BATCH),
+			 errmsg(
+				 "\"digested\" of the batch is not an integer of at least 0")));
+	return digested;
+}
+
+ArrayType *
+miru_batch_discard(Jsonb *batch)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue item;
+	Datum numbers[MIRU_BATCH_MAX];
+	int count = 0;
+	bool good = true;
+
+	if (!has(batch, "discard"))
+		return NULL;
+	miru_object_get(batch, "discard", &item);
+	if (item.type != jbvBinary || !JsonContainerIsArray(item.val.binary.data))
+		good = false;
+	iterator = good ? JsonbIteratorInit(item.val.binary.data) : NULL;
+	while (good &&
+		   (token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		int64 number = 0;
+
+		if (token != WJB_ELEM)
+			continue;
+		good = count < MIRU_BATCH_MAX && as_integer(&item, &number) &&
+			number > 0;
+		if (good)
+			numbers[count++] = Int64GetDatum(number);
+	}
+	if (!good)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_BATCH),
+			 errmsg(
+				 "\"discard\" of the batch is not an array of at most %d numbers",
+				 MIRU_BATCH_MAX)));
+	return construct_array(numbers, count, INT8OID, sizeof(int64),
+						   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
 List *
 miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 {
@@ -267,13 +330,7 @@ miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("batch is not an object")));
-	*digested = 0;
-	if (has(batch, "digested") && !get_integer(batch, "digested", digested))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_MIRU_INVALID_BATCH),
-			 errmsg(
-				 "\"digested\" of the batch is not an integer of at least 0")));
+	*digested = miru_batch_digested(batch);
 	if (has(batch, "epoch") &&
 		(!get_integer(batch, "epoch", &number) || number > PG_INT32_MAX))
 		ereport(ERROR,
@@ -286,6 +343,20 @@ miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch)
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("\"changes\" of the batch is not an array")));
 	return read_changes(value.val.binary.data);
+}
+
+bool
+miru_batch_is_atomic(Jsonb *batch)
+{
+	JsonbValue value;
+
+	if (!has(batch, "atomic"))
+		return false;
+	if (!miru_object_get(batch, "atomic", &value) || value.type != jbvBool)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"atomic\" of the batch is not a boolean")));
+	return value.val.boolean;
 }
 
 /* ----- writing ----- */

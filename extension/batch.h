@@ -9,6 +9,7 @@
 #define MIRUSYNC_BATCH_H
 
 #include "change.h"
+#include "utils/array.h"
 
 /* At most this many changes in a batch. */
 #define MIRU_BATCH_MAX 1000
@@ -20,6 +21,18 @@
  * MIRU_NO_EPOCH if the batch does not say it.
  */
 extern List *miru_batch_parse(Jsonb *batch, int64 *digested, int32 *epoch);
+
+/* miru_batch_digested reads "digested" of a batch, or a hello; 0 if absent. */
+extern int64 miru_batch_digested(Jsonb *batch);
+
+/*
+ * miru_batch_discard reads "discard" of a batch: an array (int8[]) of the
+ * device's numbers of rejected changes that it lets go of, NULL if absent.
+ */
+extern ArrayType *miru_batch_discard(Jsonb *batch);
+
+/* miru_batch_is_atomic tells whether all of a batch is stored, or nothing. */
+extern bool miru_batch_is_atomic(Jsonb *batch);
 
 /*
  * miru_batch_read_change reads a change alone; its number is not looked at.

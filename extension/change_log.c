@@ -187,6 +187,40 @@ miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
 }
 
 void
+miru_change_log_walk(
+	const char *feed, int64 after, int64 upto, Snapshot snapshot,
+	void (*each)(void *arg, const MiruLogEntry *entry, uint64 xid), void *arg)
+{
+	MiruTable table = miru_table_open("change_log", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	MiruScan scan;
+	HeapTuple row;
+
+	miru_scan_begin(&scan, &table, "change_log_pkey", feed, after, snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL)
+	{
+		MiruLogEntry entry = {0};
+		bool isnull;
+		Datum xid = heap_getattr(row, LOG_XID, desc, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		entry.seq = DatumGetInt64(heap_getattr(row, LOG_SEQ, desc, &isnull));
+		if (entry.seq > upto)
+			break;
+		entry.feed = feed;
+		entry.collection = get_text(row, desc, LOG_COLLECTION);
+		entry.id = get_text(row, desc, LOG_ID);
+		entry.kind = get_text(row, desc, LOG_KIND);
+		entry.from = get_jsonb(row, desc, LOG_FROM);
+		entry.to = get_jsonb(row, desc, LOG_TO);
+		each(arg, &entry,
+			 U64FromFullTransactionId(DatumGetFullTransactionId(xid)));
+	}
+	miru_scan_end(&scan);
+	miru_table_close(&table);
+}
+
+void
 miru_change_log_each(const char *feed, const char *collection,
 					 void (*each)(void *arg, const MiruLogEntry *entry),
 					 void *arg)

@@ -55,6 +55,15 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 								 Snapshot snapshot, MiruLogEntry *entry);
 
+/*
+ * miru_change_log_walk calls "each" for a feed's changes above "after" up to
+ * "upto", in order, with their transaction.  The entry has collection, id,
+ * seq, kind, from and to, in the current memory context.
+ */
+extern void miru_change_log_walk(
+	const char *feed, int64 after, int64 upto, Snapshot snapshot,
+	void (*each)(void *arg, const MiruLogEntry *entry, uint64 xid), void *arg);
+
 /* miru_change_log_forget is miru_table_forget for history. */
 extern int64
 miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max);

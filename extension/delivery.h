@@ -22,13 +22,18 @@ typedef struct MiruDelivery
 	char *collection;
 	char *id;
 	bool deleted;
-	bool created;	/* the record was not there before */
-	bool by_sql;	/* SQL wrote some of it: never normalised */
-	Hlc clock;		/* newest clock of the record */
-	char *type;		/* the original event's type, or NULL */
-	char *session;	/* origin session, or NULL */
-	Jsonb *object;	/* the record; a tombstone's image or NULL */
-	Jsonb *changed; /* from flush: new values of changed fields */
+	bool created;		 /* the record was not there before */
+	bool by_sql;		 /* SQL wrote some of it: never normalised */
+	Hlc clock;			 /* newest clock of the record */
+	char *type;			 /* the original event's type, or NULL */
+	char *session;		 /* origin session, or NULL */
+	Jsonb *object;		 /* the record; a tombstone's image or NULL */
+	Jsonb *changed;		 /* from flush: new values of changed fields */
+	List *changed_names; /* fields that changed, String; from flush, or
+							 * miru_native_note_changed */
+	bool whole;			 /* they are not known: send it whole */
+	bool is_document;	 /* of the document store: fields may be removed */
+	uint64 xid;			 /* its transaction; 0: that of the others */
 } MiruDelivery;
 
 /* What a reader has seen of a feed. */

@@ -23,22 +23,15 @@
 #include "postgres.h"
 
 #include "cursor.h"
-#include "epoch.h"
 #include "event.h"
 #include "event_clock.h"
 #include "event_text.h"
-#include "funcapi.h"
-#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 /* Records in one bulk message, at most. */
 #define BULK_RECORDS_MAX 250
-
-/* Records in one page of pull_events, at most. */
-#define PAGE_RECORDS_MAX 10000
 
 /* What one rendering works with. */
 typedef struct Renderer
@@ -519,126 +512,4 @@ miru_event_render_catch_up(const MiruPage *page, int64 after, int64 upto)
 	}
 	catch_up_close_bulk(&catch_up, upto);
 	return catch_up.events;
-}
-
-/* Columns of what pull_events returns. */
-enum
-{
-	PULL_KIND,
-	PULL_AFTER,
-	PULL_SEQ,
-	PULL_HEAD,
-	PULL_COMPLETE,
-	PULL_SESSION,
-	PULL_BODY,
-	PULL_COLUMNS
-};
-
-/* page_cursor packs a number of a page. */
-static int64
-page_cursor(const MiruPage *page, int64 number)
-{
-	return page->epoch == MIRU_NO_EPOCH ? 0
-										: miru_cursor_pack(page->epoch, number);
-}
-
-/* return_page returns the first row, which tells of the page. */
-static void
-return_page(ReturnSetInfo *result, const MiruPage *page, int64 after,
-			int64 upto)
-{
-	Datum values[PULL_COLUMNS] = {0};
-	bool nulls[PULL_COLUMNS] = {0};
-
-	values[PULL_KIND] = CStringGetTextDatum("page");
-	values[PULL_AFTER] = Int64GetDatum(after);
-	values[PULL_SEQ] = Int64GetDatum(upto);
-	values[PULL_HEAD] = Int64GetDatum(page_cursor(page, page->head));
-	values[PULL_COMPLETE] = BoolGetDatum(page->complete);
-	nulls[PULL_SESSION] = true;
-	nulls[PULL_BODY] = true;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-/* return_text sets a text column, null for NULL. */
-static void
-return_text(const char *text, Datum *value, bool *isnull)
-{
-	*isnull = text == NULL;
-	if (text != NULL)
-		*value = CStringGetTextDatum(text);
-}
-
-static void
-return_event(ReturnSetInfo *result, const MiruEvent *event)
-{
-	Datum values[PULL_COLUMNS] = {0};
-	bool nulls[PULL_COLUMNS] = {0};
-
-	values[PULL_KIND] = CStringGetTextDatum("event");
-	values[PULL_AFTER] = Int64GetDatum(event->after);
-	values[PULL_SEQ] = Int64GetDatum(event->seq);
-	nulls[PULL_HEAD] = true;
-	nulls[PULL_COMPLETE] = true;
-	return_text(event->session, &values[PULL_SESSION], &nulls[PULL_SESSION]);
-	return_text(event->body, &values[PULL_BODY], &nulls[PULL_BODY]);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-PG_FUNCTION_INFO_V1(mirusync_pull_events);
-
-/* render_live renders a page as it happened, from the cursor on. */
-static List *
-render_live(const MiruPage *page, int64 after)
-{
-	List *events = miru_event_render_live(page->deliveries);
-
-	/* The cursor may be of an earlier epoch, in which nothing lies between. */
-	if (events != NIL)
-		((MiruEvent *) linitial(events))->after = after;
-	return events;
-}
-
-/* mirusync_pull_events is pull_events(feed, after, max, live, seen). */
-Datum
-mirusync_pull_events(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64 after = PG_GETARG_INT64(1);
-	int32 max = PG_GETARG_INT32(2);
-	bool live = PG_GETARG_BOOL(3);
-	MiruCursor cursor;
-	MiruPage *page;
-	int64 upto;
-	List *events;
-	ListCell *cell;
-
-	/* Version 0.1.0 passes fewer arguments. */
-	miru_extension_check();
-	cursor.epoch = miru_cursor_epoch(after);
-	cursor.number = miru_cursor_number(after);
-	cursor.seen = miru_cursor_number(PG_GETARG_INT64(4));
-
-	if (after < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("cursor must be at least 0")));
-	if (max < 1 || max > PAGE_RECORDS_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must be between %d and %d", "max", 1,
-						PAGE_RECORDS_MAX)));
-
-	InitMaterializedSRF(fcinfo, 0);
-	page = miru_page_read(feed, &cursor, max, live);
-	if (page->start_over)
-		after = 0;
-	upto = page_cursor(page, page->upto);
-	events = live ? render_live(page, after)
-				  : miru_event_render_catch_up(page, after, upto);
-	return_page(result, page, after, upto);
-	foreach(cell, events)
-		return_event(result, lfirst(cell));
-	return (Datum) 0;
 }

@@ -456,10 +456,24 @@ copy_jsonb(Jsonb *jsonb)
 	return jsonb ? miru_object_copy(jsonb) : NULL;
 }
 
+/* copy_names returns the names of changed fields, String. */
+static List *
+copy_names(List *changes)
+{
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach(cell, changes)
+		names = lappend(names,
+						makeString(
+							pstrdup(((MiruFieldChange *) lfirst(cell))->name)));
+	return names;
+}
+
 /* deliver hands the change to the caller of flush. */
 static void
 deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
-		bool created, Jsonb *changed)
+		bool created, List *changes, Jsonb *changed)
 {
 	MemoryContext old_context;
 	MiruDelivery *delivery;
@@ -491,6 +505,8 @@ deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 	delivery->clock = record->clock;
 	delivery->object = copy_jsonb(object);
 	delivery->changed = copy_jsonb(changed);
+	delivery->changed_names = copy_names(changes);
+	delivery->is_document = row->rel->data_attnum != 0;
 	if (is_pushed)
 	{
 		delivery->type = copy_text(row->direct->type);
@@ -585,7 +601,7 @@ number_present(Flush *flush, Row *row)
 					   ? NULL
 					   : miru_object_side(changes, false),
 				   changed);
-	deliver(flush, row, feed, &record, created, changed);
+	deliver(flush, row, feed, &record, created, changes, changed);
 }
 
 /* last_image returns what a tombstone keeps: as pushed, or the former row. */
@@ -634,7 +650,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	if (row->old != NULL)
 		from = miru_object_of_row(row->rel, row->old, row->desc);
 	append_history(flush, row, &record, "delete", from, NULL);
-	deliver(flush, row, feed, &record, false, NULL);
+	deliver(flush, row, feed, &record, false, NIL, NULL);
 }
 
 /*

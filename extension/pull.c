@@ -232,7 +232,8 @@ read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
 }
 
 static MiruDelivery *
-make_delivery(MiruRecord *record, Jsonb *object, int32 epoch, int64 after)
+make_delivery(MiruRecord *record, Jsonb *object, bool is_document, int32 epoch,
+			  int64 after)
 {
 	MiruDelivery *delivery = palloc0(sizeof(MiruDelivery));
 
@@ -247,6 +248,7 @@ make_delivery(MiruRecord *record, Jsonb *object, int32 epoch, int64 after)
 	delivery->by_sql = miru_stamps_by_sql(record->stamps);
 	delivery->clock = record->clock;
 	delivery->object = object;
+	delivery->is_document = is_document;
 	return delivery;
 }
 
@@ -301,7 +303,10 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 		{
 			page->deliveries =
 				lappend(page->deliveries,
-						make_delivery(record, object, page->epoch, delivered));
+						make_delivery(record, object,
+									  !record->deleted &&
+										  reader.rel->data_attnum != 0,
+									  page->epoch, delivered));
 			delivered = record->seq;
 		}
 		bytes += object ? VARSIZE(object) : 0;

@@ -110,7 +110,8 @@ typedef struct Part
 {
 	MiruPush *push;
 	List *changes;
-	bool check; /* check constraints at its end */
+	bool check;			 /* check constraints at its end */
+	MiruChange *current; /* being applied; NULL: constraints of all */
 } Part;
 
 /* role_of returns the role that a change is applied as, if there is one. */
@@ -190,9 +191,11 @@ apply_part(void *arg)
 		if (part->check)
 			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
+		part->current = change;
 		miru_waiting_check(part->push, change);
 		miru_apply(&part->push->pusher, change);
 	}
+	part->current = NULL;
 	check_constraints(role);
 }
 
@@ -208,7 +211,7 @@ throw_unless_verdict(ErrorData *error)
 static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
-	Part part = {push, list_make1(change), check};
+	Part part = {push, list_make1(change), check, NULL};
 	ErrorData *error = miru_run_isolated(apply_part, &part);
 
 	if (error == NULL)
@@ -261,7 +264,7 @@ retry_rejected(MiruPush *push, List *changes)
 static void
 apply_changes(MiruPush *push, List *changes)
 {
-	Part part = {push, changes, true};
+	Part part = {push, changes, true, NULL};
 	ErrorData *error = miru_run_isolated(apply_part, &part);
 	ListCell *cell;
 
@@ -284,13 +287,68 @@ apply_changes(MiruPush *push, List *changes)
 		pass++;
 }
 
+/*
+ * refuse_together rejects the open changes of an atomic batch.  The culprit
+ * has a reason of its own; without one the error is that of all.
+ */
+static void
+refuse_together(MiruPush *push, const MiruChange *culprit, ErrorData *error)
+{
+	ErrorData others = {0};
+	ListCell *cell;
+
+	others.sqlerrcode = ERRCODE_MIRU_BATCH_REFUSED;
+	others.message = "another change of the batch was refused";
+	foreach(cell, push->open)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->verdict != MIRU_REJECTED || change == culprit)
+			reject_change(push, change,
+						  culprit == NULL || change == culprit ? error
+															   : &others);
+	}
+}
+
+/*
+ * apply_together applies all of an atomic batch, or nothing.  What was refused
+ * is kept as one: it waits and is retried as a whole.
+ */
+static void
+apply_together(MiruPush *push)
+{
+	Part part = {push, push->open, true, NULL};
+	ErrorData wrong = {0};
+	ErrorData *error;
+	ListCell *cell;
+
+	/* One that is wrong in itself, or was digested, spoils the others. */
+	foreach(cell, push->changes)
+	{
+		MiruChange *change = lfirst(cell);
+
+		if (change->verdict != MIRU_REJECTED)
+			continue;
+		wrong.sqlerrcode = change->sqlstate;
+		wrong.message = change->reason;
+		refuse_together(push, change, &wrong);
+		return;
+	}
+	error = miru_run_isolated(apply_part, &part);
+	if (error == NULL)
+		return;
+	throw_unless_verdict(error);
+	refuse_together(push, part.current, error);
+	miru_waiting_keep(push, push->open);
+}
+
 /* ----- the two dialects ----- */
 
 /* apply_event: the message as a whole is applied or rejected. */
 static void
 apply_event(MiruPush *push)
 {
-	Part part = {push, NIL, true};
+	Part part = {push, NIL, true, NULL};
 
 	push->changes = miru_event_parse(push->message);
 	part.changes = push->changes;
@@ -377,11 +435,33 @@ apply_batch(MiruPush *push)
 		if (!is_settled(push, lfirst(cell)))
 			push->open = lappend(push->open, lfirst(cell));
 	}
+	miru_waiting_let_go(push);
 	if (push->open == NIL)
 		return;
 	(void) miru_waiting_begin(push);
-	apply_changes(push, push->open);
-	miru_waiting_keep_batch(push);
+	if (miru_batch_is_atomic(push->batch))
+		apply_together(push);
+	else
+	{
+		apply_changes(push, push->open);
+		miru_waiting_keep_batch(push);
+	}
+}
+
+/* apply_native: the batch of a push, or what a hello tells. */
+static void
+apply_native(MiruPush *push)
+{
+	push->batch = DatumGetJsonbP(
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+	push->kind = miru_native_kind(push->batch);
+	push->digested = -1;
+	if (push->kind == MIRU_NATIVE_PUSH)
+		apply_batch(push);
+	else if (push->kind == MIRU_NATIVE_HELLO)
+		push->digested = miru_verdict_digest(push->pusher.user,
+											 push->pusher.device,
+											 miru_batch_digested(push->batch));
 }
 
 static void
@@ -391,6 +471,8 @@ apply_push(void *arg)
 
 	if (push->is_event)
 		apply_event(push);
+	else if (push->is_native)
+		apply_native(push);
 	else
 		apply_batch(push);
 }
@@ -409,7 +491,7 @@ miru_push_apply(MiruPush *push)
 ErrorData *
 miru_push_apply_together(MiruPush *push, List *changes)
 {
-	Part part = {push, changes, true};
+	Part part = {push, changes, true, NULL};
 	ErrorData *error;
 
 	miru_pusher_begin(&push->pusher);

@@ -8,12 +8,16 @@
 #define MIRUSYNC_PUSH_H
 
 #include "apply.h"
+#include "native.h"
 #include "utils/elog.h"
 
 typedef struct MiruPush
 {
 	MiruPusher pusher;
-	bool is_event; /* else a native batch */
+	bool is_event;		 /* else a native batch */
+	bool is_native;		 /* in a message of mirusync.v1 */
+	MiruNativeKind kind; /* of such a message, once parsed */
+	int64 digested;		 /* highest number that the device has digested */
 	const char *message;
 	Jsonb *batch;	   /* native, once parsed */
 	List *changes;	   /* MiruChange */

@@ -20,6 +20,7 @@
 #include "convert.h"
 #include "catalog/pg_type.h"
 #include "cursor.h"
+#include "dialects.h"
 #include "epoch.h"
 #include "event.h"
 #include "executor/spi.h"
@@ -29,6 +30,7 @@
 #include "isolate.h"
 #include "lib/stringinfo.h"
 #include "push.h"
+#include "registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -99,7 +101,9 @@ set_member(Member *member, int place, char **texts)
 
 	push->message = texts[IN_MESSAGES];
 	push->is_event = strcmp(texts[IN_DIALECTS], "event") == 0;
-	if (!push->is_event && strcmp(texts[IN_DIALECTS], "batch") != 0)
+	push->is_native = strcmp(texts[IN_DIALECTS], "native") == 0;
+	if (!push->is_event && !push->is_native &&
+		strcmp(texts[IN_DIALECTS], "batch") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown dialect \"%s\"", texts[IN_DIALECTS])));
@@ -271,12 +275,14 @@ enum
 	OUT_SESSION,
 	OUT_CODE,
 	OUT_BODY,
+	OUT_NATIVE,
 	OUT_COLUMNS
 };
 
 typedef struct Output
 {
 	ReturnSetInfo *info;
+	MiruDialects wanted; /* what to deliver in */
 	Datum values[OUT_COLUMNS];
 	bool nulls[OUT_COLUMNS];
 } Output;
@@ -395,6 +401,33 @@ output_error(const ErrorData *error, Output *output)
 	output_text(output, OUT_BODY, error->message);
 }
 
+/* greeting_of says where the user's feed stands. */
+static char *
+greeting_of(const MiruPush *push)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	char *greeting = miru_native_render_greeting(push->pusher.user,
+												 push->digested, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return greeting;
+}
+
+/* answer_to returns what a batch or a native message is answered with. */
+static char *
+answer_to(MiruPush *push)
+{
+	Jsonb *verdicts;
+
+	if (push->is_native && push->kind != MIRU_NATIVE_PUSH)
+		return greeting_of(push);
+	verdicts = miru_push_finish_batch(push);
+	if (push->is_native)
+		return miru_native_render_verdicts(push->batch, push->pusher.user,
+										   epoch_of(push), verdicts);
+	return JsonbToCString(NULL, &verdicts->root, VARSIZE(verdicts));
+}
+
 static void
 output_verdict(MiruPush *push, Output *output)
 {
@@ -409,11 +442,8 @@ output_verdict(MiruPush *push, Output *output)
 		summarize_event(push, output);
 	else
 	{
-		Jsonb *verdicts = miru_push_finish_batch(push);
-
 		output_text(output, OUT_STATUS, "applied");
-		output_text(output, OUT_BODY,
-					JsonbToCString(NULL, &verdicts->root, VARSIZE(verdicts)));
+		output_text(output, OUT_BODY, answer_to(push));
 	}
 	output_row(output);
 }
@@ -422,19 +452,23 @@ output_verdict(MiruPush *push, Output *output)
 static void
 output_feed_events(List *deliveries, Output *output)
 {
+	const MiruDelivery *last = llast(deliveries);
 	ListCell *cell;
 
-	foreach(cell, miru_event_render_live(deliveries))
+	foreach(cell,
+			miru_dialects_render_live(output->wanted, deliveries, last->seq,
+									  true))
 	{
-		MiruEvent *event = lfirst(cell);
+		const MiruRendered *rendered = lfirst(cell);
 
 		output_clear(output);
 		output_text(output, OUT_KIND, "event");
-		output_text(output, OUT_FEED, event->feed);
-		output_number(output, OUT_AFTER, event->after);
-		output_number(output, OUT_SEQ, event->seq);
-		output_text(output, OUT_SESSION, event->session);
-		output_text(output, OUT_BODY, event->body);
+		output_text(output, OUT_FEED, last->feed);
+		output_number(output, OUT_AFTER, rendered->after);
+		output_number(output, OUT_SEQ, rendered->seq);
+		output_text(output, OUT_SESSION, rendered->session);
+		output_text(output, OUT_BODY, rendered->event);
+		output_text(output, OUT_NATIVE, rendered->native);
 		output_row(output);
 	}
 }
@@ -483,8 +517,11 @@ mirusync_push_many(PG_FUNCTION_ARGS)
 	int count;
 	int settings;
 
+	/* Version 0.1.0 passes fewer arguments. */
+	miru_extension_check();
 	InitMaterializedSRF(fcinfo, 0);
 	output.info = (ReturnSetInfo *) fcinfo->resultinfo;
+	output.wanted = miru_dialects_read(PG_GETARG_ARRAYTYPE_P(ARGUMENTS));
 	members = read_arguments(fcinfo, &count);
 
 	SPI_connect();

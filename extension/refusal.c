@@ -513,6 +513,33 @@ miru_refusal_delete(const char *feed, int64 number)
 					   types, values, NULL);
 }
 
+void
+miru_refusal_let_go(const char *feed, const char *device, Datum numbers)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
+	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device),
+					  numbers};
+
+	miru_statement_run(
+		&plan,
+		"WITH RECURSIVE w AS MATERIALIZED ("
+		"SELECT number, part_of, device_number, collection, id"
+		" FROM mirusync.refusal" MATCH_DEVICE "), gone AS ("
+		"SELECT part_of FROM w"
+		" WHERE device_number OPERATOR(pg_catalog.=) ANY ($3) UNION"
+		" SELECT b.part_of FROM gone"
+		" JOIN w a ON a.part_of OPERATOR(pg_catalog.=) gone.part_of"
+		" JOIN w b ON b.collection OPERATOR(pg_catalog.=) a.collection"
+		" AND b.id OPERATOR(pg_catalog.=) a.id"
+		" AND b.part_of OPERATOR(pg_catalog.>) a.part_of)"
+		" DELETE FROM mirusync.refusal r USING w, gone"
+		" WHERE w.part_of OPERATOR(pg_catalog.=) gone.part_of"
+		" AND r.feed OPERATOR(pg_catalog.=) $1"
+		" AND r.number OPERATOR(pg_catalog.=) w.number",
+		lengthof(types), types, values, NULL);
+}
+
 int64
 miru_refusal_forget(const char *feed, TimestampTz at, int64 max)
 {

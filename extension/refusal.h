@@ -52,6 +52,14 @@ miru_refusal_failed(const char *feed, int64 number, const MiruChange *change);
 extern void miru_refusal_delete(const char *feed, int64 number);
 
 /*
+ * miru_refusal_let_go deletes what waits of a device by the device's own
+ * numbers (int8[]), with what came together with it or waits behind it.
+ * Caller holds the device's lock.
+ */
+extern void
+miru_refusal_let_go(const char *feed, const char *device, Datum numbers);
+
+/*
  * miru_refusal_forget deletes what waits in a feed since "at" or before, at
  * most "max"; returns how many.
  */

@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include "batch.h"
 #include "errors.h"
 #include "guc.h"
 #include "isolate.h"
@@ -54,6 +55,21 @@ miru_waiting_begin(MiruPush *push)
 	push->waits = miru_rejected_max_changes > 0 &&
 		miru_refusal_any(push->pusher.user, push->pusher.device);
 	return push->waits;
+}
+
+/*
+ * A device takes back what was rejected, and what came after it to the same
+ * record as well.  So it lets go of all of that together: nothing of it is
+ * applied later, as an administrator's discard() would do.
+ */
+void
+miru_waiting_let_go(MiruPush *push)
+{
+	ArrayType *numbers = miru_batch_discard(push->batch);
+
+	if (numbers != NULL)
+		miru_refusal_let_go(push->pusher.user, push->pusher.device,
+							PointerGetDatum(numbers));
 }
 
 /* is_kept_kind tells whether such a rejected change is kept. */

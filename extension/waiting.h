@@ -16,6 +16,12 @@
 extern bool miru_waiting_begin(MiruPush *push);
 
 /*
+ * miru_waiting_let_go deletes what the batch says that the device needs no
+ * more, before miru_waiting_begin.
+ */
+extern void miru_waiting_let_go(MiruPush *push);
+
+/*
  * miru_waiting_check throws ERRCODE_MIRU_WAITS if the change must wait behind
  * an earlier one of its device, and what the table throws if its id is none.
  */

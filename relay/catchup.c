@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "feed.h"
+#include "loop.h"
 #include "reply.h"
 #include "session.h"
 
@@ -29,15 +30,14 @@ ask(CatchUp *catchup)
 	const char *feed = catchup->session->feed->id;
 	char after[24];
 	char seen[24];
-	const char *values[4] = {feed, after, PAGE_MAX, seen};
+	const Dialect *dialect = catchup->session->dialect;
+	const char *values[] = {feed, after, PAGE_MAX, seen, dialect->name};
 	const PgStatement *statement = &pull_after_statement;
 
-	if (!outbox_is_empty(&catchup->session->outbox))
-	{
-		catchup->parked = true;
+	catchup->parked = !outbox_is_empty(&catchup->session->outbox) ||
+		loop_now_ms() < catchup->from.not_before_ms;
+	if (catchup->parked)
 		return;
-	}
-	catchup->parked = false;
 	snprintf(after, sizeof(after), "%lld", (long long) catchup->from.after);
 	snprintf(seen, sizeof(seen), "%lld", (long long) catchup->from.seen);
 	if (catchup->from.kind == CATCH_UP_SINCE)
@@ -59,11 +59,14 @@ send_page(CatchUp *catchup, const PGresult *result)
 {
 	Session *session = catchup->session;
 
+	int column = session->dialect->id == DIALECT_NATIVE ? PAGE_NATIVE
+														: PAGE_BODY;
+
 	for (int row = 1; row < PQntuples(result); row++)
 	{
 		Message *message =
-			message_new(PQgetvalue(result, row, PAGE_BODY),
-						(size_t) PQgetlength(result, row, PAGE_BODY));
+			message_new(PQgetvalue(result, row, column),
+						(size_t) PQgetlength(result, row, column));
 
 		session_send(session, message);
 		message_unref(message);
@@ -85,7 +88,18 @@ on_page(void *arg, const PGresult *result)
 		return;
 	}
 	reply_drop_lost(session, page.head, 0);
+	if (catchup->from.kind == CATCH_UP_AFTER &&
+		page.after < catchup->from.after &&
+		session->dialect->on_start_over != NULL)
+	{
+		/* It hears of that first, and gets its pages later. */
+		catchup->from = (CatchUpFrom){.kind = CATCH_UP_AFTER};
+		catchup->from.not_before_ms = session->dialect->on_start_over(session);
+		ask(catchup);
+		return;
+	}
 	send_page(catchup, result);
+	session->told = page.seq;
 	session_set_cursor(session, page.seq);
 	catchup->from.kind = CATCH_UP_AFTER;
 	catchup->from.after = page.seq;
@@ -111,6 +125,14 @@ void
 catchup_drained(CatchUp *catchup)
 {
 	if (catchup->parked)
+		ask(catchup);
+}
+
+void
+catchup_tick(CatchUp *catchup, int64_t now_ms)
+{
+	if (catchup->parked && catchup->from.not_before_ms != 0 &&
+		catchup->from.not_before_ms <= now_ms)
 		ask(catchup);
 }
 

@@ -24,9 +24,10 @@ typedef enum CatchUpKind
 typedef struct CatchUpFrom
 {
 	CatchUpKind kind;
-	int64_t after; /* for AFTER */
-	int64_t seen;  /* head of the page before, if that was incomplete */
-	char *since;   /* for SINCE, ISO 8601; owned */
+	int64_t after;		   /* for AFTER */
+	int64_t seen;		   /* head of the page before, if that was incomplete */
+	char *since;		   /* for SINCE, ISO 8601; owned */
+	int64_t not_before_ms; /* 0: at once */
 } CatchUpFrom;
 
 typedef struct CatchUp
@@ -47,6 +48,9 @@ extern CatchUp *catchup_new(struct Session *session, const CatchUpFrom *from);
 
 /* catchup_drained says that the outbox is empty: the next page may come. */
 extern void catchup_drained(CatchUp *catchup);
+
+/* catchup_tick asks for what was to wait. */
+extern void catchup_tick(CatchUp *catchup, int64_t now_ms);
 
 /* catchup_free stops it wherever it stands.  Safe on NULL. */
 extern void catchup_free(CatchUp *catchup);

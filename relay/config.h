@@ -63,6 +63,7 @@ typedef struct Config
 	int slow_lanes; /* database connections that push one by one */
 	int64_t slow_lock_timeout_ms;	 /* lock_timeout of the slow lanes */
 	size_t socket_send_buffer_bytes; /* SO_SNDBUF of a session */
+	int64_t start_over_spread_ms;	 /* random wait of who starts over */
 	char *static_dir; /* files served besides the API, "" = none */
 	int64_t ticket_lifetime_ms;
 	char *token_sources; /* words: header message ticket query */

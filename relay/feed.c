@@ -27,6 +27,10 @@
  *	- At most one pull per feed is under way; what happens meanwhile sets
  *	  known_head or rung, and the pull is repeated.
  *
+ * Sessions of both dialects share all this: what is delivered covers one
+ * interval and is rendered in each dialect that has sessions here.  Where one
+ * came too late for that, its dialect counts as missing, like a hole.
+ *
  * A session that catches up reads its last page while others get live events.
  * Those are kept (up to a bound) while anybody catches up, so that it can join
  * without another page: on a busy feed it would otherwise be late for ever.
@@ -59,14 +63,15 @@ typedef struct Recent
 {
 	struct Recent *prev;
 	struct Recent *next;
-	int64_t after;
-	int64_t seq;
+	FeedDelivery delivery;
 	char origin[17];
-	Message *message; /* NULL: nothing to send in this interval */
+	DialectSet rendered;
+	size_t bytes; /* of the messages */
 } Recent;
 
 static Feed *feeds; /* by id */
 static Feed *feeds_by_hash;
+static int dialect_counts[DIALECTS]; /* sessions of this process */
 static unsigned char *doorbell_key;
 static size_t doorbell_key_len;
 static bool all_have_rung; /* since the heads were asked for */
@@ -111,15 +116,21 @@ feed_get(const char *id)
 }
 
 static void
+delivery_release(FeedDelivery *delivery)
+{
+	for (int i = 0; i < DIALECTS; i++)
+		message_unref(delivery->messages[i]);
+}
+
+static void
 recent_drop_first(Feed *feed)
 {
 	Recent *recent = feed->recent;
 
 	DL_DELETE(feed->recent, recent);
 	feed->recent_count--;
-	if (recent->message != NULL)
-		feed->recent_bytes -= recent->message->len;
-	message_unref(recent->message);
+	feed->recent_bytes -= recent->bytes;
+	delivery_release(&recent->delivery);
 	free(recent);
 }
 
@@ -146,6 +157,15 @@ feed_add_session(Feed *feed, Session *session)
 {
 	DL_APPEND2(feed->sessions, session, feed_prev, feed_next);
 	feed->session_count++;
+	feed->dialect_count[session->dialect->id]++;
+	dialect_counts[session->dialect->id]++;
+}
+
+static void
+free_if_unused(Feed *feed)
+{
+	if (feed->session_count == 0 && feed->watches == NULL)
+		feed_free(feed);
 }
 
 void
@@ -153,8 +173,65 @@ feed_remove_session(Feed *feed, Session *session)
 {
 	DL_DELETE2(feed->sessions, session, feed_prev, feed_next);
 	feed->session_count--;
-	if (feed->session_count == 0)
-		feed_free(feed);
+	feed->dialect_count[session->dialect->id]--;
+	dialect_counts[session->dialect->id]--;
+	free_if_unused(feed);
+}
+
+static DialectSet
+set_of(const int counts[DIALECTS])
+{
+	DialectSet set = 0;
+
+	for (int i = 0; i < DIALECTS; i++)
+		if (counts[i] > 0)
+			set |= DIALECT_SET(i);
+	return set;
+}
+
+DialectSet
+feed_dialects(void)
+{
+	return set_of(dialect_counts);
+}
+
+/* ---- watches ---- */
+
+void
+feed_watch(FeedWatch *watch, const char *feed_id)
+{
+	watch->feed = feed_get(feed_id);
+	DL_APPEND(watch->feed->watches, watch);
+}
+
+void
+feed_unwatch(FeedWatch *watch)
+{
+	Feed *feed = watch->feed;
+
+	if (feed == NULL)
+		return;
+	DL_DELETE(feed->watches, watch);
+	watch->feed = NULL;
+	free_if_unused(feed);
+}
+
+/*
+ * tell_watches says that it may have moved.  Nobody may watch again from within
+ * that call.  A feed without sessions is gone afterwards.
+ */
+static void
+tell_watches(Feed *feed)
+{
+	FeedWatch *watch;
+
+	while ((watch = feed->watches) != NULL)
+	{
+		DL_DELETE(feed->watches, watch);
+		watch->feed = NULL;
+		watch->moved(watch->arg);
+	}
+	free_if_unused(feed);
 }
 
 void
@@ -168,23 +245,29 @@ feed_count_state(Feed *feed, int live, int catching)
 
 /* ---- delivery ---- */
 
+/* Takes over nothing: it holds references of its own. */
 static void
-remember(Feed *feed, const FeedEvent *event, Message *message)
+remember(Feed *feed, const FeedDelivery *delivery, DialectSet rendered)
 {
 	Recent *recent;
 
 	if (feed->catching_count == 0)
 		return;
 	recent = alloc_zero(sizeof(Recent));
-	recent->after = feed->cursor;
-	recent->seq = event->seq;
+	recent->delivery = *delivery;
+	recent->delivery.after = feed->cursor;
+	recent->rendered = rendered;
 	snprintf(recent->origin, sizeof(recent->origin), "%s",
-			 event->origin ? event->origin : "");
-	if (message != NULL)
+			 delivery->origin ? delivery->origin : "");
+	recent->delivery.origin = recent->origin;
+	for (int i = 0; i < DIALECTS; i++)
 	{
-		recent->message = message_ref(message);
-		feed->recent_bytes += message->len;
+		if (delivery->messages[i] != NULL)
+			message_ref(delivery->messages[i]);
+		for (Message *m = delivery->messages[i]; m != NULL; m = m->next)
+			recent->bytes += m->len;
 	}
+	feed->recent_bytes += recent->bytes;
 	DL_APPEND(feed->recent, recent);
 	feed->recent_count++;
 	while (feed->recent_count > RECENT_MAX ||
@@ -192,39 +275,51 @@ remember(Feed *feed, const FeedEvent *event, Message *message)
 		recent_drop_first(feed);
 }
 
-/* Sends the next event to the live sessions and moves the cursor over it. */
+/* Sends it to the live sessions and moves the cursor over it. */
 static void
-deliver(Feed *feed, const FeedEvent *event)
+deliver(Feed *feed, const FeedDelivery *delivery, DialectSet rendered)
 {
-	Message *message = NULL;
 	Session *session;
 
-	/* A change that events do not speak of only moves the number. */
-	if (event->body != NULL)
-		message = message_new(event->body, event->len);
-
-	remember(feed, event, message);
-	feed->cursor = event->seq;
-	if (feed->known_head < event->seq)
-		feed->known_head = event->seq;
+	remember(feed, delivery, rendered);
+	feed->cursor = delivery->seq;
+	if (feed->known_head < delivery->seq)
+		feed->known_head = delivery->seq;
 	DL_FOREACH2(feed->sessions, session, feed_next)
-		session_deliver(session, event->seq, event->origin, message);
-	message_unref(message);
+		session_deliver(session, delivery);
+}
+
+static void
+deliver_event(Feed *feed, const FeedEvent *event)
+{
+	DialectSet wanted = set_of(feed->dialect_count);
+	FeedDelivery delivery = {.after = event->after,
+							 .seq = event->seq,
+							 .origin = event->origin};
+
+	/* A change that events do not speak of only moves the number. */
+	for (int i = 0; i < DIALECTS; i++)
+		if (wanted & DIALECT_SET(i))
+			delivery.messages[i] = message_lines(event->body[i]);
+	deliver(feed, &delivery, event->rendered);
+	delivery_release(&delivery);
 }
 
 /* Moves the cursor to "seq" where nothing is to be sent up to there. */
 static void
 skip_to(Feed *feed, int64_t seq)
 {
-	FeedEvent nothing = {.seq = seq};
-	Session *session;
+	FeedDelivery nothing = {.after = feed->cursor, .seq = seq};
 
-	if (seq <= feed->cursor)
-		return;
-	remember(feed, &nothing, NULL);
-	feed->cursor = seq;
-	DL_FOREACH2(feed->sessions, session, feed_next)
-		session_deliver(session, seq, NULL, NULL);
+	if (seq > feed->cursor)
+		deliver(feed, &nothing, DIALECT_ALL);
+}
+
+/* Is there a session to which the event could not be told? */
+static bool
+lacks_dialect(const Feed *feed, DialectSet rendered)
+{
+	return (set_of(feed->dialect_count) & ~rendered) != 0;
 }
 
 static void
@@ -232,8 +327,8 @@ apply(Feed *feed, const FeedEvent *event)
 {
 	if (event->seq <= feed->cursor)
 		return;
-	if (event->after <= feed->cursor)
-		deliver(feed, event);
+	if (event->after <= feed->cursor && !lacks_dialect(feed, event->rendered))
+		deliver_event(feed, event);
 	else
 		feed_expect(feed, event->seq);
 }
@@ -249,6 +344,7 @@ feed_take(const char *feed_id, const FeedEvent *event)
 		apply(feed, event);
 	else if (feed->known_head < event->seq)
 		feed->known_head = event->seq;
+	tell_watches(feed);
 }
 
 /* ---- pulling ---- */
@@ -275,9 +371,10 @@ apply_page(Feed *feed, const PGresult *result, const PageHead *page)
 	{
 		FeedEvent event = {.after = page_int(result, row, PAGE_AFTER),
 						   .seq = page_int(result, row, PAGE_SEQ),
-						   .body = page_text(result, row, PAGE_BODY),
-						   .len = (size_t) PQgetlength(result, row, PAGE_BODY)};
+						   .rendered = feed->pull_dialects};
 
+		event.body[DIALECT_EVENT] = page_text(result, row, PAGE_BODY);
+		event.body[DIALECT_NATIVE] = page_text(result, row, PAGE_NATIVE);
 		event.origin = page_text(result, row, PAGE_SESSION);
 		apply(feed, &event);
 	}
@@ -310,9 +407,11 @@ on_page(void *arg, const PGresult *result)
 		return;
 	/*
 	 * The sessions that it was for have gone, and one that joined since stands
-	 * further back: what lies in between is not in this page.
+	 * further back: what lies in between is not in this page.  Or it speaks
+	 * another dialect than they.
 	 */
-	if (feed->cursor < feed->pull_after)
+	if (feed->cursor < feed->pull_after ||
+		lacks_dialect(feed, feed->pull_dialects))
 	{
 		pull(feed);
 		return;
@@ -336,13 +435,15 @@ pull(Feed *feed)
 {
 	char after[24];
 	char seen[24];
-	const char *const values[] = {feed->id, after, PAGE_MAX, seen};
+	const char *values[] = {feed->id, after, PAGE_MAX, seen, NULL};
 
 	if (feed->pull != NULL || feed->live_count == 0)
 		return;
 	feed->rung = false;
 	feed->pull_after = feed->cursor;
 	feed->pull_known_head = feed->known_head;
+	feed->pull_dialects = set_of(feed->dialect_count);
+	values[4] = dialect_names(feed->pull_dialects);
 	snprintf(after, sizeof(after), "%lld", (long long) feed->cursor);
 	snprintf(seen, sizeof(seen), "%lld", (long long) feed->seen);
 	feed->pull = reader_submit(READ_LIVE, &pull_live_statement, values, on_page,
@@ -371,8 +472,10 @@ feed_ring(const char hash[17])
 	Feed *feed;
 
 	HASH_FIND(by_hash, feeds_by_hash, hash, DOORBELL_HASH_LEN, feed);
-	if (feed != NULL)
-		wake(feed);
+	if (feed == NULL)
+		return;
+	wake(feed);
+	tell_watches(feed);
 }
 
 void
@@ -424,12 +527,15 @@ replay(Feed *feed, Session *session)
 {
 	Recent *recent;
 
-	if (feed->recent == NULL || feed->recent->after > session->cursor)
+	if (feed->recent == NULL || feed->recent->delivery.after > session->cursor)
 		return false;
 	DL_FOREACH(feed->recent, recent)
-		if (recent->seq > session->cursor)
-			session_replay(session, recent->seq, recent->origin,
-						   recent->message);
+		if (recent->delivery.seq > session->cursor &&
+			!(recent->rendered & DIALECT_SET(session->dialect->id)))
+			return false;
+	DL_FOREACH(feed->recent, recent)
+		if (recent->delivery.seq > session->cursor)
+			session_replay(session, &recent->delivery);
 	return true;
 }
 
@@ -496,7 +602,10 @@ on_heads(void *arg, const PGresult *result)
 			continue;
 		/* Below our cursor: an old snapshot, or a restore.  The pull tells. */
 		if (feed->live_count == 0 || head != feed->cursor)
+		{
 			wake(feed);
+			tell_watches(feed);
+		}
 	}
 	if (heads_feeds[heads_next] != NULL)
 		heads_ask();
@@ -554,6 +663,7 @@ feed_release_all(void)
 	heads_finish();
 	HASH_ITER(hh, feeds, feed, next)
 		feed_free(feed);
+	memset(dialect_counts, 0, sizeof(dialect_counts));
 	free(doorbell_key);
 	doorbell_key = NULL;
 }

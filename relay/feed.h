@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "dialect.h"
 #include "message.h"
 #include "reader.h"
 
@@ -23,25 +24,37 @@ typedef struct FeedEvent
 {
 	int64_t after; /* covers the numbers (after, seq] */
 	int64_t seq;
-	const char *origin; /* session that made it and does not get it */
-	const char *body;	/* complete event, JSON */
-	size_t len;
+	const char *origin;			/* session that made it and does not get it */
+	DialectSet rendered;		/* dialects that were asked for */
+	const char *body[DIALECTS]; /* messages, one a line; NULL: none */
 } FeedEvent;
+
+/* The same on its way to the sessions. */
+typedef struct FeedDelivery
+{
+	int64_t after;
+	int64_t seq;
+	const char *origin;			 /* NULL or "": nobody here */
+	Message *messages[DIALECTS]; /* NULL: nothing to send */
+} FeedDelivery;
 
 typedef struct Feed
 {
-	UT_hash_handle hh;		  /* by id */
-	UT_hash_handle by_hash;	  /* by hash, once the doorbell key is known */
-	char hash[17];			  /* its name in doorbells, "" = not known yet */
-	bool rung;				  /* it moved, we do not know how far */
-	int64_t cursor;			  /* delivered to every live session */
-	int64_t known_head;		  /* the head is at least that */
-	int64_t seen;			  /* head of the last page, if incomplete */
-	int64_t pull_known_head;  /* known_head when the pull was asked for */
-	int64_t pull_after;		  /* cursor when the pull was asked for */
-	ReadRequest *pull;		  /* the live page asked for, or NULL */
-	struct Session *sessions; /* all but closing ones */
+	UT_hash_handle hh;		   /* by id */
+	UT_hash_handle by_hash;	   /* by hash, once the doorbell key is known */
+	char hash[17];			   /* its name in doorbells, "" = not known yet */
+	bool rung;				   /* it moved, we do not know how far */
+	int64_t cursor;			   /* delivered to every live session */
+	int64_t known_head;		   /* the head is at least that */
+	int64_t seen;			   /* head of the last page, if incomplete */
+	int64_t pull_known_head;   /* known_head when the pull was asked for */
+	int64_t pull_after;		   /* cursor when the pull was asked for */
+	DialectSet pull_dialects;  /* in which it was asked for */
+	ReadRequest *pull;		   /* the live page asked for, or NULL */
+	struct FeedWatch *watches; /* who waits for it to move */
+	struct Session *sessions;  /* all but closing ones */
 	int session_count;
+	int dialect_count[DIALECTS];
 	int live_count;		   /* of them, in state live */
 	int catching_count;	   /* of them, in state catching up */
 	struct Recent *recent; /* last events, while sessions catch up */
@@ -57,6 +70,27 @@ extern Feed *feed_find(const char *id);
 /* feed_add_session and feed_remove_session; the last one frees the feed. */
 extern void feed_add_session(Feed *feed, struct Session *session);
 extern void feed_remove_session(Feed *feed, struct Session *session);
+
+/*
+ * A watch is told, once, when the feed has moved, or may have; it is gone
+ * then.  It needs no session.
+ */
+typedef struct FeedWatch
+{
+	struct FeedWatch *prev;
+	struct FeedWatch *next;
+	Feed *feed; /* NULL: told, or never added */
+	void (*moved)(void *arg);
+	void *arg;
+} FeedWatch;
+
+extern void feed_watch(FeedWatch *watch, const char *feed_id);
+
+/* feed_unwatch: it is told no more.  Safe if it is gone. */
+extern void feed_unwatch(FeedWatch *watch);
+
+/* feed_dialects is the set of dialects of all sessions of this process. */
+extern DialectSet feed_dialects(void);
 
 /*
  * feed_join takes in a session that has caught up to its cursor.  Returns

@@ -17,7 +17,7 @@
 #include <time.h>
 
 #include "json.h"
-#include "utf8.h"
+#include "jsonout.h"
 
 #define LAST_SEQ_MAX ((INT64_C(1) << 53) - 1) /* what a browser counts to */
 #define ISO_TIME_LEN 24
@@ -44,15 +44,6 @@ typedef struct Envelope
 	JsonMember members[KEY_COUNT];
 	bool ambiguous; /* one of the keys twice, or with escapes */
 } Envelope;
-
-/* A message being rendered; "full" once something did not fit. */
-typedef struct Writer
-{
-	char *buf;
-	size_t size;
-	size_t len; /* always below size, unless full */
-	bool full;
-} Writer;
 
 static void
 note_member(Envelope *envelope, const JsonMember *member)
@@ -231,156 +222,80 @@ frame_iso_time(char buf[32], int64_t now_ms)
 	return (size_t) len;
 }
 
-static void
-put_bytes(Writer *writer, const char *bytes, size_t len)
-{
-	if (writer->full || len >= writer->size - writer->len)
-	{
-		writer->full = true;
-		return;
-	}
-	memcpy(writer->buf + writer->len, bytes, len);
-	writer->len += len;
-}
-
-static void
-put_text(Writer *writer, const char *text)
-{
-	put_bytes(writer, text, strlen(text));
-}
-
-/*
- * escape_char renders the character that "text" begins with for a JSON string
- * into "out", returns its length there and sets *used to its length here.
- */
-static size_t
-escape_char(const char *text, size_t len, char out[8], size_t *used)
-{
-	static const char special[] = "\"\\\b\f\n\r\t";
-	static const char letters[] = "\"\\bfnrt";
-	unsigned char c = (unsigned char) text[0];
-	const char *found = memchr(special, c, sizeof(special) - 1);
-
-	*used = 1;
-	if (found != NULL)
-	{
-		out[0] = '\\';
-		out[1] = letters[found - special];
-		return 2;
-	}
-	if (c < 0x20)
-		return (size_t) snprintf(out, 8, "\\u%04x", c);
-
-	*used = utf8_length(text, len);
-	if (*used == 0)
-	{
-		*used = 1;
-		memcpy(out, "\xEF\xBF\xBD", 3);
-		return 3;
-	}
-	memcpy(out, text, *used);
-	return *used;
-}
-
-/*
- * put_string writes a JSON string.  "reserve" bytes stay free behind it: a
- * text that would take them is cut if "cut" says so.
- */
-static void
-put_string(Writer *writer, const char *text, bool cut, size_t reserve)
-{
-	size_t left = strlen(text);
-	size_t used;
-	char piece[8];
-
-	put_bytes(writer, "\"", 1);
-	while (left > 0 && !writer->full)
-	{
-		size_t len = escape_char(text, left, piece, &used);
-
-		if (cut && len + 1 + reserve >= writer->size - writer->len)
-			break;
-		put_bytes(writer, piece, len);
-		text += used;
-		left -= used;
-	}
-	put_bytes(writer, "\"", 1);
-}
-
 /* start_message writes the type, finish_message the time and the end. */
-static Writer
+static JsonOut
 start_message(char *buf, size_t size, const char *type)
 {
-	Writer writer = {buf, size, 0, size == 0};
+	JsonOut out = {buf, size, 0, size == 0};
 
-	put_text(&writer, "{\"type\":\"");
-	put_text(&writer, type);
-	put_text(&writer, "\"");
-	return writer;
+	jsonout_text(&out, "{\"type\":\"");
+	jsonout_text(&out, type);
+	jsonout_text(&out, "\"");
+	return out;
 }
 
 static size_t
-finish_message(Writer *writer, int64_t now_ms)
+finish_message(JsonOut *out, int64_t now_ms)
 {
 	char time[32];
 
 	frame_iso_time(time, now_ms);
-	put_text(writer, ",\"timestamp\":\"");
-	put_text(writer, time);
-	put_text(writer, "\"}");
-	if (writer->full)
+	jsonout_text(out, ",\"timestamp\":\"");
+	jsonout_text(out, time);
+	jsonout_text(out, "\"}");
+	if (out->full)
 	{
-		if (writer->size > 0)
-			writer->buf[0] = '\0';
+		if (out->size > 0)
+			out->buf[0] = '\0';
 		return 0;
 	}
-	writer->buf[writer->len] = '\0';
-	return writer->len;
+	out->buf[out->len] = '\0';
+	return out->len;
 }
 
 size_t
 frame_welcome(char *buf, size_t size, int64_t now_ms)
 {
-	Writer writer = start_message(buf, size, "WELCOME");
+	JsonOut out = start_message(buf, size, "WELCOME");
 
 	/* the words are part of the protocol */
-	put_text(&writer, ",\"message\":\"Connected to Mirubato sync\"");
-	return finish_message(&writer, now_ms);
+	jsonout_text(&out, ",\"message\":\"Connected to Mirubato sync\"");
+	return finish_message(&out, now_ms);
 }
 
 size_t
 frame_pong(char *buf, size_t size, int64_t now_ms)
 {
-	Writer writer = start_message(buf, size, "PONG");
+	JsonOut out = start_message(buf, size, "PONG");
 
-	return finish_message(&writer, now_ms);
+	return finish_message(&out, now_ms);
 }
 
 size_t
 frame_auth(char *buf, size_t size, int64_t now_ms, int64_t expires_ms)
 {
-	Writer writer = start_message(buf, size, "AUTH");
+	JsonOut out = start_message(buf, size, "AUTH");
 	char expires[32];
 
 	frame_iso_time(expires, expires_ms);
-	put_text(&writer, ",\"message\":\"Token accepted\",\"expiresAt\":\"");
-	put_text(&writer, expires);
-	put_text(&writer, "\"");
-	return finish_message(&writer, now_ms);
+	jsonout_text(&out, ",\"message\":\"Token accepted\",\"expiresAt\":\"");
+	jsonout_text(&out, expires);
+	jsonout_text(&out, "\"");
+	return finish_message(&out, now_ms);
 }
 
 size_t
 frame_sync_response(char *buf, size_t size, int64_t now_ms, const char *message,
 					int64_t last_seq)
 {
-	Writer writer = start_message(buf, size, "SYNC_RESPONSE");
+	JsonOut out = start_message(buf, size, "SYNC_RESPONSE");
 	char number[32];
 
-	put_text(&writer, ",\"message\":");
-	put_string(&writer, message, false, 0);
+	jsonout_text(&out, ",\"message\":");
+	jsonout_string(&out, message, false, 0);
 	snprintf(number, sizeof(number), ",\"lastSeq\":%lld", (long long) last_seq);
-	put_text(&writer, number);
-	return finish_message(&writer, now_ms);
+	jsonout_text(&out, number);
+	return finish_message(&out, now_ms);
 }
 
 size_t
@@ -389,14 +304,14 @@ frame_error(char *buf, size_t size, int64_t now_ms, const char *text,
 {
 	static const char again[] = ",\"retryable\":true";
 	static const char tail[] = ",\"timestamp\":\"\"}";
-	Writer writer = start_message(buf, size, "ERROR");
+	JsonOut out = start_message(buf, size, "ERROR");
 	size_t reserve = sizeof(tail) - 1 + ISO_TIME_LEN;
 
 	if (retryable)
 		reserve += sizeof(again) - 1;
-	put_text(&writer, ",\"error\":");
-	put_string(&writer, text, true, reserve);
+	jsonout_text(&out, ",\"error\":");
+	jsonout_string(&out, text, true, reserve);
 	if (retryable)
-		put_text(&writer, again);
-	return finish_message(&writer, now_ms);
+		jsonout_text(&out, again);
+	return finish_message(&out, now_ms);
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dialect_native.h"
 #include "guest.h"
 #include "http.h"
 #include "keyring.h"
@@ -108,12 +109,12 @@ read_credentials(const HttpRequest *request, Credentials *out)
  * browsers write origins in one way only.
  */
 static bool
-origin_is_allowed(const HttpRequest *request)
+origin_is_allowed(const char *origin)
 {
-	if (request->origin == NULL)
+	if (origin == NULL)
 		return !config->origin_required;
 	return config->allowed_origins[0] == '\0' ||
-		words_has(config->allowed_origins, request->origin);
+		words_has(config->allowed_origins, origin);
 }
 
 /* ---- sessions ---- */
@@ -124,13 +125,16 @@ has_user(const HttpRequest *request)
 	return request->user_id != NULL && strlen(request->user_id) < 256;
 }
 
-/* A token in the query comes with its user id, as that protocol has it. */
+/*
+ * In the event protocol a token in the query comes with its user id.
+ */
 static bool
-is_complete(const HttpRequest *request, const Credentials *credentials)
+is_complete(const HttpRequest *request, const Credentials *credentials,
+			const Dialect *dialect)
 {
 	if (credentials->count == 0)
 		return false;
-	if (credentials->token != NULL)
+	if (credentials->token != NULL && dialect == &dialect_events)
 		return request->user_id != NULL;
 	return request->user_id == NULL || has_user(request);
 }
@@ -160,36 +164,71 @@ is_other_user(const HttpRequest *request, const Visitor *visitor)
 		strcmp(visitor->claims.user, request->user_id) != 0;
 }
 
+/* Which protocol the session will speak; NULL: none of ours. */
+static const Dialect *
+dialect_of(const HttpRequest *request)
+{
+	const char *rest = request->protocols;
+	size_t len = strlen(NATIVE_SUBPROTOCOL);
+
+	if (rest == NULL)
+		return &dialect_events;
+	while (*rest != '\0')
+	{
+		size_t token;
+
+		rest += strspn(rest, ", \t");
+		token = strcspn(rest, ", \t");
+		if (token == len && memcmp(rest, NATIVE_SUBPROTOCOL, len) == 0)
+			return &dialect_native;
+		rest += token;
+	}
+	return NULL;
+}
+
+/* A refusal has the form of the protocol that was asked for. */
+static void
+refuse(HttpReply *reply, const Dialect *dialect, ErrorCode code, int status,
+	   const char *text)
+{
+	if (dialect == &dialect_native)
+		http_native_error(reply, code, text);
+	else
+		http_error(reply, status, text);
+}
+
 static bool
 refuses(const HttpRequest *request, HttpReply *reply, Visitor *visitor)
 {
+	const Dialect *dialect = dialect_of(request);
 	Credentials credentials;
 
 	memset(visitor, 0, sizeof(*visitor));
 	read_credentials(request, &credentials);
 	if (closed)
-		http_error(reply, 503, "Shutting down");
-	else if (!origin_is_allowed(request))
-		http_error(reply, 403, "Origin not allowed");
-	else if (!is_complete(request, &credentials))
-		http_error(reply, 400, "Missing userId or token");
+		refuse(reply, dialect, ERROR_SHUTTING_DOWN, 503, "Shutting down");
+	else if (!origin_is_allowed(request->origin))
+		refuse(reply, dialect, ERROR_FORBIDDEN, 403, "Origin not allowed");
+	else if (!is_complete(request, &credentials, dialect))
+		refuse(reply, dialect, ERROR_UNAUTHORIZED, 400,
+			   "Missing userId or token");
 	else if (credentials.count > 1)
-		http_error(reply, 400, "More than one token");
+		refuse(reply, dialect, ERROR_BAD_MESSAGE, 400, "More than one token");
 	else if (!is_good(&credentials, visitor))
-		http_error(reply, 401,
-				   visitor->by_ticket ? "Invalid or expired ticket"
-									  : "Invalid or expired token");
+		refuse(reply, dialect, ERROR_UNAUTHORIZED, 401,
+			   visitor->by_ticket ? "Invalid or expired ticket"
+								  : "Invalid or expired token");
 	else if (is_other_user(request, visitor))
-		http_error(reply, 403, "User ID mismatch");
+		refuse(reply, dialect, ERROR_FORBIDDEN, 403, "User ID mismatch");
 	else if (!request->is_upgrade || !request->is_version_13)
 	{
 		http_error(reply, 426, "Expected a WebSocket upgrade");
 		reply->header = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 	}
-	else if (request->has_protocol)
+	else if (dialect == NULL)
 		http_error(reply, 400, "Unknown subprotocol");
 	else if (visitor->known && !gate_has_room(visitor->claims.user))
-		http_error(reply, 429, "Too many connections");
+		refuse(reply, dialect, ERROR_TOO_MANY, 429, "Too many connections");
 	else
 		return false;
 	return true;
@@ -216,6 +255,7 @@ gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply)
 	}
 	if (refuses(request, reply, &visitor))
 		return false;
+	pass.dialect = dialect_of(request);
 	pass.user_id = request->user_id;
 	if (visitor.known)
 		pass.claims = &visitor.claims;
@@ -227,23 +267,37 @@ gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply)
 
 /* ---- plain requests ---- */
 
-bool
-gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply)
+ErrorCode
+gate_admit(const char *origin, const char *token, Claims *claims)
 {
-	const char *token = bearer_of(request);
-
 	if (closed)
-		http_error(reply, 503, "Shutting down");
-	else if (!origin_is_allowed(request))
-		http_error(reply, 403, "Origin not allowed");
-	else if (token == NULL || !keyring_verify(token, strlen(token), claims))
+		return ERROR_SHUTTING_DOWN;
+	if (!origin_is_allowed(origin))
+		return ERROR_FORBIDDEN;
+	if (token == NULL || !keyring_verify(token, strlen(token), claims))
+		return ERROR_UNAUTHORIZED;
+	return ERROR_CODES;
+}
+
+/* The same for a ticket, whose refusals have the words of /sync/ws. */
+static bool
+admits_ticket(const HttpRequest *request, Claims *claims, HttpReply *reply)
+{
+	switch (gate_admit(request->origin, bearer_of(request), claims))
 	{
-		http_error(reply, 401, "Invalid or expired token");
-		reply->header = "WWW-Authenticate: Bearer\r\n";
+		case ERROR_CODES:
+			return true;
+		case ERROR_SHUTTING_DOWN:
+			http_error(reply, 503, "Shutting down");
+			return false;
+		case ERROR_FORBIDDEN:
+			http_error(reply, 403, "Origin not allowed");
+			return false;
+		default:
+			http_error(reply, 401, "Invalid or expired token");
+			reply->header = "WWW-Authenticate: Bearer\r\n";
+			return false;
 	}
-	else
-		return true;
-	return false;
 }
 
 void
@@ -262,7 +316,7 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 		http_error(reply, 405, "Method not allowed");
 		reply->header = "Allow: POST, OPTIONS\r\n";
 	}
-	else if (!gate_claims(request, &claims, reply))
+	else if (!admits_ticket(request, &claims, reply))
 		return;
 	else if (!ticket_seal(&claims, now_ms + config->ticket_lifetime_ms, ticket))
 		http_error(reply, 503, "Database unavailable");
@@ -275,19 +329,17 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 
 /* The origin is a word of ours by now, so it cannot forge a header. */
 void
-gate_cors(const HttpRequest *request, HttpReply *reply)
+gate_cors(const char *origin, bool preflight, char *buf, size_t size)
 {
-	static const char preflight[] =
-		"Access-Control-Allow-Methods: GET, POST\r\n"
-		"Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
-		"Access-Control-Max-Age: 600\r\n";
-
-	if (request->origin == NULL ||
-		!words_has(config->allowed_origins, request->origin))
+	buf[0] = '\0';
+	if (origin == NULL || !words_has(config->allowed_origins, origin))
 		return;
-	snprintf(reply->header_buffer, sizeof(reply->header_buffer),
-			 "%sAccess-Control-Allow-Origin: %s\r\nVary: Origin\r\n%s",
-			 reply->header != NULL ? reply->header : "", request->origin,
-			 request->is_options ? preflight : "");
-	reply->header = reply->header_buffer;
+	snprintf(
+		buf, size, "Access-Control-Allow-Origin: %s\r\nVary: Origin\r\n%s",
+		origin,
+		preflight
+			? "Access-Control-Allow-Methods: GET, POST\r\n"
+			  "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+			  "Access-Control-Max-Age: 600\r\n"
+			: "");
 }

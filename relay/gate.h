@@ -35,17 +35,21 @@ extern bool gate_refuses(const HttpRequest *request, HttpReply *reply);
 extern void gate_ticket(const HttpRequest *request, HttpReply *reply);
 
 /*
- * gate_claims finds the user of a plain request by its Authorization header,
- * or fills the refusal and returns false.
+ * gate_admit finds the user of a plain request; NULL is what it has not.
+ * Returns ERROR_CODES and fills "claims", or what is wrong.
  */
-extern bool
-gate_claims(const HttpRequest *request, Claims *claims, HttpReply *reply);
+extern ErrorCode
+gate_admit(const char *origin, const char *token, Claims *claims) MUST_CHECK;
+
+/* GATE_CORS_MAX is the size of a buffer for gate_cors, for any listed origin. */
+#define GATE_CORS_MAX 900
 
 /*
- * gate_cors adds to an answer what a page of another origin needs to see it,
- * if that origin is in the list.
+ * gate_cors writes the header lines that a page of another origin needs to see
+ * an answer, "" if that origin is not in the list.
  */
-extern void gate_cors(const HttpRequest *request, HttpReply *reply);
+extern void
+gate_cors(const char *origin, bool preflight, char *buf, size_t size);
 
 /* gate_has_room says whether the user may have one more session here. */
 extern bool gate_has_room(const char *user);

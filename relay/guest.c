@@ -49,9 +49,11 @@ typedef struct Guest
 {
 	struct Guest *prev; /* strangers or waiters */
 	struct Guest *next;
-	struct Guest **list;   /* which of them */
+	struct Guest **list; /* which of them */
+	const Dialect *dialect;
 	WsConn *conn;		   /* NULL once closed or handed over */
 	Claims claims;		   /* user "" until the token has come */
+	bool open;			   /* the handshake is over */
 	bool greeted;		   /* had to wait, and was told so */
 	AccessRequest *access; /* asked, or NULL */
 	ReadRequest *redeem;   /* asked, or NULL */
@@ -128,11 +130,31 @@ retire(Guest *guest)
 }
 
 static void
+say(Guest *guest, const char *text, size_t len)
+{
+	Outbox outbox = {0};
+	Message *message = message_new(text, len);
+	unsigned char *buf = ws_buffer();
+
+	/* One that does not read misses a PONG, no more. */
+	outbox_push(&outbox, message);
+	message_unref(message);
+	if (!ws_is_backed_up(guest->conn))
+		(void) !ws_write(guest->conn, buf,
+						 outbox_pack(&outbox, buf, WS_BUFFER_SIZE));
+	outbox_clear(&outbox);
+}
+
+static void
 refuse(Guest *guest, CloseCode code, const char *reason)
 {
 	WsConn *conn = guest->conn;
 	char user[LOG_VALUE_MAX];
+	char goodbye[DIALECT_GOODBYE_MAX];
 
+	if (guest->dialect->goodbye != NULL && guest->open)
+		say(guest, goodbye,
+			guest->dialect->goodbye(goodbye, sizeof(goodbye), code, reason));
 	log_info("connection closed before its session user=%s code=%d "
 			 "reason=\"%s\"",
 			 log_value(user, sizeof(user), guest->claims.user), (int) code,
@@ -171,7 +193,7 @@ admit(Guest *guest)
 		refuse(guest, CLOSE_TOO_MANY, "too many connections");
 		return;
 	}
-	session = session_new(conn, &guest->claims);
+	session = session_new(conn, &guest->claims, guest->dialect);
 	ws_hand_over(conn, &session_owner, session);
 	if (!guest->greeted)
 		session_greet(session);
@@ -259,6 +281,7 @@ on_open(void *arg)
 {
 	Guest *guest = arg;
 
+	guest->open = true;
 	/* The time for the token begins when the client can send one. */
 	enlist(guest, &strangers);
 	if (guest->claims.user[0] != '\0')
@@ -266,22 +289,6 @@ on_open(void *arg)
 }
 
 /* ---- while the database is away ---- */
-
-static void
-say(Guest *guest, const char *text, size_t len)
-{
-	Outbox outbox = {0};
-	Message *message = message_new(text, len);
-	unsigned char *buf = ws_buffer();
-
-	/* One that does not read misses a PONG, no more. */
-	outbox_push(&outbox, message);
-	message_unref(message);
-	if (!ws_is_backed_up(guest->conn))
-		(void) !ws_write(guest->conn, buf,
-						 outbox_pack(&outbox, buf, WS_BUFFER_SIZE));
-	outbox_clear(&outbox);
-}
 
 /*
  * A device that reconnects while the database restarts is greeted and has its
@@ -317,11 +324,19 @@ guest_tick(int64_t now_ms)
 
 	while (strangers != NULL &&
 		   now_ms - strangers->since_ms >= config->auth_timeout_ms)
-		refuse(strangers, CLOSE_AUTH_TIMEOUT, "no token in time");
+		refuse(strangers, CLOSE_NO_HELLO, "no token in time");
 	DL_FOREACH_SAFE(waiters, guest, next)
 	{
-		if (!guest->greeted && now_ms - guest->since_ms >= GREET_AFTER_MS)
+		if (guest->dialect == &dialect_events && !guest->greeted &&
+			now_ms - guest->since_ms >= GREET_AFTER_MS)
 			greet(guest);
+		/* The native protocol has a word for it, and its devices come again. */
+		if (guest->dialect == &dialect_native &&
+			now_ms - guest->since_ms >= config->push_wait_max_ms)
+		{
+			refuse(guest, CLOSE_TRY_LATER, "database unavailable");
+			continue;
+		}
 		if (now_ms - guest->since_ms >= config->idle_timeout_ms &&
 			ws_silence_ms(guest->conn) >= config->idle_timeout_ms)
 			refuse(guest, CLOSE_GOING_AWAY, "idle");
@@ -354,7 +369,7 @@ take_token(Guest *guest, const char *text, size_t len)
 	JsonSpan token;
 	AuthMessageKind kind = auth_message_read(text, len, &token);
 
-	if (kind == AUTH_MESSAGE_NONE)
+	if (kind != guest->dialect->auth_message)
 		refuse(guest, CLOSE_UNAUTHENTICATED, "token missing");
 	else if (!keyring_verify(token.text, token.len, &guest->claims))
 		refuse(guest, CLOSE_UNAUTHENTICATED, "token refused");
@@ -399,6 +414,7 @@ guest_new(WsConn *conn, const GuestPass *pass)
 	Guest *guest = alloc_zero(sizeof(Guest));
 
 	guest->conn = conn;
+	guest->dialect = pass->dialect;
 	if (pass->claims != NULL)
 		guest->claims = *pass->claims;
 	else

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "dialect.h"
 #include "jwt.h"
 #include "ticket.h"
 #include "ws.h"
@@ -17,6 +18,7 @@
 /* What the request for the WebSocket has told of its user. */
 typedef struct GuestPass
 {
+	const Dialect *dialect;
 	const Claims *claims; /* of a good token or ticket, or NULL */
 	const Ticket *ticket; /* to be redeemed, or NULL */
 	const char *user_id;  /* whom a later token must be of, or NULL */

@@ -23,6 +23,7 @@
 #include <uthash.h>
 
 #include "alloc.h"
+#include "dialect_native.h"
 #include "frame.h"
 #include "gate.h"
 #include "listener.h"
@@ -192,6 +193,20 @@ http_error(HttpReply *reply, int status, const char *text)
 					   "{\"error\":\"%s\"}", text));
 }
 
+void
+http_native_error(HttpReply *reply, ErrorCode code, const char *reason)
+{
+	NativeError error = {.code = code,
+						 .reason = reason,
+						 .after_ms = dialect_native_again_ms()};
+
+	http_json(reply, error_infos[code].status,
+			  (int) native_error(reply->buffer, sizeof(reply->buffer), &error,
+								 true));
+	if (error_infos[code].retry)
+		reply->header = "Retry-After: 5\r\n";
+}
+
 static void
 health(HttpReply *reply)
 {
@@ -217,13 +232,24 @@ ready(HttpReply *reply)
 					   is_ready ? "ready" : "database unavailable"));
 }
 
+static void
+add_cors(const HttpRequest *request, HttpReply *reply)
+{
+	char cors[GATE_CORS_MAX];
+
+	gate_cors(request->origin, request->is_options, cors, sizeof(cors));
+	snprintf(reply->header_buffer, sizeof(reply->header_buffer), "%s%s",
+			 reply->header != NULL ? reply->header : "", cors);
+	reply->header = reply->header_buffer;
+}
+
 void
 http_on_request(const HttpRequest *request, HttpReply *reply)
 {
 	if (strcmp(request->path, HTTP_PATH_TICKET) == 0)
 	{
 		gate_ticket(request, reply);
-		gate_cors(request, reply);
+		add_cors(request, reply);
 	}
 	else if (!request->is_get && !request->is_head)
 	{

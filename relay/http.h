@@ -21,6 +21,10 @@ extern void http_release(void);
 /* http_on_request answers one request. */
 extern void http_on_request(const HttpRequest *request, HttpReply *reply);
 
+/* http_native_error fills it with an error of the native protocol. */
+extern void
+http_native_error(HttpReply *reply, ErrorCode code, const char *reason);
+
 /* http_error fills a reply with {"error": text}; the text needs no escapes. */
 extern void http_error(HttpReply *reply, int status, const char *text);
 

@@ -17,6 +17,7 @@
 #include "janitor.h"
 
 #include "access.h"
+#include "api.h"
 #include "drain.h"
 #include "feed.h"
 #include "guest.h"
@@ -44,6 +45,8 @@ tick(void)
 
 	pgconn_tick(now_ms);
 	ws_tick(now_ms);
+	apiconn_tick(now_ms);
+	api_tick(now_ms);
 	session_tick(now_ms);
 	guest_tick(now_ms);
 	access_tick(now_ms);

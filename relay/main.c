@@ -16,8 +16,10 @@
 
 #include "access.h"
 #include "acceptor.h"
+#include "api.h"
 #include "bell.h"
 #include "config.h"
+#include "dialect_native.h"
 #include "drain.h"
 #include "feed.h"
 #include "gate.h"
@@ -192,6 +194,9 @@ start(void)
 	guest_setup(&config);
 	gate_setup(&config);
 	access_setup(&config);
+	dialect_native_setup(&config);
+	api_setup(&config);
+	apiconn_setup(&config, &api_handlers);
 	if (loop_init() != STATUS_OK || keyring_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)
@@ -212,7 +217,8 @@ static void
 stop(void)
 {
 	acceptor_close();
-	ws_release(); /* tells the sessions that they are closed */
+	apiconn_release(); /* its calls let go of feeds, reads and pushes */
+	ws_release();	   /* tells the sessions that they are closed */
 	uv_close((uv_handle_t *) &on_term, NULL);
 	uv_close((uv_handle_t *) &on_int, NULL);
 	uv_close((uv_handle_t *) &on_hup, NULL);

@@ -14,7 +14,8 @@
 
 typedef struct Message
 {
-	uint32_t refs; /* outboxes, feeds and replies that hold it */
+	uint32_t refs;		  /* outboxes, feeds and replies that hold it */
+	struct Message *next; /* goes out after it; holds one reference */
 	size_t len;
 	char text[]; /* not terminated */
 } Message;
@@ -26,9 +27,28 @@ message_new(const char *text, size_t len)
 	Message *message = alloc_resize(NULL, sizeof(Message) + len);
 
 	message->refs = 1;
+	message->next = NULL;
 	message->len = len;
 	memcpy(message->text, text, len);
 	return message;
+}
+
+/* message_lines makes a message of each line of a text; NULL stays NULL. */
+static inline Message *
+message_lines(const char *text)
+{
+	Message *first = NULL;
+	Message **end = &first;
+
+	while (text != NULL)
+	{
+		const char *next = strchr(text, '\n');
+
+		*end = message_new(text, next ? (size_t) (next - text) : strlen(text));
+		end = &(*end)->next;
+		text = next ? next + 1 : NULL;
+	}
+	return first;
 }
 
 static inline Message *
@@ -42,8 +62,13 @@ message_ref(Message *message)
 static inline void
 message_unref(Message *message)
 {
-	if (message != NULL && --message->refs == 0)
+	while (message != NULL && --message->refs == 0)
+	{
+		Message *next = message->next;
+
 		free(message);
+		message = next;
+	}
 }
 
 #endif

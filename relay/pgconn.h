@@ -27,7 +27,7 @@ typedef struct PgConn PgConn;
 #define PG_TEXT_ARRAY  1009
 #define PG_TIMESTAMPTZ 1184
 
-#define PG_PARAMS_MAX  5
+#define PG_PARAMS_MAX  6
 
 /* A statement prepared once per connection; the object is static data. */
 typedef struct PgStatement

@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct Reply;
+#include "dialect.h"
+
 struct Push;
 
 /* The pushes of one session, in order. */
@@ -23,14 +24,20 @@ typedef struct PushStream
 {
 	struct PushStream *prev; /* the slow lane's queue, while slow */
 	struct PushStream *next;
-	int refs;			 /* the session's, and one per push */
-	char session_id[17]; /* origin, for the echo rule */
-	struct Push *slow;	 /* on the slow lane, oldest first */
-	struct Push *held;	 /* waiting until slow is empty */
-	int64_t retry_at_ms; /* of the oldest slow one */
-	bool in_flight;		 /* the oldest slow one is at the database */
+	int refs;				/* the session's, and one per push */
+	char session_id[17];	/* origin, for the echo rule */
+	const Dialect *dialect; /* what its messages are written in */
+	char device[256];		/* "": the session stands for it */
+	struct Push *slow;		/* on the slow lane, oldest first */
+	struct Push *held;		/* waiting until slow is empty */
+	int64_t retry_at_ms;	/* of the oldest slow one */
+	bool in_flight;			/* the oldest slow one is at the database */
 	char user[];
 } PushStream;
+
+/* Tells what became of a push, once, after the commit. */
+struct Verdict;
+typedef void (*PushSettled)(void *arg, const struct Verdict *verdict);
 
 typedef struct Push
 {
@@ -40,12 +47,13 @@ typedef struct Push
 	struct Push *age_prev; /* all pushes, oldest first */
 	struct Push *age_next;
 	PushStream *stream;
-	struct Reply *reply; /* whom to tell; NULL: nobody any more */
-	int64_t since_ms;	 /* when it came */
-	int losses;			 /* times that it failed as only it can */
-	bool alone;			 /* a group with it failed: send it alone */
-	bool in_flight;		 /* at the database */
-	bool given_up;		 /* answered already: do not send it again */
+	PushSettled settled; /* whom to tell; NULL: nobody any more */
+	void *arg;
+	int64_t since_ms; /* when it came */
+	int losses;		  /* times that it failed as only it can */
+	bool alone;		  /* a group with it failed: send it alone */
+	bool in_flight;	  /* at the database */
+	bool given_up;	  /* answered already: do not send it again */
 	size_t len;
 	char text[]; /* the client's message, not terminated */
 } Push;
@@ -62,8 +70,9 @@ typedef struct Verdict
 {
 	VerdictKind kind;
 	int64_t seq;		/* promised, or of the body; 0 = none */
-	const char *body;	/* event for this session alone, or NULL */
+	const char *body;	/* for this session alone: events, or the answer */
 	const char *reason; /* for REJECTED, UNAVAILABLE */
+	char sqlstate[6];	/* for REJECTED, or "" */
 } Verdict;
 
 #endif

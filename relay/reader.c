@@ -31,7 +31,7 @@
 #define TRIES_MAX			 20					 /* then it is given up */
 #define RETRY_MS			 500				 /* after a transient error */
 #define OUTBOX_BUDGET		 (128 * 1024 * 1024) /* bytes of all sessions */
-#define VALUES_MAX			 4
+#define VALUES_MAX			 5
 
 struct ReadRequest
 {
@@ -54,18 +54,23 @@ typedef struct Reader
 	char name[24];
 } Reader;
 
-#define PAGE_COLUMNS "select kind, after, seq, head, complete, session, body "
+#define PAGE_COLUMNS                                                           \
+	"select kind, after, seq, head, complete, session, body, native "
+#define DIALECTS_ARE(param)                                                    \
+	"dialects => pg_catalog.string_to_array(" param ", ',')"
 
 const PgStatement pull_live_statement =
 	{"pull_live",
-	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, true, $4)",
-	 4,
-	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8}};
+	 PAGE_COLUMNS
+	 "from mirusync.pull_events($1, $2, $3, true, $4, " DIALECTS_ARE("$5") ")",
+	 5,
+	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8, PG_TEXT}};
 const PgStatement pull_after_statement =
 	{"pull_after",
-	 PAGE_COLUMNS "from mirusync.pull_events($1, $2, $3, false, $4)",
-	 4,
-	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8}};
+	 PAGE_COLUMNS
+	 "from mirusync.pull_events($1, $2, $3, false, $4, " DIALECTS_ARE("$5") ")",
+	 5,
+	 {PG_TEXT, PG_INT8, PG_INT4, PG_INT8, PG_TEXT}};
 const PgStatement pull_since_statement =
 	{"pull_since",
 	 PAGE_COLUMNS "from mirusync.pull_events($1, mirusync.seq_before($1, $2), "

@@ -28,8 +28,9 @@ typedef struct ReadRequest ReadRequest;
 /* "result" is NULL after a lasting error, which was logged. */
 typedef void (*ReadCallback)(void *arg, const PGresult *result);
 
-extern const PgStatement pull_live_statement;	/* feed, after, max, seen */
-extern const PgStatement pull_after_statement;	/* feed, after, max, seen */
+extern const PgStatement pull_live_statement;	/* feed, after, max, seen,
+												 * dialects */
+extern const PgStatement pull_after_statement;	/* the same */
 extern const PgStatement pull_since_statement;	/* feed, time, max */
 extern const PgStatement pull_recent_statement; /* feed, max */
 extern const PgStatement heads_statement;		/* feeds[] */
@@ -76,12 +77,14 @@ enum
 	PAGE_HEAD,
 	PAGE_COMPLETE,
 	PAGE_SESSION,
-	PAGE_BODY
+	PAGE_BODY,	 /* events, one a line */
+	PAGE_NATIVE, /* the same as a native message */
 };
 
-/* page_head reads the first row; false if there is none of that kind. */
 /* page_text returns NULL for a null. */
 extern const char *page_text(const PGresult *result, int row, int column);
+
+/* page_head reads the first row; false if there is none of that kind. */
 extern bool page_head(const PGresult *result, PageHead *head);
 
 /* page_int reads a number of a row, 0 for null. */

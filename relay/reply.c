@@ -19,7 +19,6 @@
 #include <utlist.h>
 
 #include "alloc.h"
-#include "frame.h"
 #include "writer.h"
 
 Reply *
@@ -52,10 +51,10 @@ reply_free(Reply *reply)
 }
 
 void
-reply_error(Reply *reply, const char *text, bool retryable)
+reply_error(Reply *reply, ErrorCode code, const char *text)
 {
 	reply->error = alloc_string(text);
-	reply->retryable = retryable;
+	reply->code = code;
 	reply->ready = true;
 }
 
@@ -67,13 +66,15 @@ reply_verdict(Reply *reply, const Verdict *verdict)
 	if (verdict->kind == VERDICT_REJECTED ||
 		verdict->kind == VERDICT_UNAVAILABLE)
 	{
-		reply_error(reply, verdict->reason,
-					verdict->kind == VERDICT_UNAVAILABLE);
+		memcpy(reply->sqlstate, verdict->sqlstate, sizeof(reply->sqlstate));
+		reply_error(reply,
+					verdict->kind == VERDICT_REJECTED ? ERROR_REFUSED
+													  : ERROR_UNAVAILABLE,
+					verdict->reason);
 		return;
 	}
 	reply->seq = verdict->seq;
-	if (verdict->body != NULL)
-		reply->body = message_new(verdict->body, strlen(verdict->body));
+	reply->body = message_lines(verdict->body);
 	reply->ready = true;
 }
 
@@ -107,38 +108,10 @@ reply_drop_lost(Session *session, int64_t head, int64_t heard)
 		message_unref(reply->body);
 		reply->body = NULL;
 		if (reply->kind == REPLY_PUSH)
-			reply_error(reply, "Change lost, please try again", true);
+			reply_error(reply, ERROR_UNAVAILABLE,
+						"Change lost, please try again");
 	}
 	reply_flush(session);
-}
-
-static void
-send_reply(Reply *reply)
-{
-	Session *session = reply->session;
-	char buf[FRAME_REPLY_MAX];
-	int64_t now_ms = loop_wall_ms();
-	const char *text = "Mutation applied";
-	int64_t seq = reply->seq;
-	size_t len;
-	Message *message;
-
-	if (reply->body != NULL)
-		session_send(session, reply->body);
-	if (reply->kind == REPLY_SYNC)
-		text = reply->sent_any ? "Sync complete" : "No new data to sync";
-	/* Without a number of its own the last one sent serves. */
-	if ((reply->kind == REPLY_PUSH && reply->verdict == VERDICT_UNCHANGED) ||
-		(reply->kind == REPLY_SYNC && seq == 0))
-		seq = session->cursor;
-	if (reply->error != NULL)
-		len = frame_error(buf, sizeof(buf), now_ms, reply->error,
-						  reply->retryable);
-	else
-		len = frame_sync_response(buf, sizeof(buf), now_ms, text, seq);
-	message = message_new(buf, len);
-	session_send(session, message);
-	message_unref(message);
 }
 
 void
@@ -149,7 +122,7 @@ reply_flush(Session *session)
 	while ((reply = session->replies) != NULL && reply->ready &&
 		   reply->seq <= session->cursor)
 	{
-		send_reply(reply);
+		session->dialect->send_reply(reply);
 		reply_free(reply);
 	}
 }

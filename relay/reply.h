@@ -11,9 +11,10 @@
 
 typedef enum ReplyKind
 {
-	REPLY_PUSH, /* to a change */
-	REPLY_SYNC, /* to a SYNC_REQUEST */
-	REPLY_ERROR /* to something that was neither */
+	REPLY_PUSH,	 /* to a change, or several */
+	REPLY_SYNC,	 /* to a SYNC_REQUEST; events only */
+	REPLY_HELLO, /* to a hello; native only */
+	REPLY_ERROR	 /* to something that was none of these */
 } ReplyKind;
 
 struct Reply
@@ -24,20 +25,23 @@ struct Reply
 	ReplyKind kind;
 	VerdictKind verdict; /* for PUSH, once ready */
 	bool ready;			 /* may leave, if the cursor has come to seq */
-	bool retryable;		 /* of an error */
 	bool sent_any;		 /* for SYNC, once ready */
 	Push *push;			 /* for PUSH, until ready */
 	CatchUpFrom from;	 /* for SYNC, until it starts */
 	int64_t seq;		 /* a promise: not before the cursor is there */
-	Message *body;		 /* event for this session alone, before it */
-	char *error;		 /* text of an ERROR, or NULL */
+	Message *body;		 /* for this session alone, before it, or all of it */
+	char *error;		 /* text of an error, or NULL */
+	ErrorCode code;		 /* of an error */
+	char sqlstate[6];	 /* of an error of the database, or "" */
+	bool has_ref;		 /* native: what the device calls its message */
+	int64_t ref;
 };
 
 /* reply_new appends a reply that is not ready. */
 extern Reply *reply_new(Session *session, ReplyKind kind);
 
-/* reply_error makes a reply an ERROR that is ready. */
-extern void reply_error(Reply *reply, const char *text, bool retryable);
+/* reply_error makes a reply an error that is ready. */
+extern void reply_error(Reply *reply, ErrorCode code, const char *text);
 
 /* reply_verdict makes the answer to a push ready. */
 extern void reply_verdict(Reply *reply, const Verdict *verdict);

@@ -4,13 +4,11 @@
  *
  * Owns the sessions and the lists of them, one per state.
  *
- * A session starts new: nothing goes to it but WELCOME, PONG and errors.  With
- * its first message, or after a second without one, it begins to catch up: by
- * its SYNC_REQUEST if that was the first message, else by what changed in the
- * last minute, because the client does not ask after a short interruption and
- * would miss what happened in it.  Then it is live.  A later SYNC_REQUEST, or
- * a socket that does not take what the feed gives, brings it back to catching
- * up; each time the way to live is the same (catchup.c, feed_join).
+ * A session starts new: nothing of its feed goes to it.  Its dialect decides
+ * with which message it begins to catch up, and from where.  Then it is live.
+ * A socket that does not take what the feed gives, or a message of the client,
+ * brings it back to catching up; each time the way to live is the same
+ * (catchup.c, feed_join).
  *
  * Invariants
  *	- session_set_state is the only place that changes a state; the moves it
@@ -36,15 +34,13 @@
 #include <utlist.h>
 
 #include "alloc.h"
-#include "auth_message.h"
-#include "frame.h"
 #include "keyring.h"
 #include "log.h"
 #include "reply.h"
 #include "writer.h"
 
-#define FIRST_MESSAGE_MS  1000	/* then a new session catches up unasked */
 #define STUCK_MAX_MS	  20000 /* a socket that takes nothing */
+#define EXPIRY_WARNING_MS 60000 /* before the token ends */
 #define REFRESHES_MAX	  20	/* of a session's token, in */
 #define REFRESH_WINDOW_MS 10000
 #define PACKS_PER_TURN	  4 /* buffers of one session before the others */
@@ -65,10 +61,6 @@ static const bool legal_moves[SESSION_STATES][SESSION_STATES] = {
 	[SESSION_LIVE] = {[SESSION_CATCHING_UP] = true, /* asked again, or slow */
 					  [SESSION_CLOSING] = true},
 };
-
-static void (*on_expiry)(Session *session, int64_t left_ms);
-
-static void begin_catch_up(Session *session, const CatchUpFrom *from);
 
 void
 session_setup(const Config *config_)
@@ -114,14 +106,15 @@ request_flush(Session *session)
 void
 session_send(Session *session, Message *message)
 {
-	if (session->state == SESSION_CLOSING)
+	if (session->state == SESSION_CLOSING || message == NULL)
 		return;
-	outbox_push(&session->outbox, message);
+	for (; message != NULL; message = message->next)
+		outbox_push(&session->outbox, message);
 	request_flush(session);
 }
 
-static void
-send_text(Session *session, const char *text, size_t len)
+void
+session_send_text(Session *session, const char *text, size_t len)
 {
 	Message *message = message_new(text, len);
 
@@ -129,8 +122,8 @@ send_text(Session *session, const char *text, size_t len)
 	message_unref(message);
 }
 
-static bool
-is_full(const Session *session)
+bool
+session_is_full(const Session *session)
 {
 	return session->outbox.bytes > config->session_queue_max_bytes ||
 		session->outbox.count >= (uint32_t) config->session_queue_max_messages;
@@ -165,6 +158,8 @@ flush(void *arg)
 
 	if (session->conn == NULL || session->state == SESSION_CLOSING)
 		return;
+	if (session->dialect->on_flush != NULL)
+		session->dialect->on_flush(session);
 	for (int i = 0; i < PACKS_PER_TURN && !outbox_is_empty(&session->outbox);
 		 i++)
 	{
@@ -182,6 +177,14 @@ flush(void *arg)
 		ws_want_writable(session->conn);
 	else if (session->catchup != NULL)
 		catchup_drained(session->catchup);
+}
+
+bool
+session_flush(Session *session)
+{
+	flush(session);
+	return session->conn != NULL && outbox_is_empty(&session->outbox) &&
+		!ws_is_backed_up(session->conn);
 }
 
 void
@@ -222,7 +225,7 @@ take_claims(Session *session, const Claims *claims)
 }
 
 Session *
-session_new(WsConn *conn, const Claims *claims)
+session_new(WsConn *conn, const Claims *claims, const Dialect *dialect)
 {
 	Session *session = alloc_zero(sizeof(Session));
 	unsigned char random[8];
@@ -234,7 +237,8 @@ session_new(WsConn *conn, const Claims *claims)
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(id + 2 * i, 3, "%02x", random[i]);
 	session->conn = conn;
-	session->stream = push_stream_new(id, claims->user);
+	session->dialect = dialect;
+	session->stream = push_stream_new(id, claims->user, dialect);
 	session->feed = feed_get(claims->user);
 	take_claims(session, claims);
 	feed_add_session(session->feed, session);
@@ -245,17 +249,16 @@ session_new(WsConn *conn, const Claims *claims)
 	counts[SESSION_NEW]++;
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
-	log_info("session opened session=%s user=%s", id,
-			 log_value(user, sizeof(user), claims->user));
+	log_info("session opened session=%s user=%s dialect=%s", id,
+			 log_value(user, sizeof(user), claims->user), dialect->name);
 	return session;
 }
 
 void
 session_greet(Session *session)
 {
-	char buf[FRAME_REPLY_MAX];
-
-	send_text(session, buf, frame_welcome(buf, sizeof(buf), loop_wall_ms()));
+	if (session->dialect->on_open != NULL)
+		session->dialect->on_open(session);
 }
 
 /* Everything but the connection goes. */
@@ -287,6 +290,17 @@ session_close(Session *session, CloseCode code, const char *reason)
 			 session->stream->session_id,
 			 log_value(user, sizeof(user), session->stream->user), (int) code,
 			 reason, (long long) session->cursor, session->outbox.bytes);
+	if (session->dialect->goodbye != NULL && session_flush(session))
+	{
+		char goodbye[DIALECT_GOODBYE_MAX];
+
+		session_send_text(session, goodbye,
+						  session->dialect->goodbye(goodbye, sizeof(goodbye),
+													code, reason));
+		(void) session_flush(session);
+	}
+	if (session->state == SESSION_CLOSING)
+		return;
 	retire(session);
 	ws_close(session->conn, code, reason);
 }
@@ -345,18 +359,26 @@ void
 session_set_cursor(Session *session, int64_t seq)
 {
 	session->cursor = seq;
+	/* Its device may have to be told, even where there is nothing to send. */
+	if (session->dialect->on_flush != NULL)
+		request_flush(session);
 	reply_flush(session);
 }
 
 static void
-take(Session *session, int64_t seq, const char *origin, Message *message)
+take(Session *session, const FeedDelivery *delivery)
 {
-	bool own = origin != NULL &&
-		strcmp(origin, session->stream->session_id) == 0;
+	Message *message = delivery->messages[session->dialect->id];
+	bool own = delivery->origin != NULL &&
+		strcmp(delivery->origin, session->stream->session_id) == 0;
 
 	if (message != NULL && !own)
+	{
+		if (session->dialect->on_interval != NULL)
+			session->dialect->on_interval(session, delivery);
 		session_send(session, message);
-	session_set_cursor(session, seq);
+	}
+	session_set_cursor(session, delivery->seq);
 }
 
 /* It does not read as fast as its feed moves: by cursor, when it has drained. */
@@ -374,80 +396,49 @@ fall_behind(Session *session)
 			 log_value(user, sizeof(user), session->stream->user),
 			 session->outbox.bytes, session->outbox.count,
 			 (long long) session->cursor);
-	begin_catch_up(session, &from);
+	session_catch_up(session, &from);
 }
 
 void
-session_deliver(Session *session, int64_t seq, const char *origin,
-				Message *message)
+session_deliver(Session *session, const FeedDelivery *delivery)
 {
-	if (session->state != SESSION_LIVE || session->cursor >= seq)
+	if (session->state != SESSION_LIVE || session->cursor >= delivery->seq)
 		return;
-	if (message != NULL && is_full(session))
+	if (delivery->messages[session->dialect->id] != NULL &&
+		session_is_full(session))
 		fall_behind(session);
 	else
-		take(session, seq, origin, message);
+		take(session, delivery);
 }
 
 void
-session_replay(Session *session, int64_t seq, const char *origin,
-			   Message *message)
+session_replay(Session *session, const FeedDelivery *delivery)
 {
-	take(session, seq, origin, message);
+	take(session, delivery);
 }
 
 /* ---- catching up ---- */
 
-static void
-begin_catch_up(Session *session, const CatchUpFrom *from)
+void
+session_catch_up(Session *session, const CatchUpFrom *from)
 {
 	if (session->state != SESSION_CATCHING_UP)
 		session_set_state(session, SESSION_CATCHING_UP);
 	session->catchup = catchup_new(session, from);
 }
 
-/* Starts the oldest SYNC_REQUEST that waits, unless one is being served. */
-static bool
-serve_sync(Session *session)
-{
-	Reply *reply;
-	CatchUpFrom from;
-
-	if (session->catchup != NULL)
-		return true;
-	reply = reply_next_sync(session);
-	if (reply == NULL)
-		return false;
-	from = reply->from;
-	reply->from.since = NULL;
-	session->sync = reply;
-	/*
-	 * Only the first page tells whether the number that the client names
-	 * exists.  Until then no answer with a number may leave.
-	 */
-	session->cursor = 0;
-	begin_catch_up(session, &from);
-	return true;
-}
-
 void
 session_caught_up(Session *session, bool sent_any)
 {
-	Reply *sync = session->sync;
-
 	catchup_free(session->catchup);
 	session->catchup = NULL;
 	session_set_state(session, SESSION_LIVE);
-	if (sync != NULL)
-	{
-		session->sync = NULL;
-		sync->ready = true;
-		sync->sent_any = sent_any;
-		sync->seq = session->cursor;
-	}
+	if (session->dialect->on_caught_up != NULL)
+		session->dialect->on_caught_up(session, sent_any);
 	reply_flush(session);
 	feed_joined(session->feed);
-	(void) serve_sync(session);
+	if (session->dialect->on_live != NULL)
+		session->dialect->on_live(session);
 }
 
 void
@@ -458,7 +449,9 @@ session_start_over(Session *session)
 	if (session->state != SESSION_LIVE)
 		return;
 	session->cursor = 0;
-	begin_catch_up(session, &from);
+	if (session->dialect->on_start_over != NULL)
+		from.not_before_ms = session->dialect->on_start_over(session);
+	session_catch_up(session, &from);
 }
 
 /* ---- the client's side ---- */
@@ -476,12 +469,19 @@ hold_back(Session *session)
 	}
 }
 
-void
-session_settle(Reply *reply, const Verdict *verdict)
+static void
+settle(void *arg, const Verdict *verdict)
 {
+	Reply *reply = arg;
 	Session *session = reply->session;
 	int64_t seq = verdict->seq;
 
+	reply->push = NULL;
+	if (reply->kind == REPLY_HELLO)
+	{
+		session->dialect->on_greeting(session, reply, verdict);
+		return;
+	}
 	reply_verdict(reply, verdict);
 	reply_flush(session);
 	/* Its number is committed, so the feed must come to it. */
@@ -489,112 +489,30 @@ session_settle(Reply *reply, const Verdict *verdict)
 		feed_expect(session->feed, seq);
 }
 
-static void
-send_error(Session *session, const char *text, bool retryable)
+void
+session_push(Session *session, Reply *reply, const char *text, size_t len)
 {
-	reply_error(reply_new(session, REPLY_ERROR), text, retryable);
+	if (writer_submit(session->stream, text, len, settle, reply,
+					  &reply->push) == STATUS_OK)
+		return;
+	reply_error(reply, ERROR_BUSY, "Server busy, please try again");
 	reply_flush(session);
-}
-
-static void
-on_ping(Session *session)
-{
-	char buf[FRAME_REPLY_MAX];
-
-	/* A client that pings and does not read gets no heap of PONGs. */
-	if (!is_full(session))
-		send_text(session, buf, frame_pong(buf, sizeof(buf), loop_wall_ms()));
-}
-
-static void
-on_sync_request(Session *session, const Frame *frame)
-{
-	Reply *reply = reply_new(session, REPLY_SYNC);
-
-	reply->from.kind = CATCH_UP_AFTER;
-	if (frame->has_last_seq)
-		reply->from.after = frame->last_seq;
-	else if (frame->has_last_sync_time)
-	{
-		reply->from.kind = CATCH_UP_SINCE;
-		reply->from.since = alloc_string(frame->last_sync_time);
-	}
-	(void) serve_sync(session);
-}
-
-static void
-on_change(Session *session, const char *text, size_t len)
-{
-	Reply *reply = reply_new(session, REPLY_PUSH);
-
-	if (writer_submit(session->stream, text, len, reply, &reply->push) !=
-		STATUS_OK)
-	{
-		reply_error(reply, "Server busy, please try again", true);
-		reply_flush(session);
-	}
-}
-
-/* A token within the session; true if the message was that. */
-static bool
-take_token(Session *session, const char *text, size_t len)
-{
-	JsonSpan token;
-	char buf[FRAME_REPLY_MAX];
-	Status status;
-
-	if (!auth_message_maybe(text, len) ||
-		auth_message_read(text, len, &token) != AUTH_MESSAGE_AUTH)
-		return false;
-	status = session_refresh(session, token.text, token.len);
-	if (status == STATUS_OK)
-		send_text(session, buf,
-				  frame_auth(buf, sizeof(buf), loop_wall_ms(),
-							 session->expires_ms));
-	else if (status == STATUS_FAILED)
-		send_error(session, "Invalid or expired token", false);
-	return true;
 }
 
 void
 session_on_message(void *arg, const char *text, size_t len)
 {
 	Session *session = arg;
-	Frame frame;
-	FrameResult result;
 
 	if (session->state == SESSION_CLOSING)
 		return;
 	session->heard_ms = loop_now_ms();
-	if (take_token(session, text, len))
-	{
+	session->dialect->on_message(session, text, len);
+	if (session->state != SESSION_CLOSING)
 		hold_back(session);
-		return;
-	}
-	result = frame_parse(text, len, &frame);
-	if (result == FRAME_NOT_JSON)
-		send_error(session, FRAME_ERROR_NOT_JSON, false);
-	else if (result == FRAME_INVALID)
-		send_error(session, FRAME_ERROR_INVALID, false);
-	else if (strcmp(frame.type, "PING") == 0)
-		on_ping(session);
-	else if (strcmp(frame.type, "SYNC_REQUEST") == 0)
-		on_sync_request(session, &frame);
-	else
-		on_change(session, text, len);
-
-	if (session->state == SESSION_NEW)
-		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
-	hold_back(session);
 }
 
 /* ---- its right to be here ---- */
-
-void
-session_on_expiry(void (*warn)(Session *session, int64_t left_ms))
-{
-	on_expiry = warn;
-}
 
 int64_t
 session_left_ms(const Session *session)
@@ -690,12 +608,11 @@ is_silent(Session *session, int64_t now_ms)
 static void
 warn_of_expiry(Session *session)
 {
-	int64_t left_ms = session_left_ms(session);
-
-	if (on_expiry == NULL || session->warned || left_ms > EXPIRY_WARNING_MS)
+	if (session->dialect->on_expiry == NULL || session->warned ||
+		session_left_ms(session) > EXPIRY_WARNING_MS)
 		return;
 	session->warned = true;
-	on_expiry(session, left_ms);
+	session->dialect->on_expiry(session);
 }
 
 static void
@@ -719,11 +636,10 @@ session_tick(int64_t now_ms)
 	Session *session, *next;
 
 	DL_FOREACH_SAFE(by_state[SESSION_NEW], session, next)
-	{
-		if (now_ms - session->since_ms < FIRST_MESSAGE_MS)
-			break;
-		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
-	}
+		if (now_ms - session->since_ms >= session->dialect->first_wait_ms)
+			session->dialect->on_no_message(session);
+	DL_FOREACH_SAFE(by_state[SESSION_CATCHING_UP], session, next)
+		catchup_tick(session->catchup, now_ms);
 
 	/* All sessions, but seldom: cheaper than keeping them in order of age. */
 	if (now_ms < next_check_ms)

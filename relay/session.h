@@ -13,6 +13,7 @@
 #include "access.h"
 #include "catchup.h"
 #include "config.h"
+#include "dialect.h"
 #include "feed.h"
 #include "loop.h"
 #include "outbox.h"
@@ -41,11 +42,15 @@ typedef struct Session
 	PushStream *stream; /* has id and user */
 	CatchUp *catchup;	/* while catching up */
 	Reply *replies;		/* owed, oldest first */
-	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
+	const Dialect *dialect;
+	Reply *sync; /* events: the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
+	bool greeted;		/* native: hello was taken */
 	bool paused;		/* owes so many answers that we stopped reading */
 	int64_t cursor;		/* everything up to it is in the outbox or sent */
+	int64_t told;		/* native: the device knows that cursor */
+	CatchUpFrom from;	/* native: what hello said */
 	int64_t since_ms;	/* in this state */
 	int64_t heard_ms;	/* last sign of life */
 	int64_t stuck_ms;	/* the socket takes nothing since; 0 = it does */
@@ -66,18 +71,11 @@ typedef struct Session
 extern void session_setup(const Config *config);
 
 /*
- * session_on_expiry sets what is called once, EXPIRY_WARNING_MS before a
- * session's token ends: a dialect that has words for it warns its client.
- * Without it (NULL, as at the start) there is no warning but the close.
- */
-#define EXPIRY_WARNING_MS 60000
-extern void session_on_expiry(void (*warn)(Session *session, int64_t left_ms));
-
-/*
  * session_new makes the session of an open connection, whose owner it is to
- * become; session_greet sends it the first message.
+ * become; session_greet sends it the first message, if its dialect has one.
  */
-extern Session *session_new(WsConn *conn, const Claims *claims);
+extern Session *
+session_new(WsConn *conn, const Claims *claims, const Dialect *dialect);
 extern void session_greet(Session *session);
 
 /* session_owner is the table through which ws.c calls the next three. */
@@ -99,19 +97,31 @@ extern int session_count(void);
 extern void session_close(Session *session, CloseCode code, const char *reason);
 extern void session_close_all(CloseCode code, const char *reason);
 
-/* session_send puts a message into the outbox, whatever its state. */
+/*
+ * session_send puts a message, and those that go out after it, into the outbox,
+ * whatever the state.
+ */
 extern void session_send(Session *session, Message *message);
+extern void session_send_text(Session *session, const char *text, size_t len);
+
+/* session_is_full: so much waits that it gets nothing that can be left out. */
+extern bool session_is_full(const Session *session);
 
 /*
- * session_deliver offers the next event of the feed; only a live session takes
- * it, and its own it skips.  message NULL: nothing to send up to "seq".
+ * session_deliver offers what comes next of the feed; only a live session takes
+ * it, and its own it skips.
  */
-extern void session_deliver(Session *session, int64_t seq, const char *origin,
-							Message *message);
+extern void session_deliver(Session *session, const FeedDelivery *delivery);
 
 /* session_replay does the same for one that is just joining. */
-extern void session_replay(Session *session, int64_t seq, const char *origin,
-						   Message *message);
+extern void session_replay(Session *session, const FeedDelivery *delivery);
+
+/* session_catch_up begins a catch-up, also a further one. */
+extern void session_catch_up(Session *session, const CatchUpFrom *from);
+
+/* session_push submits a message to the database; "reply" is its answer. */
+extern void
+session_push(Session *session, Reply *reply, const char *text, size_t len);
 
 /* session_set_cursor says that everything up to "seq" is in the outbox. */
 extern void session_set_cursor(Session *session, int64_t seq);
@@ -122,8 +132,11 @@ extern void session_caught_up(Session *session, bool sent_any);
 /* session_start_over makes a live session catch up from the beginning. */
 extern void session_start_over(Session *session);
 
-/* session_settle tells what became of a push. */
-extern void session_settle(Reply *reply, const Verdict *verdict);
+/*
+ * session_flush writes what waits, now; false if something has to wait for the
+ * socket.
+ */
+extern bool session_flush(Session *session);
 
 /*
  * session_refresh takes a new token of the same user, who then stays until

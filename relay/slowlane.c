@@ -37,7 +37,8 @@ typedef struct Slot
 {
 	PgConn *pg;
 	char name[24];
-	Push *push; /* at the database, or NULL */
+	DialectSet dialects; /* that its events come in */
+	Push *push;			 /* at the database, or NULL */
 } Slot;
 
 static const PgStatement *const statements[] = {&push_many_statement, NULL};
@@ -102,7 +103,7 @@ blames_message(const char *sqlstate)
 }
 
 static void
-finish(Push *push, const PgReply *reply)
+finish(Push *push, const PgReply *reply, DialectSet dialects)
 {
 	PushResult result;
 	PushStream *stream = push->stream;
@@ -110,7 +111,7 @@ finish(Push *push, const PgReply *reply)
 	if (reply->result != NULL)
 	{
 		verdicts_read(reply->result, &result, 1);
-		verdicts_deliver(reply->result);
+		verdicts_deliver(reply->result, dialects);
 	}
 	else
 	{
@@ -144,7 +145,7 @@ on_result(void *arg, const PgReply *reply)
 	push->in_flight = false;
 	stream->in_flight = false;
 	stream->refs++;
-	finish(push, reply);
+	finish(push, reply, slot->dialects);
 	stream_check(stream);
 	push_stream_unref(stream);
 	loop_at_turn_end(&task);
@@ -165,8 +166,8 @@ pump(void *arg)
 		stream = next_stream(loop_now_ms());
 		if (stream == NULL)
 			return;
-		if (writer_send(slot->pg, &stream->slow, 1, on_result, slot) !=
-			STATUS_OK)
+		if (writer_send(slot->pg, &stream->slow, 1, &slot->dialects, on_result,
+						slot) != STATUS_OK)
 			continue;
 		slot->push = stream->slow;
 		slot->push->in_flight = true;

@@ -12,7 +12,6 @@
 
 #include "bell.h"
 #include "feed.h"
-#include "frame.h"
 #include "log.h"
 
 /* The columns by position, so that a later column does not disturb them. */
@@ -26,19 +25,18 @@ enum
 	COL_SEQ,
 	COL_SESSION,
 	COL_CODE,
-	COL_BODY
+	COL_BODY,
+	COL_NATIVE
 };
 
 const PgStatement push_many_statement =
 	{"push_many",
-	 "select kind, message, status, feed, after, seq, session, code, body "
-	 "from mirusync.push_many($1, $2, $3, $4, $5)",
-	 5,
-	 {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
-	  PG_TEXT_ARRAY}};
-
-/* The code with which push_many says that a message failed validation. */
-#define SQLSTATE_INVALID_MESSAGE "MS422"
+	 "select kind, message, status, feed, after, seq, session, code, body, "
+	 "native from mirusync.push_many($1, $2, $3, $4, $5, "
+	 "pg_catalog.string_to_array($6, ','))",
+	 6,
+	 {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
+	  PG_TEXT}};
 
 static const char *
 text_of(const PGresult *result, int row, int column)
@@ -77,9 +75,8 @@ read_verdict(const PGresult *result, int row, PushResult *out)
 		out->verdict.kind = VERDICT_REJECTED;
 		out->verdict.reason = out->verdict.body;
 		out->verdict.body = NULL;
-		if (strcmp(out->sqlstate, SQLSTATE_INVALID_MESSAGE) == 0)
-			out->verdict.reason = FRAME_ERROR_INVALID;
-		else if (out->verdict.reason == NULL)
+		memcpy(out->verdict.sqlstate, out->sqlstate, sizeof(out->sqlstate));
+		if (out->verdict.reason == NULL)
 			out->verdict.reason = "Change refused";
 	}
 }
@@ -104,19 +101,19 @@ verdicts_read(const PGresult *result, PushResult *results, int count)
 }
 
 void
-verdicts_deliver(const PGresult *result)
+verdicts_deliver(const PGresult *result, DialectSet dialects)
 {
 	for (int row = 0; row < PQntuples(result); row++)
 	{
-		FeedEvent event;
+		FeedEvent event = {.rendered = dialects};
 
 		if (strcmp(PQgetvalue(result, row, COL_KIND), "event") != 0)
 			continue;
 		event.after = int_of(result, row, COL_AFTER);
 		event.seq = int_of(result, row, COL_SEQ);
 		event.origin = text_of(result, row, COL_SESSION);
-		event.body = text_of(result, row, COL_BODY);
-		event.len = (size_t) PQgetlength(result, row, COL_BODY);
+		event.body[DIALECT_EVENT] = text_of(result, row, COL_BODY);
+		event.body[DIALECT_NATIVE] = text_of(result, row, COL_NATIVE);
 		feed_take(PQgetvalue(result, row, COL_FEED), &event);
 		bell_note(PQgetvalue(result, row, COL_FEED));
 	}

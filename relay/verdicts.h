@@ -30,10 +30,10 @@ extern void
 verdicts_read(const PGresult *result, PushResult *results, int count);
 
 /*
- * verdicts_deliver hands the events to their feeds and notes the feeds for
- * the bell.  Call it before any verdict is settled: then the cursors have
+ * verdicts_deliver hands the events, which were asked for in "dialects", to
+ * their feeds and notes the feeds for the bell.  Call it before any verdict is settled: then the cursors have
  * moved, and the answers can leave at once.
  */
-extern void verdicts_deliver(const PGresult *result);
+extern void verdicts_deliver(const PGresult *result, DialectSet dialects);
 
 #endif

@@ -31,11 +31,11 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "feed.h"
 #include "log.h"
 #include "loop.h"
 #include "pgarray.h"
 #include "pgconn.h"
-#include "session.h"
 #include "slowlane.h"
 #include "verdicts.h"
 #include "writer_internal.h"
@@ -52,6 +52,7 @@ typedef struct Lane
 	Push *queue;			/* oldest first */
 	Push *group[GROUP_MAX]; /* at the database, in order */
 	int group_count;
+	DialectSet dialects; /* that its events come in */
 	TurnTask task;
 } Lane;
 
@@ -71,12 +72,14 @@ static const char *const unavailable = "Database unavailable, please try again";
 /* ---- streams ---- */
 
 PushStream *
-push_stream_new(const char *session_id, const char *user)
+push_stream_new(const char *session_id, const char *user,
+				const Dialect *dialect)
 {
 	size_t len = strlen(user);
 	PushStream *stream = alloc_zero(sizeof(PushStream) + len + 1);
 
 	stream->refs = 1;
+	stream->dialect = dialect;
 	snprintf(stream->session_id, sizeof(stream->session_id), "%s", session_id);
 	memcpy(stream->user, user, len);
 	return stream;
@@ -131,11 +134,11 @@ push_free(Push *push)
 static void
 tell(Push *push, const Verdict *verdict)
 {
-	struct Reply *reply = push->reply;
+	PushSettled settled = push->settled;
 
-	push->reply = NULL;
-	if (reply != NULL)
-		session_settle(reply, verdict);
+	push->settled = NULL;
+	if (settled != NULL)
+		settled(push->arg, verdict);
 }
 
 void
@@ -165,12 +168,14 @@ writer_give_up(Push *push, const char *reason)
 /* ---- sending ---- */
 
 Status
-writer_send(PgConn *pg, Push *const *pushes, int count, PgCallback callback,
-			void *arg)
+writer_send(PgConn *pg, Push *const *pushes, int count, DialectSet *dialects,
+			PgCallback callback, void *arg)
 {
 	PgArray columns[5];
 	PgParams params = {0};
 	Status status;
+
+	*dialects = feed_dialects();
 
 	for (int i = 0; i < 5; i++)
 		pgarray_init(&columns[i]);
@@ -178,17 +183,21 @@ writer_send(PgConn *pg, Push *const *pushes, int count, PgCallback callback,
 	{
 		const PushStream *stream = pushes[i]->stream;
 
-		pgarray_add(&columns[0], stream->user, strlen(stream->user));
 		/* The event dialect has no device ids; the session stands for one. */
-		pgarray_add(&columns[1], stream->session_id,
-					strlen(stream->session_id));
+		const char *device = stream->device[0] != '\0' ? stream->device
+													   : stream->session_id;
+
+		pgarray_add(&columns[0], stream->user, strlen(stream->user));
+		pgarray_add(&columns[1], device, strlen(device));
 		pgarray_add(&columns[2], stream->session_id,
 					strlen(stream->session_id));
-		pgarray_add(&columns[3], "event", 5);
+		pgarray_add(&columns[3], stream->dialect->name,
+					strlen(stream->dialect->name));
 		pgarray_add(&columns[4], pushes[i]->text, pushes[i]->len);
 	}
 	for (int i = 0; i < 5; i++)
 		pgarray_bind(&columns[i], &params, i);
+	params.values[5] = dialect_names(*dialects);
 	status = pgconn_send(pg, &push_many_statement, &params, callback, arg);
 	for (int i = 0; i < 5; i++)
 		pgarray_release(&columns[i]);
@@ -251,7 +260,7 @@ on_group_rows(Lane *lane, const PGresult *result)
 	memcpy(group, lane->group, sizeof(group));
 	lane->group_count = 0;
 	verdicts_read(result, results, count);
-	verdicts_deliver(result);
+	verdicts_deliver(result, lane->dialects);
 	for (int i = 0; i < count; i++)
 	{
 		group[i]->in_flight = false;
@@ -342,8 +351,8 @@ lane_run(void *arg)
 	gather(lane);
 	if (lane->group_count == 0)
 		return;
-	if (writer_send(lane->pg, lane->group, lane->group_count, on_group, lane) !=
-		STATUS_OK)
+	if (writer_send(lane->pg, lane->group, lane->group_count, &lane->dialects,
+					on_group, lane) != STATUS_OK)
 	{
 		ungather(lane);
 		return;
@@ -356,7 +365,7 @@ lane_run(void *arg)
 
 Status
 writer_submit(PushStream *stream, const char *text, size_t len,
-			  struct Reply *reply, Push **out)
+			  PushSettled settled, void *arg, Push **out)
 {
 	Push *push;
 	Lane *lane = lane_of(stream);
@@ -367,7 +376,8 @@ writer_submit(PushStream *stream, const char *text, size_t len,
 	memset(push, 0, sizeof(Push));
 	push->stream = stream;
 	stream->refs++;
-	push->reply = reply;
+	push->settled = settled;
+	push->arg = arg;
 	push->since_ms = loop_now_ms();
 	push->len = len;
 	memcpy(push->text, text, len);
@@ -388,7 +398,7 @@ writer_submit(PushStream *stream, const char *text, size_t len,
 void
 writer_forget(Push *push)
 {
-	push->reply = NULL;
+	push->settled = NULL;
 }
 
 void

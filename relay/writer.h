@@ -16,18 +16,20 @@ extern void writer_init(const Config *config);
 extern void writer_start(void);
 extern void writer_release(void);
 
-extern PushStream *push_stream_new(const char *session_id, const char *user);
+extern PushStream *push_stream_new(const char *session_id, const char *user,
+								   const Dialect *dialect);
 extern void push_stream_unref(PushStream *stream);
 
 /*
- * writer_submit queues a message.  Its verdict comes once, through
- * session_settle(reply, ...), never from within this call, and only after the
- * commit.  STATUS_AGAIN: the queue is full, nothing was queued.
+ * writer_submit queues a message.  Its verdict comes once, through settled(),
+ * never from within this call, and only after the commit.  STATUS_AGAIN: the
+ * queue is full, nothing was queued.
  */
-extern Status writer_submit(PushStream *stream, const char *text, size_t len,
-							struct Reply *reply, Push **push) MUST_CHECK;
+extern Status
+writer_submit(PushStream *stream, const char *text, size_t len,
+			  PushSettled settled, void *arg, Push **push) MUST_CHECK;
 
-/* writer_forget drops the reply, not the push: the session has gone. */
+/* writer_forget drops who waits, not the push: the session has gone. */
 extern void writer_forget(Push *push);
 
 /* writer_tick gives up what waited too long and retries what is due. */

@@ -33,8 +33,12 @@ extern void writer_give_up(Push *push, const char *reason);
 /* writer_resume lets the held pushes of a stream go on. */
 extern void writer_resume(PushStream *stream);
 
-/* writer_send executes push_many for these pushes as one statement. */
-extern Status writer_send(PgConn *pg, Push *const *pushes, int count,
-						  PgCallback callback, void *arg) MUST_CHECK;
+/*
+ * writer_send executes push_many for these pushes as one statement, and says in
+ * which dialects its events will come.
+ */
+extern Status
+writer_send(PgConn *pg, Push *const *pushes, int count, DialectSet *dialects,
+			PgCallback callback, void *arg) MUST_CHECK;
 
 #endif

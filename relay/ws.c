@@ -37,6 +37,7 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "dialect_native.h"
 #include "jwt.h"
 #include "log.h"
 #include "loop.h"
@@ -407,6 +408,7 @@ typedef struct RequestText
 	char auth[16];
 	char authorization[JWT_TOKEN_MAX + 16];
 	char origin[512];
+	char protocols[256];
 } RequestText;
 
 /* Copies a header; NULL if it is missing, "" if it is too long. */
@@ -467,7 +469,8 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 	request->origin = header(wsi, WSI_TOKEN_ORIGIN, text->origin,
 							 sizeof(text->origin));
 	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
-	request->has_protocol = lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0;
+	request->protocols = header(wsi, WSI_TOKEN_PROTOCOL, text->protocols,
+								sizeof(text->protocols));
 	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
 	return true;
 }
@@ -662,7 +665,11 @@ Status
 ws_init(const Config *config, const WsHandlers *table)
 {
 	static struct lws_protocols protocols[] =
-		{{.name = "mirusync-events",
+		{{.name = "-", /* no subprotocol; nobody may ask for it */
+		  .callback = callback,
+		  .rx_buffer_size = RX_BUFFER_SIZE,
+		  .tx_packet_size = WS_BUFFER_SIZE},
+		 {.name = NATIVE_SUBPROTOCOL,
 		  .callback = callback,
 		  .rx_buffer_size = RX_BUFFER_SIZE,
 		  .tx_packet_size = WS_BUFFER_SIZE},

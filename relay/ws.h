@@ -14,29 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codes.h"
 #include "config.h"
 #include "status.h"
 
 typedef struct WsConn WsConn;
-
-/* Close codes that we send; the first ones are those of RFC 6455. */
-typedef enum CloseCode
-{
-	CLOSE_GOING_AWAY = 1001,  /* drain, or silent for too long */
-	CLOSE_UNSUPPORTED = 1003, /* a binary message */
-	CLOSE_TOO_LARGE = 1009,	  /* a message over the limit */
-	CLOSE_INTERNAL = 1011,	  /* we cannot go on */
-	CLOSE_TRY_LATER = 1013,	  /* does not read, or floods */
-
-	/* Ours: why there is no session, or none any more. */
-	CLOSE_UNAUTHENTICATED = 4401, /* no token, or one that is no good */
-	CLOSE_OTHER_USER = 4403,	  /* a token of somebody else */
-	CLOSE_REALTIME_OFF = 4405,	  /* sync by request instead */
-	CLOSE_AUTH_TIMEOUT = 4408,	  /* no token in time */
-	CLOSE_REVOKED = 4410,		  /* the token was revoked */
-	CLOSE_EXPIRED = 4419,		  /* the token's time is over */
-	CLOSE_TOO_MANY = 4429		  /* sessions of the user */
-} CloseCode;
 
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
@@ -46,7 +28,6 @@ typedef struct HttpRequest
 	bool is_post;			   /* POST; a body is not read */
 	bool is_options;		   /* OPTIONS: a browser asks whether it may */
 	bool is_upgrade;		   /* asks for a WebSocket */
-	bool has_protocol;		   /* offers subprotocols */
 	bool is_version_13;		   /* Sec-WebSocket-Version is what we speak */
 	const char *path;		   /* decoded, without the query */
 	const char *user_id;	   /* query argument, NULL = missing or empty */
@@ -55,6 +36,7 @@ typedef struct HttpRequest
 	const char *auth;		   /* likewise */
 	const char *authorization; /* header, NULL = missing, "" = too long */
 	const char *origin;		   /* likewise */
+	const char *protocols;	   /* subprotocols offered, likewise */
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */

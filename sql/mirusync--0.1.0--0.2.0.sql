@@ -514,20 +514,37 @@ COMMENT ON PROCEDURE mirusync.forget(text, int, interval) IS
 REVOKE ALL ON ROUTINE mirusync.worker_status(), mirusync.new_epoch(), mirusync.forget(text, int, interval)
 	FROM PUBLIC;
 
+DROP FUNCTION mirusync.push_many(text[], text[], text[], text[], text[]);
+CREATE FUNCTION mirusync.push_many(users text[], devices text[],
+	sessions text[], dialects text[], messages text[],
+	deliver text[] DEFAULT '{event}',
+	OUT kind text, OUT message int, OUT status text, OUT feed text,
+	OUT after bigint, OUT seq bigint, OUT session text, OUT code text,
+	OUT body text, OUT native text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mirusync_push_many'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
+	text[]) IS
+'for relays: push a group of messages of many users in one transaction';
+REVOKE ALL ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
+	text[]) FROM PUBLIC;
+
 -- -------------------------------------------------------------------------
 -- 60_events.sql
 -- -------------------------------------------------------------------------
 
 DROP FUNCTION mirusync.pull_events(text, bigint, int, boolean);
 CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
-	live boolean, seen bigint DEFAULT 0)
+	live boolean, seen bigint DEFAULT 0, dialects text[] DEFAULT '{event}')
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
-	complete boolean, session text, body text)
+	complete boolean, session text, body text, native text)
 AS 'MODULE_PATHNAME', 'mirusync_pull_events'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
-COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) IS 'event dialect: a page of a feed as finished messages, for a relay';
-REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) IS
+'for relays: a page of a feed as finished messages';
+REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) FROM PUBLIC;
 
 -- From regprocedure to a name.  One that is gone stays a number, and fails
 -- when it is called, as before.
@@ -901,8 +918,8 @@ AS $$
 BEGIN
 	EXECUTE format(
 		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
-			mirusync.push_many(text[], text[], text[], text[], text[]),
-			mirusync.pull_events(text, bigint, int, boolean, bigint),
+			mirusync.push_many(text[], text[], text[], text[], text[], text[]),
+			mirusync.pull_events(text, bigint, int, boolean, bigint, text[]),
 			mirusync.seq_before(text, timestamptz),
 			mirusync.heads(text[]), mirusync.ring(text[]),
 			mirusync.relay_access(text[]),

@@ -10,7 +10,8 @@
 #   clang     the same with clang
 #   cppcheck  finds nothing in either
 #   size      no file over 800 lines, no function over 80 (check-size.sh)
-#   docs      keys, settings, SQLSTATEs and links of the docs (check-docs.sh)
+#   docs      keys, settings, SQLSTATEs and links of the docs (check-docs.sh),
+#             and what is made from relay/codes.def (codes.mjs)
 #
 # Builds happen in a copy of the tree, so built objects stay as they are.  All
 # checks run, whatever became of the one before; prints "lint ok" at the end if
@@ -90,7 +91,11 @@ run_size() {
 }
 
 run_docs() {
-	tools/check-docs.sh
+	local bad=0
+
+	tools/check-docs.sh || bad=1
+	node tools/codes.mjs --check || bad=1
+	return "$bad"
 }
 
 failed=()

@@ -16,13 +16,15 @@ COMMENT ON FUNCTION mirusync.push(text, text, jsonb) IS
 
 CREATE FUNCTION mirusync.push_many(users text[], devices text[],
 	sessions text[], dialects text[], messages text[],
+	deliver text[] DEFAULT '{event}',
 	OUT kind text, OUT message int, OUT status text, OUT feed text,
 	OUT after bigint, OUT seq bigint, OUT session text, OUT code text,
-	OUT body text)
+	OUT body text, OUT native text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'mirusync_push_many'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
-COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[]) IS
+COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
+	text[]) IS
 'for relays: push a group of messages of many users in one transaction';
 
 -- Who is pushing, for policies, defaults, triggers and checks of tables.

@@ -171,11 +171,12 @@ COMMENT ON TRIGGER follow_event_collection ON mirusync.event_collection IS 'even
 -- search_path: a C function looks no name up, and setting and resetting it
 -- would cost each call more than reading an empty page does.
 CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
-	live boolean, seen bigint DEFAULT 0)
+	live boolean, seen bigint DEFAULT 0, dialects text[] DEFAULT '{event}')
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
-	complete boolean, session text, body text)
+	complete boolean, session text, body text, native text)
 AS 'MODULE_PATHNAME', 'mirusync_pull_events'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
-COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) IS 'event dialect: a page of a feed as finished messages, for a relay';
-REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) IS
+'for relays: a page of a feed as finished messages';
+REVOKE ALL ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) FROM PUBLIC;

@@ -11,8 +11,8 @@ AS $$
 BEGIN
 	EXECUTE format(
 		'GRANT EXECUTE ON FUNCTION mirusync.relay_hello(text),
-			mirusync.push_many(text[], text[], text[], text[], text[]),
-			mirusync.pull_events(text, bigint, int, boolean, bigint),
+			mirusync.push_many(text[], text[], text[], text[], text[], text[]),
+			mirusync.pull_events(text, bigint, int, boolean, bigint, text[]),
 			mirusync.seq_before(text, timestamptz),
 			mirusync.heads(text[]), mirusync.ring(text[]),
 			mirusync.relay_access(text[]),

@@ -122,7 +122,7 @@ export function cursorOf(messages) {
  * Device: one connection of one user, with everything that it received.
  */
 export class Device {
-  constructor(relay, user, { token, query, path = '/sync/ws', secret, ...options } = {}) {
+  constructor(relay, user, { token, query, path = '/sync/ws', secret, protocols = [], ...options } = {}) {
     this.user = user;
     this.messages = [];
     this.read = 0;
@@ -130,7 +130,7 @@ export class Device {
     this.closed = null;
     token ??= userToken(secret ?? relay.stack.secret, user);
     query ??= `?userId=${encodeURIComponent(user)}&token=${encodeURIComponent(token)}`;
-    this.socket = new WebSocket(`${relay.ws}${path}${query}`, {
+    this.socket = new WebSocket(`${relay.ws}${path}${query}`, protocols, {
       perMessageDeflate: false,
       ...options,
     });
@@ -148,6 +148,7 @@ export class Device {
     this.socket.on('message', (data, binary) => {
       assert.equal(binary, false, 'the relay sends texts only');
       const message = JSON.parse(data.toString());
+      this.received?.(message);
       this.messages.push(message);
       this.wake();
     });

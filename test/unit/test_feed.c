@@ -16,6 +16,9 @@
 
 #define DELIVERED_MAX 64
 
+static const Dialect event = {.id = DIALECT_EVENT, .name = "event"};
+static const Dialect native = {.id = DIALECT_NATIVE, .name = "native"};
+
 struct ReadRequest
 {
 	int unused;
@@ -27,6 +30,7 @@ static ReadCallback callback;
 static void *callback_arg;
 static int64_t asked_after;
 static int64_t asked_seen;
+static char asked_dialects[32];
 
 const PgStatement pull_live_statement;
 const PgStatement heads_statement;
@@ -45,6 +49,7 @@ reader_submit(ReadClass class, const PgStatement *statement,
 	callback_arg = arg;
 	asked_after = strtoll(values[1], NULL, 10);
 	asked_seen = strtoll(values[3], NULL, 10);
+	snprintf(asked_dialects, sizeof(asked_dialects), "%s", values[4]);
 	return &the_request;
 }
 
@@ -105,22 +110,25 @@ page_head(const PGresult *result, PageHead *head)
 }
 
 void
-session_deliver(Session *session, int64_t seq, const char *origin,
-				Message *message)
+session_deliver(Session *session, const FeedDelivery *delivery)
 {
-	(void) origin;
-	if (session->state != SESSION_LIVE || session->cursor >= seq)
+	Message *message = delivery->messages[session->dialect->id];
+
+	if (session->state != SESSION_LIVE || session->cursor >= delivery->seq)
 		return;
-	if (message != NULL)
-		delivered[delivered_count++] = seq;
-	session->cursor = seq;
+	for (; message != NULL; message = message->next)
+		delivered[delivered_count++] = delivery->seq;
+	session->cursor = delivery->seq;
 }
 
 void
-session_replay(Session *session, int64_t seq, const char *origin,
-			   Message *message)
+session_replay(Session *session, const FeedDelivery *delivery)
 {
-	session_deliver(session, seq, origin, message);
+	SessionState state = session->state;
+
+	session->state = SESSION_LIVE;
+	session_deliver(session, delivery);
+	session->state = state;
 }
 
 /* How often sessions were asked about. */
@@ -158,16 +166,16 @@ static void
 answer_part(int64_t after, int64_t seq, int64_t head)
 {
 	PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
-	PGresAttDesc columns[PAGE_BODY + 1];
+	PGresAttDesc columns[PAGE_NATIVE + 1];
 	ReadCallback done = callback;
 	char name[] = "column";
 	char body[] = "{}";
 	char text[24];
 
 	memset(columns, 0, sizeof(columns));
-	for (int i = 0; i <= PAGE_BODY; i++)
+	for (int i = 0; i <= PAGE_NATIVE; i++)
 		columns[i].name = name;
-	assert_true(PQsetResultAttrs(result, PAGE_BODY + 1, columns));
+	assert_true(PQsetResultAttrs(result, PAGE_NATIVE + 1, columns));
 	for (int row = 0; row <= seq - after; row++)
 	{
 		int64_t values[] = {row ? after + row - 1 : after,
@@ -180,6 +188,7 @@ answer_part(int64_t after, int64_t seq, int64_t head)
 		}
 		PQsetvalue(result, row, PAGE_SESSION, NULL, -1);
 		PQsetvalue(result, row, PAGE_BODY, body, 2);
+		PQsetvalue(result, row, PAGE_NATIVE, body, 2);
 	}
 	assert_non_null(done);
 	callback = NULL;
@@ -214,6 +223,7 @@ open_feed(Session *sessions, int count)
 		memset(&sessions[i], 0, sizeof(Session));
 		sessions[i].state = SESSION_CATCHING_UP;
 		sessions[i].feed = feed;
+		sessions[i].dialect = &event;
 		feed_add_session(feed, &sessions[i]);
 		feed_count_state(feed, 0, 1);
 	}
@@ -231,14 +241,20 @@ join(Feed *feed, Session *session, int64_t cursor)
 }
 
 static void
+push_in(int64_t after, DialectSet rendered, const char *body)
+{
+	FeedEvent change = {.after = after,
+						.seq = after + 1,
+						.rendered = rendered,
+						.body = {body, body}};
+
+	feed_take("anna", &change);
+}
+
+static void
 push(int64_t after)
 {
-	FeedEvent event = {.after = after,
-					   .seq = after + 1,
-					   .body = "{}",
-					   .len = 2};
-
-	feed_take("anna", &event);
+	push_in(after, DIALECT_ALL, "{}");
 }
 
 /* What a push brings goes out without a read as long as no number is missing. */
@@ -281,11 +297,10 @@ test_no_body(void **state)
 {
 	Session session;
 	Feed *feed = open_feed(&session, 1);
-	FeedEvent event = {.after = 5, .seq = 6, .body = NULL};
 
 	(void) state;
 	join(feed, &session, 5);
-	feed_take("anna", &event);
+	push_in(5, DIALECT_ALL, NULL);
 	assert_int_equal(delivered_count, 0);
 	assert_int_equal(session.cursor, 6);
 }
@@ -420,6 +435,114 @@ test_check_access(void **state)
 	assert_int_equal(checked, 3);
 }
 
+/*
+ * Sessions of both dialects: one read for them, in both; and what came in one
+ * of them only is a hole.
+ */
+static void
+test_dialects(void **state)
+{
+	Session sessions[2];
+	Feed *feed = feed_get("anna");
+
+	(void) state;
+	feed = open_feed(sessions, 1);
+	join(feed, &sessions[0], 5);
+	push_in(5, DIALECT_SET(DIALECT_EVENT), "{}");
+	assert_int_equal(delivered_count, 1);
+	feed_ring(feed->hash);
+	assert_string_equal(asked_dialects, "event");
+
+	/* The other one comes while that read is under way: it is of no use. */
+	sessions[1] = (Session){.state = SESSION_CATCHING_UP,
+							.feed = feed,
+							.dialect = &native};
+	feed_add_session(feed, &sessions[1]);
+	feed_count_state(feed, 0, 1);
+	assert_int_equal(feed_dialects(), DIALECT_ALL);
+	join(feed, &sessions[1], 6);
+	answer(6, 7);
+	assert_int_equal(feed->cursor, 6);
+	assert_string_equal(asked_dialects, "event,native");
+	answer(6, 7);
+	assert_int_equal(delivered_count, 3);
+
+	push_in(7, DIALECT_SET(DIALECT_EVENT), "{}");
+	assert_int_equal(delivered_count, 3);
+	assert_int_equal(asked_after, 7);
+	answer(7, 8);
+	assert_int_equal(delivered_count, 5);
+}
+
+/* What was fanned out in another dialect cannot be replayed. */
+static void
+test_replay_dialect(void **state)
+{
+	Session sessions[2];
+	Feed *feed = open_feed(sessions, 2);
+
+	(void) state;
+	join(feed, &sessions[0], 5);
+	push_in(5, DIALECT_SET(DIALECT_EVENT), "{}");
+	sessions[1].cursor = 5;
+	assert_true(feed_join(feed, &sessions[1]));
+	sessions[1].cursor = 5;
+	sessions[1].dialect = &native;
+	assert_false(feed_join(feed, &sessions[1]));
+	sessions[1].dialect = &event;
+}
+
+/* Several events of one interval go to the same sessions, in order. */
+static void
+test_lines(void **state)
+{
+	Session session;
+	Feed *feed = open_feed(&session, 1);
+
+	(void) state;
+	join(feed, &session, 5);
+	push_in(5, DIALECT_ALL, "{1}\n{2}\n{3}");
+	assert_int_equal(delivered_count, 3);
+}
+
+static int told;
+
+static void
+count_told(void *arg)
+{
+	(void) arg;
+	told++;
+}
+
+/* Who watches is told once, with sessions or without. */
+static void
+test_watch(void **state)
+{
+	FeedWatch watch = {.moved = count_told};
+	FeedWatch other = {.moved = count_told};
+	Session session;
+	Feed *feed;
+
+	(void) state;
+	told = 0;
+	feed_watch(&watch, "anna");
+	feed_watch(&other, "anna");
+	feed_unwatch(&other);
+	push(1);
+	push(2);
+	assert_int_equal(told, 1);
+	assert_null(feed_find("anna"));
+	feed_unwatch(&watch);
+
+	feed = open_feed(&session, 1);
+	join(feed, &session, 5);
+	feed_watch(&watch, "anna");
+	push(5);
+	feed_ring(feed->hash);
+	assert_int_equal(told, 2);
+	assert_ptr_equal(feed_find("anna"), feed);
+}
+
 int
 main(void)
 {
@@ -433,6 +556,10 @@ main(void)
 		cmocka_unit_test_teardown(test_lost_read, forget),
 		cmocka_unit_test_teardown(test_epoch, forget),
 		cmocka_unit_test_teardown(test_check_access, forget),
+		cmocka_unit_test_teardown(test_dialects, forget),
+		cmocka_unit_test_teardown(test_replay_dialect, forget),
+		cmocka_unit_test_teardown(test_lines, forget),
+		cmocka_unit_test_teardown(test_watch, forget),
 	};
 
 	return cmocka_run_group_tests_name("feed", tests, NULL, NULL);

@@ -20,38 +20,29 @@
 /* What was sent, a line each. */
 static char sent[1024];
 
-void
-session_send(Session *session, Message *message)
+static void
+send_reply(Reply *reply)
 {
 	size_t len = strlen(sent);
-	char line[256];
-	char *error;
-	char *seq;
 
-	(void) session;
-	snprintf(line, sizeof(line), "%.*s", (int) message->len, message->text);
-	error = strstr(line, "\"error\"");
-	seq = strstr(line, "\"lastSeq\":");
-	if (error != NULL)
+	for (Message *body = reply->body; body != NULL; body = body->next)
+		len += (size_t) snprintf(sent + len, sizeof(sent) - len, "%.*s\n",
+								 (int) body->len, body->text);
+	if (reply->error != NULL)
 		snprintf(sent + len, sizeof(sent) - len, "error%s\n",
-				 strstr(line, "\"retryable\":true") ? " retryable" : "");
-	else if (seq != NULL)
-		snprintf(sent + len, sizeof(sent) - len, "%lld\n",
-				 strtoll(seq + 10, NULL, 10));
+				 error_infos[reply->code].retry ? " retryable" : "");
 	else
-		snprintf(sent + len, sizeof(sent) - len, "%s\n", line);
+		snprintf(sent + len, sizeof(sent) - len, "%lld\n",
+				 (long long) (reply->seq ? reply->seq
+										 : reply->session->cursor));
 }
+
+static const Dialect dialect = {.send_reply = send_reply};
 
 void
 writer_forget(Push *push)
 {
 	(void) push;
-}
-
-int64_t
-loop_wall_ms(void)
-{
-	return 0;
 }
 
 static void
@@ -86,7 +77,7 @@ synced(Session *session, int64_t seq)
 static void
 test_in_order(void **state)
 {
-	Session session = {.cursor = 5};
+	Session session = {.cursor = 5, .dialect = &dialect};
 
 	(void) state;
 	promise(&session, 6);
@@ -101,7 +92,7 @@ test_in_order(void **state)
 static void
 test_lost(void **state)
 {
-	Session session = {.cursor = 5};
+	Session session = {.cursor = 5, .dialect = &dialect};
 
 	(void) state;
 	promise(&session, 6);
@@ -120,7 +111,7 @@ test_lost(void **state)
 static void
 test_earlier_epoch(void **state)
 {
-	Session session = {.cursor = EPOCH(7) + 5};
+	Session session = {.cursor = EPOCH(7) + 5, .dialect = &dialect};
 
 	(void) state;
 	promise(&session, EPOCH(7) + 6);
@@ -133,11 +124,27 @@ test_earlier_epoch(void **state)
 	expect_sent("event\n34359738374\n");
 }
 
+/* Several messages for the sender go out one by one. */
+static void
+test_lines(void **state)
+{
+	Session session = {.cursor = 5, .dialect = &dialect};
+	Verdict verdict = {.kind = VERDICT_STORED, .body = "{1}\n{2}"};
+	Reply *reply = reply_new(&session, REPLY_PUSH);
+
+	(void) state;
+	reply_verdict(reply, &verdict);
+	assert_int_equal(reply->body->len, 3);
+	reply_flush(&session);
+	expect_sent("{1}\n{2}\n5\n");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_order),
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_earlier_epoch),
 	};
