@@ -106,6 +106,16 @@ SELECT mirusync.patch('nora', 'setting', 'a', '{"z": 3}', '{y}');
 DELETE FROM task WHERE id = 'u1';
 SELECT live.* FROM mark, live('nora', head);
 
+-- Its own change is kept from a session, unless others changed the record too.
+CREATE TABLE mark2 AS SELECT head FROM mirusync.feed WHERE feed = 'nora';
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 20, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 1}}]}');
+SELECT live.* FROM mark2, live('nora', head);
+SELECT mirusync.patch('nora', 'setting', 'a', '{"q": 2}');
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 21, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 3}}]}');
+SELECT live.* FROM mark2, live('nora', head);
+
 -- A page that is cut tells so, and where its snapshot stood.
 SELECT live.* FROM mark, live('nora', head, '{native}', 1);
 
