@@ -80,46 +80,46 @@ SELECT device_number, part_of = min(number) OVER (PARTITION BY part_of) AS first
 	count(*) OVER (PARTITION BY part_of) AS together, id, sqlstate
 FROM mirusync.rejected WHERE feed = 'nora' AND device = 'phone' ORDER BY number;
 SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
-	{"number": 20, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "VI"}}]}');
+	{"number": 30, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "VI"}}]}');
 
 -- A device lets go of what it took back, and of all that came with it or waits
 -- behind it; again, of nothing.  The verdicts stay.
 SELECT mirusync.push('nora', 'tablet', '{"discard": [14], "changes": []}');
 SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
-	{"number": 21, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
+	{"number": 31, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
 SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
-	{"number": 21, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
+	{"number": 31, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
 	{"number": 13, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
 SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A retry of one is a retry of all.
 SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
-	{"number": 22, "kind": "put", "collection": "task", "id": "r1", "fields": {"title": "one"}},
-	{"number": 23, "kind": "put", "collection": "task", "id": "r2", "fields": {"title": ""}}]}');
+	{"number": 32, "kind": "put", "collection": "task", "id": "r1", "fields": {"title": "one"}},
+	{"number": 33, "kind": "put", "collection": "task", "id": "r2", "fields": {"title": ""}}]}');
 SELECT r.verdict, r.code FROM mirusync.rejected i, mirusync.retry('nora', i.number, '{"title": "two"}') r
-WHERE i.feed = 'nora' AND i.device_number = 23;
+WHERE i.feed = 'nora' AND i.device_number = 33;
 SELECT id, title FROM task WHERE id LIKE 'r_' ORDER BY id;
 
 -- A change refused alone, and others of the device to other records.
 SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
-	{"number": 24, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}},
-	{"number": 25, "kind": "patch", "collection": "task", "id": "x1", "fields": {"done": true}},
-	{"number": 26, "kind": "put", "collection": "task", "id": "x2", "fields": {"title": ""}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [25], "changes": []}');
+	{"number": 34, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}},
+	{"number": 35, "kind": "patch", "collection": "task", "id": "x1", "fields": {"done": true}},
+	{"number": 36, "kind": "put", "collection": "task", "id": "x2", "fields": {"title": ""}}]}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [35], "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [24], "changes": [
-	{"number": 27, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}}]}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [34], "changes": [
+	{"number": 37, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}}]}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A push that is wrong as a whole lets go of nothing.
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [26], "changes": [{}]}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": 26, "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [26, 0], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [26.5], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": {"26": 26}, "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36], "changes": [{}]}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": 36, "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36, 0], "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36.5], "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": {"36": 36}, "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [26, 27], "changes": []}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [36, 37], "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A hello moves what is digested; wrong messages are wrong as a whole.
@@ -153,6 +153,16 @@ UPDATE task SET done = true WHERE id = 't3';
 SELECT mirusync.patch('nora', 'setting', 'a', '{"z": 3}', '{y}');
 DELETE FROM task WHERE id = 'u1';
 SELECT live.* FROM mark, live('nora', head);
+
+-- Its own change is kept from a session, unless others changed the record too.
+CREATE TABLE mark2 AS SELECT head FROM mirusync.feed WHERE feed = 'nora';
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 20, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 1}}]}');
+SELECT live.* FROM mark2, live('nora', head);
+SELECT mirusync.patch('nora', 'setting', 'a', '{"q": 2}');
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 21, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 3}}]}');
+SELECT live.* FROM mark2, live('nora', head);
 
 -- A page that is cut tells so, and where its snapshot stood.
 SELECT live.* FROM mark, live('nora', head, '{native}', 1);
