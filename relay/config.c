@@ -6,11 +6,6 @@
  * else in the program.  The defaults are texts and go through the same reader
  * as everything else, so `--help` shows what the file would say.
  *
- * The file has one `key = value` per line.  A `#` begins a comment at the
- * start of a line or after a blank.  A value may be put in double quotes, with
- * \" and \\ inside.  In a secret or a conninfo a bare ` #` is refused instead
- * of guessed at: half a password is worse than no start.
- *
  * Order: default, file, environment; each replaces the one before.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -24,59 +19,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_internal.h"
 #include "jwt.h"
 #include "log.h"
+#include "units.h"
 
-#define ENV_PREFIX	   "MIRUSYNC_"
-#define NAME_MAX_BYTES 64
-#define FILE_MAX_BYTES (64 * 1024)
 
-typedef enum SettingType
-{
-	SETTING_COUNT,	  /* int */
-	SETTING_DURATION, /* int64_t, ms */
-	SETTING_SIZE,	  /* size_t, bytes */
-	SETTING_TEXT	  /* char *, owned */
-} SettingType;
-
-/* What else is to be known of a setting. */
-#define IS_REQUIRED 1 /* must not be empty */
-#define IS_SECRET	2 /* never shown, wiped */
-
-typedef struct Setting
-{
-	const char *name;
-	SettingType type;
-	size_t offset;		/* in Config */
-	const char *preset; /* the default, as a file would say it */
-	int64_t min;		/* of a text: bytes */
-	int64_t max;
-	unsigned int flags;
-	const char *help;
-} Setting;
-
-typedef struct Unit
-{
-	const char *name;
-	int64_t factor;
-} Unit;
-
-/* Where the present value of a setting comes from. */
-typedef enum Origin
-{
-	ORIGIN_DEFAULT,
-	ORIGIN_FILE,
-	ORIGIN_ENVIRONMENT
-} Origin;
-
-#define SECOND		INT64_C(1000)
-#define HOUR		(3600 * SECOND)
-#define KB			INT64_C(1024)
-#define MB			(1024 * KB)
 #define FIELD(name) offsetof(Config, name)
 
 /* clang-format off */
-static const Setting settings[] = {
+const Setting config_settings[] = {
 	{"catch_up_parallel", SETTING_COUNT, FIELD(catch_up_parallel),
 		"4", 1, 1000, 0,
 		"How many catch-ups may read from the database at one time; the others wait."},
@@ -170,32 +122,14 @@ static const Setting settings[] = {
 };
 /* clang-format on */
 
-#define SETTING_TOTAL ((int) (sizeof(settings) / sizeof(settings[0])))
+#define SETTING_TOTAL                                                          \
+	((int) (sizeof(config_settings) / sizeof(config_settings[0])))
 
-/* One run of config_load. */
-typedef struct Loader
-{
-	Config *config;
-	const char *path; /* of the file being read, or NULL */
-	char *error;
-	size_t error_size;
-	Origin origins[sizeof(settings) / sizeof(settings[0])];
-	int lines[sizeof(settings) / sizeof(settings[0])]; /* 0 = not in file */
-} Loader;
+_Static_assert(SETTING_TOTAL <= SETTINGS_MAX, "room in the loader");
 
-/* A place that an error message can name. */
-typedef struct Place
-{
-	const char *name; /* file or variable */
-	int line;		  /* 0 for a variable */
-} Place;
-
-static bool complain(Loader *loader, const Place *place, const char *fmt, ...)
-	LOG_PRINTF(3, 4);
-
-/* complain writes the one error sentence and returns false. */
-static bool
-complain(Loader *loader, const Place *place, const char *fmt, ...)
+/* config_complain writes the one error sentence and returns false. */
+bool
+config_complain(Loader *loader, const Place *place, const char *fmt, ...)
 {
 	va_list args;
 	char text[512];
@@ -214,15 +148,15 @@ complain(Loader *loader, const Place *place, const char *fmt, ...)
 	return false;
 }
 
-static int
-find_setting(const char *name, size_t len)
+int
+config_find(const char *name, size_t len)
 {
 	int i;
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (strlen(settings[i].name) == len &&
-			memcmp(settings[i].name, name, len) == 0)
+		if (strlen(config_settings[i].name) == len &&
+			memcmp(config_settings[i].name, name, len) == 0)
 			return i;
 	}
 	return -1;
@@ -256,77 +190,6 @@ drop_text(char **text)
 	*text = NULL;
 }
 
-static const Unit *
-units_of(SettingType type)
-{
-	static const Unit durations[] = {{"ms", 1},
-									 {"s", SECOND},
-									 {"min", 60 * SECOND},
-									 {"h", HOUR},
-									 {NULL, 0}};
-	static const Unit sizes[] = {{"", 1},
-								 {"B", 1},
-								 {"kB", KB},
-								 {"MB", MB},
-								 {NULL, 0}};
-	static const Unit counts[] = {{"", 1}, {NULL, 0}};
-
-	if (type == SETTING_DURATION)
-		return durations;
-	return type == SETTING_SIZE ? sizes : counts;
-}
-
-/* wanted says in words what a number of that type looks like. */
-static const char *
-wanted(SettingType type)
-{
-	if (type == SETTING_DURATION)
-		return "a whole number with unit ms, s, min or h";
-	if (type == SETTING_SIZE)
-		return "a whole number with unit B, kB or MB";
-	return "a whole number";
-}
-
-/* render_number writes a number as a file would say it, in the best unit. */
-static void
-render_number(char buf[32], SettingType type, int64_t value)
-{
-	const Unit *best = units_of(type);
-	const Unit *unit;
-
-	for (unit = best; unit->name != NULL; unit++)
-	{
-		if (value % unit->factor == 0 && (value != 0 || unit == best))
-			best = unit;
-	}
-	snprintf(buf, 32, "%" PRId64 "%s", value / best->factor, best->name);
-}
-
-/* read_number reads digits, blanks and a unit; false if it is anything else. */
-static bool
-read_number(SettingType type, const char *text, int64_t *value)
-{
-	const Unit *unit;
-	int64_t number = 0;
-	const char *pos = text;
-
-	for (; *pos >= '0' && *pos <= '9'; pos++)
-	{
-		if (__builtin_mul_overflow(number, (int64_t) 10, &number) ||
-			__builtin_add_overflow(number, (int64_t) (*pos - '0'), &number))
-			return false;
-	}
-	if (pos == text)
-		return false;
-	pos += strspn(pos, " ");
-	for (unit = units_of(type); unit->name != NULL; unit++)
-	{
-		if (strcmp(pos, unit->name) == 0)
-			return !__builtin_mul_overflow(number, unit->factor, value);
-	}
-	return false;
-}
-
 static bool
 set_number(Loader *loader, const Setting *setting, const char *text,
 		   const Place *place)
@@ -336,14 +199,15 @@ set_number(Loader *loader, const Setting *setting, const char *text,
 	char low[32];
 	char high[32];
 
-	if (!read_number(setting->type, text, &value))
-		return complain(loader, place, "bad value \"%.40s\" for %s: must be %s",
-						text, setting->name, wanted(setting->type));
+	if (!units_read(setting->type, text, &value))
+		return config_complain(loader, place,
+							   "bad value \"%.40s\" for %s: must be %s", text,
+							   setting->name, units_wanted(setting->type));
 	if (value < setting->min || value > setting->max)
 	{
-		render_number(low, setting->type, setting->min);
-		render_number(high, setting->type, setting->max);
-		return complain(
+		units_render(low, setting->type, setting->min);
+		units_render(high, setting->type, setting->max);
+		return config_complain(
 			loader, place,
 			"bad value \"%.40s\" for %s: must lie between %s and %s", text,
 			setting->name, low, high);
@@ -365,20 +229,20 @@ set_text(Loader *loader, const Setting *setting, const char *text, size_t len,
 	char **field = field_of(loader->config, setting);
 
 	if ((int64_t) len > setting->max)
-		return complain(loader, place,
-						"value of %s is longer than %" PRId64 " bytes",
-						setting->name, setting->max);
+		return config_complain(loader, place,
+							   "value of %s is longer than %" PRId64 " bytes",
+							   setting->name, setting->max);
 	drop_text(field);
 	*field = copy_text(text, len);
 	return true;
 }
 
 /* set_value is the one place where a setting gets a value. */
-static bool
-set_value(Loader *loader, int index, const char *text, Origin origin,
-		  const Place *place)
+bool
+config_set(Loader *loader, int index, const char *text, Origin origin,
+		   const Place *place)
 {
-	const Setting *setting = &settings[index];
+	const Setting *setting = &config_settings[index];
 	bool good;
 
 	if (setting->type == SETTING_TEXT)
@@ -387,242 +251,12 @@ set_value(Loader *loader, int index, const char *text, Origin origin,
 		good = set_number(loader, setting, text, place);
 	if (good && strcmp(setting->name, "log_level") == 0 &&
 		!log_level_known(text))
-		return complain(loader, place,
-						"bad value \"%.40s\" for log_level: must be "
-						"debug, info, warn or error",
-						text);
+		return config_complain(loader, place,
+							   "bad value \"%.40s\" for log_level: must be "
+							   "debug, info, warn or error",
+							   text);
 	loader->origins[index] = origin;
 	return good;
-}
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-/*
- * unquote resolves a value in double quotes in place; "value" is behind the
- * first quote.  Only blanks or a comment may follow the last one.
- */
-static bool
-unquote(char *value)
-{
-	char *in = value;
-	char *out = value;
-
-	for (; *in != '"'; in++)
-	{
-		if (*in == '\\' && (in[1] == '"' || in[1] == '\\'))
-			in++;
-		if (*in == '\0')
-			return false;
-		*out++ = *in;
-	}
-	in++;
-	if (*in != '\0' && !is_blank(*in))
-		return false;
-	in += strspn(in, " \t");
-	if (*in != '\0' && *in != '#')
-		return false;
-	*out = '\0';
-	return true;
-}
-
-/* find_comment returns the # that begins a comment behind a bare value. */
-static char *
-find_comment(char *value)
-{
-	char *c;
-
-	for (c = value; *c != '\0'; c++)
-	{
-		if (*c == '#' && (c == value || is_blank(c[-1])))
-			return c;
-	}
-	return NULL;
-}
-
-static void
-trim_end(char *text)
-{
-	size_t len = strlen(text);
-
-	while (len > 0 && is_blank(text[len - 1]))
-		text[--len] = '\0';
-}
-
-/* read_line takes one line apart, in place. */
-static bool
-read_line(Loader *loader, char *line, const Place *place)
-{
-	char *key = line + strspn(line, " \t");
-	char *value;
-	char *comment;
-	size_t key_len;
-	int index;
-
-	trim_end(key);
-	if (*key == '\0' || *key == '#')
-		return true;
-	key_len = strspn(key,
-					 "abcdefghijklmnopqrstuvwxyz"
-					 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
-	value = key + key_len + strspn(key + key_len, " \t");
-	if (key_len == 0 || *value != '=')
-		return complain(loader, place, "no \"key = value\"");
-	value++;
-	value += strspn(value, " \t");
-
-	index = find_setting(key, key_len);
-	if (index < 0)
-		return complain(loader, place, "unknown key \"%.*s\"",
-						(int) (key_len > NAME_MAX_BYTES ? NAME_MAX_BYTES
-														: key_len),
-						key);
-	if (loader->lines[index] != 0)
-		return complain(loader, place, "%s stands in line %d already",
-						settings[index].name, loader->lines[index]);
-
-	if (*value == '"')
-	{
-		value++;
-		if (!unquote(value))
-			return complain(loader, place, "value of %s is not quoted rightly",
-							settings[index].name);
-	}
-	else if ((comment = find_comment(value)) != NULL)
-	{
-		if (settings[index].flags & IS_SECRET)
-			return complain(loader, place,
-							"a # after a blank in %s: put the value "
-							"in double quotes",
-							settings[index].name);
-		*comment = '\0';
-		trim_end(value);
-	}
-	loader->lines[index] = place->line;
-	return set_value(loader, index, value, ORIGIN_FILE, place);
-}
-
-/* read_text reads a whole file's text, terminated at text[len], in place. */
-static bool
-read_text(Loader *loader, char *text, size_t len)
-{
-	Place place = {loader->path, 0};
-	char *end = text + len;
-	char *line = text;
-
-	/* some editors begin with a byte order mark */
-	if (len >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0)
-		line += 3;
-	while (line < end)
-	{
-		char *line_end = memchr(line, '\n', end - line);
-		char *next;
-
-		if (line_end == NULL)
-			line_end = end;
-		next = line_end + 1;
-		place.line++;
-		if (memchr(line, '\0', line_end - line) != NULL)
-			return complain(loader, &place, "NUL byte");
-		if (line_end > line && line_end[-1] == '\r')
-			line_end--;
-		*line_end = '\0';
-		if (!read_line(loader, line, &place))
-			return false;
-		line = next;
-	}
-	return true;
-}
-
-/* slurp reads a small file into buf[size], terminated. */
-static bool
-slurp(Loader *loader, const char *path, char *buf, size_t size, size_t *len)
-{
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL)
-		return complain(loader, NULL, "could not open file \"%s\": %s", path,
-						strerror(errno));
-
-	/* nothing stays behind in the buffer of a stream that is not there */
-	setvbuf(file, NULL, _IONBF, 0);
-	*len = fread(buf, 1, size, file);
-	if (ferror(file))
-	{
-		complain(loader, NULL, "could not read file \"%s\": %s", path,
-				 strerror(errno));
-		fclose(file);
-		return false;
-	}
-	fclose(file);
-	if (*len == size)
-		return complain(loader, NULL, "file \"%s\" is longer than %zu bytes",
-						path, size - 1);
-	buf[*len] = '\0';
-	return true;
-}
-
-static bool
-read_file(Loader *loader, const char *path)
-{
-	char *text = malloc(FILE_MAX_BYTES + 1);
-	size_t len;
-	bool good;
-
-	if (text == NULL)
-		abort();
-	loader->path = path;
-	good = slurp(loader, path, text, FILE_MAX_BYTES + 1, &len) &&
-		read_text(loader, text, len);
-	explicit_bzero(text, FILE_MAX_BYTES + 1);
-	free(text);
-	return good;
-}
-
-static bool
-read_environment(Loader *loader, char **envp)
-{
-	const size_t prefix_len = strlen(ENV_PREFIX);
-
-	for (; envp != NULL && *envp != NULL; envp++)
-	{
-		const char *equals = strchr(*envp, '=');
-		char name[NAME_MAX_BYTES];
-		char variable[NAME_MAX_BYTES + sizeof(ENV_PREFIX)];
-		Place place = {variable, 0};
-		size_t len;
-		size_t i;
-		int index;
-
-		if (equals == NULL || strncmp(*envp, ENV_PREFIX, prefix_len) != 0)
-			continue;
-		len = equals - *envp - prefix_len;
-		if (len >= sizeof(name))
-			len = sizeof(name) - 1;
-		for (i = 0; i < len; i++)
-		{
-			char c = (*envp)[prefix_len + i];
-
-			/* lower case is no key of ours */
-			name[i] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a'
-				: c >= 'a' && c <= 'z'	   ? '?'
-										   : c;
-		}
-		snprintf(variable, sizeof(variable), "%.*s", (int) (prefix_len + len),
-				 *envp);
-		index = find_setting(name, len);
-
-		/* no error: orchestrators put variables there by a service's name */
-		if (index < 0)
-			log_warn("environment variable names no key variable=%s", variable);
-		else if (!set_value(loader, index, equals + 1, ORIGIN_ENVIRONMENT,
-							&place))
-			return false;
-	}
-	return true;
 }
 
 static bool
@@ -632,7 +266,8 @@ read_defaults(Loader *loader)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (!set_value(loader, i, settings[i].preset, ORIGIN_DEFAULT, NULL))
+		if (!config_set(loader, i, config_settings[i].preset, ORIGIN_DEFAULT,
+						NULL))
 			return false;
 	}
 	return true;
@@ -648,18 +283,19 @@ read_secret_file(Loader *loader, int secret)
 	size_t len;
 	bool good = false;
 
-	if (!slurp(loader, config->jwt_secret_file, text, sizeof(text), &len))
+	if (!config_slurp(loader, config->jwt_secret_file, text, sizeof(text),
+					  &len))
 		goto done;
 	if (len > 0 && text[len - 1] == '\n')
 		len--;
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
 	if (len == 0)
-		complain(loader, &place, "the secret is empty");
+		config_complain(loader, &place, "the secret is empty");
 	else if (memchr(text, '\0', len) != NULL)
-		complain(loader, &place, "the secret has a NUL byte");
+		config_complain(loader, &place, "the secret has a NUL byte");
 	else
-		good = set_text(loader, &settings[secret], text, len, &place);
+		good = set_text(loader, &config_settings[secret], text, len, &place);
 
 done:
 	explicit_bzero(text, sizeof(text));
@@ -674,27 +310,27 @@ static bool
 settle_secret(Loader *loader)
 {
 	Config *config = loader->config;
-	int secret = find_setting("jwt_secret", strlen("jwt_secret"));
-	int file = find_setting("jwt_secret_file", strlen("jwt_secret_file"));
+	int secret = config_find("jwt_secret", strlen("jwt_secret"));
+	int file = config_find("jwt_secret_file", strlen("jwt_secret_file"));
 
 	if (config->jwt_secret[0] != '\0' && config->jwt_secret_file[0] != '\0')
 	{
 		if (loader->origins[secret] == loader->origins[file])
-			return complain(loader, NULL,
-							"jwt_secret and jwt_secret_file are both "
-							"set: give one of them");
-		set_value(loader,
-				  loader->origins[secret] > loader->origins[file] ? file
-																  : secret,
-				  "", ORIGIN_DEFAULT, NULL);
+			return config_complain(loader, NULL,
+								   "jwt_secret and jwt_secret_file are both "
+								   "set: give one of them");
+		config_set(loader,
+				   loader->origins[secret] > loader->origins[file] ? file
+																   : secret,
+				   "", ORIGIN_DEFAULT, NULL);
 	}
 	if (config->jwt_secret_file[0] != '\0' && !read_secret_file(loader, secret))
 		return false;
 	if (config->jwt_secret[0] == '\0')
-		return complain(loader, NULL,
-						"jwt_secret is required: set jwt_secret or "
-						"jwt_secret_file, or %sJWT_SECRET",
-						ENV_PREFIX);
+		return config_complain(loader, NULL,
+							   "jwt_secret is required: set jwt_secret or "
+							   "jwt_secret_file, or %sJWT_SECRET",
+							   ENV_PREFIX);
 	if (strlen(config->jwt_secret) < JWT_SECRET_GOOD_BYTES)
 		log_warn("jwt_secret is short for HS256 bytes=%zu wanted=%d",
 				 strlen(config->jwt_secret), JWT_SECRET_GOOD_BYTES);
@@ -710,15 +346,15 @@ check_whole(Loader *loader)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if ((settings[i].flags & IS_REQUIRED) &&
-			**(char **) field_of(config, &settings[i]) == '\0')
-			return complain(loader, NULL,
-							"%s is required: set it in the file or "
-							"by the environment",
-							settings[i].name);
+		if ((config_settings[i].flags & IS_REQUIRED) &&
+			**(char **) field_of(config, &config_settings[i]) == '\0')
+			return config_complain(loader, NULL,
+								   "%s is required: set it in the file or "
+								   "by the environment",
+								   config_settings[i].name);
 	}
 	if (config->session_queue_max_bytes < config->message_max_bytes)
-		return complain(
+		return config_complain(
 			loader, NULL,
 			"session_queue_max_bytes must not be below "
 			"message_max_bytes: such a message could never be sent on");
@@ -737,8 +373,9 @@ config_load(Config *config, const char *path, char **envp, char *error,
 	loader.error = error;
 	loader.error_size = error_size;
 
-	if (read_defaults(&loader) && (path == NULL || read_file(&loader, path)) &&
-		read_environment(&loader, envp) && check_whole(&loader))
+	if (read_defaults(&loader) &&
+		(path == NULL || config_read_file(&loader, path)) &&
+		config_read_environment(&loader, envp) && check_whole(&loader))
 		return true;
 	config_release(config);
 	return false;
@@ -751,8 +388,8 @@ config_release(Config *config)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (settings[i].type == SETTING_TEXT)
-			drop_text(field_of(config, &settings[i]));
+		if (config_settings[i].type == SETTING_TEXT)
+			drop_text(field_of(config, &config_settings[i]));
 	}
 	memset(config, 0, sizeof(*config));
 }
@@ -764,7 +401,7 @@ config_help(FILE *out)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		const Setting *setting = &settings[i];
+		const Setting *setting = &config_settings[i];
 		char low[32];
 		char high[32];
 
@@ -778,8 +415,8 @@ config_help(FILE *out)
 						: "");
 		else
 		{
-			render_number(low, setting->type, setting->min);
-			render_number(high, setting->type, setting->max);
+			units_render(low, setting->type, setting->min);
+			units_render(high, setting->type, setting->max);
 			fprintf(out, "  (%s to %s)", low, high);
 		}
 		fprintf(out, "\n    %s\n", setting->help);

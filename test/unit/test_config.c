@@ -101,13 +101,15 @@ table_is_sorted_and_whole(void **state UNUSED)
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
 		if (i > 0)
-			assert_true(strcmp(settings[i - 1].name, settings[i].name) < 0);
-		assert_true(strlen(settings[i].name) < NAME_MAX_BYTES);
-		assert_true(settings[i].min <= settings[i].max);
-		assert_true(strlen(settings[i].help) > 20);
-		assert_int_equal(settings[i].help[strlen(settings[i].help) - 1], '.');
-		if (settings[i].type == SETTING_COUNT)
-			assert_true(settings[i].max <= INT_MAX);
+			assert_true(strcmp(config_settings[i - 1].name,
+							   config_settings[i].name) < 0);
+		assert_true(strlen(config_settings[i].name) < NAME_MAX_BYTES);
+		assert_true(config_settings[i].min <= config_settings[i].max);
+		assert_true(strlen(config_settings[i].help) > 20);
+		assert_int_equal(
+			config_settings[i].help[strlen(config_settings[i].help) - 1], '.');
+		if (config_settings[i].type == SETTING_COUNT)
+			assert_true(config_settings[i].max <= INT_MAX);
 	}
 }
 
@@ -123,8 +125,8 @@ fields_do_not_overlap(void **state UNUSED)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		for (j = 0; j < widths[settings[i].type]; j++)
-			assert_int_equal(used[settings[i].offset + j]++, 0);
+		for (j = 0; j < widths[config_settings[i].type]; j++)
+			assert_int_equal(used[config_settings[i].offset + j]++, 0);
 	}
 }
 
@@ -224,7 +226,7 @@ reads_units(void **state UNUSED)
 	{
 		int64_t value = -2;
 
-		if (read_number(cases[i].type, cases[i].text, &value) !=
+		if (units_read(cases[i].type, cases[i].text, &value) !=
 			(cases[i].value >= 0))
 			fail_msg("case %zu: \"%s\"", i, cases[i].text);
 		if (cases[i].value >= 0)
@@ -584,7 +586,7 @@ help_names_every_key(void **state UNUSED)
 	config_help(out);
 	fclose(out);
 	for (i = 0; i < SETTING_TOTAL; i++)
-		assert_non_null(strstr(text, settings[i].name));
+		assert_non_null(strstr(text, config_settings[i].name));
 	assert_non_null(strstr(text, "idle_timeout = 5min  (100ms to 24h)\n"));
 	assert_non_null(strstr(text, "database  (text, required)\n"));
 	assert_non_null(strstr(text, "listen_port = 8787  (0 to 65535)\n"));
@@ -646,15 +648,15 @@ example_shows_every_default(void **state UNUSED)
 	{
 		char key[NAME_MAX_BYTES + 8];
 
-		snprintf(key, sizeof(key), "\n %s =", settings[i].name);
+		snprintf(key, sizeof(key), "\n %s =", config_settings[i].name);
 		if (strstr(text, key) == NULL)
 		{
-			snprintf(key, sizeof(key), "\n%s =", settings[i].name);
+			snprintf(key, sizeof(key), "\n%s =", config_settings[i].name);
 			if (strstr(text, key) == NULL)
-				fail_msg("%s is not in the example", settings[i].name);
+				fail_msg("%s is not in the example", config_settings[i].name);
 		}
-		assert_true(number_of(&config, &settings[i]) ==
-					number_of(&defaults, &settings[i]));
+		assert_true(number_of(&config, &config_settings[i]) ==
+					number_of(&defaults, &config_settings[i]));
 	}
 	assert_string_equal(config.listen_address, defaults.listen_address);
 	assert_string_equal(config.environment, defaults.environment);
