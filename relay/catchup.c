@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "feed.h"
+#include "metrics.h"
 #include "reply.h"
 #include "session.h"
 
@@ -65,6 +66,7 @@ send_page(CatchUp *catchup, const PGresult *result)
 			message_new(PQgetvalue(result, row, PAGE_BODY),
 						(size_t) PQgetlength(result, row, PAGE_BODY));
 
+		metrics_message(METRIC_SENT_PAGE, message->len);
 		session_send(session, message);
 		message_unref(message);
 		catchup->sent_any = true;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "config_internal.h"
 #include "jwt.h"
 #include "log.h"
@@ -32,9 +33,15 @@ const Setting config_settings[] = {
 	{"catch_up_parallel", SETTING_COUNT, FIELD(catch_up_parallel),
 		"4", 1, 1000, 0,
 		"How many catch-ups may read from the database at one time; the others wait."},
+	{"connection_rate_per_address", SETTING_COUNT, FIELD(connection_rate_per_address),
+		"0", 0, 100000, 0,
+		"How many connections an address may open in a second; further ones are answered 429; 0 for no limit."},
 	{"connections_max", SETTING_COUNT, FIELD(connections_max),
 		"10000", 1, 1000000, 0,
 		"How many connections this process accepts; must lie below its limit of open files."},
+	{"connections_per_address", SETTING_COUNT, FIELD(connections_per_address),
+		"0", 0, 1000000, 0,
+		"How many connections an address may have on this relay; further ones are answered 429; 0 for no limit."},
 	{"connections_per_user", SETTING_COUNT, FIELD(connections_per_user),
 		"10", 1, 10000, 0,
 		"How many sessions one user may have on this relay; further ones are answered 429."},
@@ -69,32 +76,56 @@ const Setting config_settings[] = {
 		"", 0, 4096, 0,
 		"A file that holds the secret; one line end at its end does not count."},
 	{"listen_address", SETTING_TEXT, FIELD(listen_address),
-		"127.0.0.1", 1, 255, IS_REQUIRED,
-		"The numeric address to listen on; 0.0.0.0 or :: for all."},
+		"127.0.0.1", 0, 255, 0,
+		"The numeric address to listen on; 0.0.0.0 or :: for all, empty for listen_socket only."},
 	{"listen_port", SETTING_COUNT, FIELD(listen_port),
 		"8787", 0, 65535, 0,
 		"The TCP port to listen on; 0 takes a free one and logs it."},
 	{"listen_shared", SETTING_COUNT, FIELD(listen_shared),
 		"0", 0, 1, 0,
 		"1 lets several relays of one database listen on the port, each getting a part of the connections."},
+	{"listen_socket", SETTING_TEXT, FIELD(listen_socket),
+		"", 0, 107, 0,
+		"A Unix socket to listen on besides, for a proxy on this host; empty for none."},
+	{"listen_socket_mode", SETTING_TEXT, FIELD(listen_socket_mode),
+		"0660", 1, 4, IS_REQUIRED,
+		"The mode of that socket, in octal."},
+	{"log_format", SETTING_TEXT, FIELD(log_format),
+		"text", 1, 8, IS_REQUIRED,
+		"How a line of the log is written: text, or json, one object a line."},
 	{"log_level", SETTING_TEXT, FIELD(log_level),
 		"info", 1, 16, IS_REQUIRED,
 		"The least grave lines to log: debug, info, warn or error."},
 	{"message_max_bytes", SETTING_SIZE, FIELD(message_max_bytes),
 		"64kB", 1 * KB, 16 * MB, 0,
 		"The largest message a client may send; a larger one closes its session with 1009."},
+	{"metrics_address", SETTING_TEXT, FIELD(metrics_address),
+		"127.0.0.1", 1, 255, IS_REQUIRED,
+		"The numeric address where /metrics is read."},
+	{"metrics_port", SETTING_COUNT, FIELD(metrics_port),
+		"0", 0, 65535, 0,
+		"The TCP port where /metrics is read; that of listen_port for the same one; 0 for no metrics."},
 	{"push_queue_max", SETTING_COUNT, FIELD(push_queue_max),
 		"10000", 1, 10000000, 0,
 		"How many pushes of all sessions may wait for the database; further ones are refused as retryable."},
 	{"push_wait_max", SETTING_DURATION, FIELD(push_wait_max_ms),
 		"30s", 100, HOUR, 0,
 		"How long a push may wait for the database before it is refused as retryable."},
+	{"rate_burst", SETTING_DURATION, FIELD(rate_burst_ms),
+		"10s", 100, HOUR, 0,
+		"Of how long a time each rate limit may be used up at once."},
 	{"readers", SETTING_COUNT, FIELD(readers),
 		"1", 1, 64, 0,
 		"Database connections that read."},
 	{"reconnect_wait_max", SETTING_DURATION, FIELD(reconnect_wait_max_ms),
 		"5s", 10, HOUR, 0,
 		"The longest pause between two tries to reach the database."},
+	{"session_bytes_per_second", SETTING_SIZE, FIELD(session_bytes_per_second),
+		"1MB", 0, 1024 * MB, 0,
+		"How many bytes of messages a session may send in a second; beyond, the relay reads on later; 0 for no limit."},
+	{"session_messages_per_second", SETTING_COUNT, FIELD(session_messages_per_second),
+		"1000", 0, 1000000, 0,
+		"How many messages a session may send in a second, likewise."},
 	{"session_pushes_max", SETTING_COUNT, FIELD(session_pushes_max),
 		"256", 1, 100000, 0,
 		"How many pushes of one session may be unanswered; then the relay reads no more from it for a while."},
@@ -116,6 +147,24 @@ const Setting config_settings[] = {
 	{"static_dir", SETTING_TEXT, FIELD(static_dir),
 		"", 0, 4096, 0,
 		"A directory of files to serve besides, such as the demo page; empty serves none."},
+	{"tls_certificate_file", SETTING_TEXT, FIELD(tls_certificate_file),
+		"", 0, 4096, 0,
+		"A PEM file with the certificate and those between it and the root; with it the relay speaks TLS."},
+	{"tls_key_file", SETTING_TEXT, FIELD(tls_key_file),
+		"", 0, 4096, 0,
+		"The PEM file with its private key, without a passphrase."},
+	{"tls_min_version", SETTING_TEXT, FIELD(tls_min_version),
+		"1.2", 1, 8, IS_REQUIRED,
+		"The oldest version of TLS that is spoken: 1.2 or 1.3."},
+	{"trusted_proxies", SETTING_TEXT, FIELD(trusted_proxies),
+		"", 0, 4096, 0,
+		"Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by blanks; one at listen_socket always is."},
+	{"user_bytes_per_second", SETTING_SIZE, FIELD(user_bytes_per_second),
+		"2MB", 0, 1024 * MB, 0,
+		"How many bytes of messages all sessions of a user on this relay may send in a second, likewise."},
+	{"user_messages_per_second", SETTING_COUNT, FIELD(user_messages_per_second),
+		"2000", 0, 1000000, 0,
+		"How many messages all sessions of a user on this relay may send in a second, likewise."},
 	{"writers", SETTING_COUNT, FIELD(writers),
 		"2", 1, 64, 0,
 		"Database connections that push; a feed always goes to the same one."},
@@ -337,6 +386,42 @@ settle_secret(Loader *loader)
 	return true;
 }
 
+/* check_transport checks how the relay is reached. */
+static bool
+check_transport(Loader *loader)
+{
+	const Config *config = loader->config;
+	const char *mode = config->listen_socket_mode;
+	AddressRanges ranges;
+	const char *bad = address_ranges_parse(&ranges, config->trusted_proxies);
+
+	address_ranges_release(&ranges);
+	if (bad != NULL)
+		return config_complain(loader, NULL,
+							   "trusted_proxies: \"%s\" is no address range",
+							   bad);
+	if (config->listen_address[0] == '\0' && config->listen_socket[0] == '\0')
+		return config_complain(loader, NULL,
+							   "listen_address and listen_socket are both "
+							   "empty: set one of them");
+	if (mode[strspn(mode, "01234567")] != '\0')
+		return config_complain(
+			loader, NULL, "listen_socket_mode must be octal, such as 0660");
+	if ((config->tls_certificate_file[0] == '\0') !=
+		(config->tls_key_file[0] == '\0'))
+		return config_complain(loader, NULL,
+							   "tls_certificate_file and tls_key_file belong "
+							   "together: set both or none");
+	if (strcmp(config->tls_min_version, "1.2") != 0 &&
+		strcmp(config->tls_min_version, "1.3") != 0)
+		return config_complain(loader, NULL,
+							   "tls_min_version must be 1.2 or 1.3");
+	if (strcmp(config->log_format, "text") != 0 &&
+		strcmp(config->log_format, "json") != 0)
+		return config_complain(loader, NULL, "log_format must be text or json");
+	return true;
+}
+
 /* check_whole checks what no single value can show. */
 static bool
 check_whole(Loader *loader)
@@ -353,6 +438,8 @@ check_whole(Loader *loader)
 								   "by the environment",
 								   config_settings[i].name);
 	}
+	if (!check_transport(loader))
+		return false;
 	if (config->session_queue_max_bytes < config->message_max_bytes)
 		return config_complain(
 			loader, NULL,
@@ -379,6 +466,60 @@ config_load(Config *config, const char *path, char **envp, char *error,
 		return true;
 	config_release(config);
 	return false;
+}
+
+static bool
+is_equal(const Setting *setting, const void *a, const void *b)
+{
+	switch (setting->type)
+	{
+		case SETTING_COUNT:
+			return *(const int *) a == *(const int *) b;
+		case SETTING_DURATION:
+			return *(const int64_t *) a == *(const int64_t *) b;
+		case SETTING_SIZE:
+			return *(const size_t *) a == *(const size_t *) b;
+		default:
+			return strcmp(*(char *const *) a, *(char *const *) b) == 0;
+	}
+}
+
+static void
+swap(void *a, void *b, size_t size)
+{
+	char keep[sizeof(int64_t)];
+
+	memcpy(keep, a, size);
+	memcpy(a, b, size);
+	memcpy(b, keep, size);
+}
+
+void
+config_take(Config *config, Config *fresh, const char *const *names,
+			bool keep_tls)
+{
+	static const size_t sizes[] = {[SETTING_COUNT] = sizeof(int),
+								   [SETTING_DURATION] = sizeof(int64_t),
+								   [SETTING_SIZE] = sizeof(size_t),
+								   [SETTING_TEXT] = sizeof(char *)};
+
+	for (int i = 0; i < SETTING_TOTAL; i++)
+	{
+		const Setting *setting = &config_settings[i];
+		void *ours = field_of(config, setting);
+		void *theirs = field_of(fresh, setting);
+		const char *const *name = names;
+
+		if (is_equal(setting, ours, theirs))
+			continue;
+		while (*name != NULL && strcmp(*name, setting->name) != 0)
+			name++;
+		if (*name != NULL &&
+			!(keep_tls && strncmp(setting->name, "tls_", 4) == 0))
+			swap(ours, theirs, sizes[setting->type]);
+		else
+			log_warn("setting needs a restart key=%s", setting->name);
+	}
 }
 
 void

@@ -18,13 +18,13 @@
 #include "session.h"
 
 static JwtKey key;
-static int connections_per_user;
+static const Config *config;
 static bool closed;
 
 Status
-gate_init(const Config *config)
+gate_init(const Config *config_)
 {
-	connections_per_user = config->connections_per_user;
+	config = config_;
 	if (!jwt_key_init(&key, config->jwt_secret, strlen(config->jwt_secret)))
 	{
 		log_error("jwt_secret is empty");
@@ -79,7 +79,8 @@ gate_refuses(const HttpRequest *request, HttpReply *reply)
 	}
 	else if (request->has_protocol)
 		http_error(reply, 400, "Unknown subprotocol");
-	else if (session_user_count(request->user_id) >= connections_per_user)
+	else if (session_user_count(request->user_id) >=
+			 config->connections_per_user)
 		http_error(reply, 429, "Too many connections");
 	else
 		return false;
@@ -89,7 +90,8 @@ gate_refuses(const HttpRequest *request, HttpReply *reply)
 void *
 gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply)
 {
-	if (!request->is_get || strcmp(request->path, HTTP_PATH_SYNC) != 0)
+	if (!request->is_get || strcmp(request->path, HTTP_PATH_SYNC) != 0 ||
+		request->door == DOOR_METRICS)
 	{
 		http_on_request(request, reply);
 		return NULL;

@@ -17,9 +17,13 @@
 #include "drain.h"
 #include "feed.h"
 #include "loop.h"
+#include "notify.h"
+#include "peers.h"
 #include "pgconn.h"
+#include "quota.h"
 #include "reader.h"
 #include "session.h"
+#include "tls.h"
 #include "writer.h"
 #include "ws.h"
 
@@ -35,6 +39,10 @@ tick(void)
 
 	pgconn_tick(now_ms);
 	ws_tick(now_ms);
+	tls_tick(now_ms);
+	peers_tick(now_ms);
+	quota_tick(now_ms);
+	notify_tick(now_ms);
 	session_tick(now_ms);
 	writer_tick(now_ms);
 	reader_tick(now_ms);

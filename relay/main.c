@@ -25,8 +25,13 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics_page.h"
+#include "notify.h"
+#include "peers.h"
 #include "pgconn.h"
+#include "quota.h"
 #include "reader.h"
+#include "reload.h"
 #include "session.h"
 #include "writer.h"
 #include "ws.h"
@@ -45,6 +50,8 @@ typedef struct Arguments
 static Config config;
 static uv_signal_t on_term;
 static uv_signal_t on_int;
+static uv_signal_t on_hup;
+static const char *config_path;
 static int exit_code = EXIT_SUCCESS;
 
 static const WsHandlers ws_handlers = {
@@ -53,6 +60,7 @@ static const WsHandlers ws_handlers = {
 	.on_open = session_on_open,
 	.on_message = session_on_message,
 	.on_writable = session_on_writable,
+	.on_refused = session_on_refused,
 	.on_closed = session_on_closed,
 };
 
@@ -141,7 +149,18 @@ on_signal(uv_signal_t *handle, int number)
 {
 	(void) handle;
 	(void) number;
+	notify_stopping();
 	drain_start(config.drain_timeout_ms);
+}
+
+static void
+on_reload(uv_signal_t *handle, int number)
+{
+	extern char **environ;
+
+	(void) handle;
+	(void) number;
+	reload(&config, config_path, environ);
 }
 
 static void
@@ -154,6 +173,8 @@ start_signals(void)
 	uv_signal_init(loop_uv(), &on_int);
 	uv_signal_start(&on_term, on_signal, SIGTERM);
 	uv_signal_start(&on_int, on_signal, SIGINT);
+	uv_signal_init(loop_uv(), &on_hup);
+	uv_signal_start(&on_hup, on_reload, SIGHUP);
 }
 
 /* The extension understands us: the other connections may come. */
@@ -178,6 +199,8 @@ start(void)
 	pgconn_setup(config.database, config.reconnect_wait_max_ms,
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
+	if (!peers_setup(&config))
+		return STATUS_FAILED;
 	if (loop_init() != STATUS_OK || gate_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)
@@ -191,6 +214,7 @@ start(void)
 		janitor_start(&config) != STATUS_OK)
 		return STATUS_FAILED;
 	listener_start();
+	notify_ready();
 	return STATUS_OK;
 }
 
@@ -201,6 +225,7 @@ stop(void)
 	ws_release(); /* tells the sessions that they are closed */
 	uv_close((uv_handle_t *) &on_term, NULL);
 	uv_close((uv_handle_t *) &on_int, NULL);
+	uv_close((uv_handle_t *) &on_hup, NULL);
 	listener_release();
 	writer_release();
 	bell_release();
@@ -208,7 +233,10 @@ stop(void)
 	reader_release();
 	loop_release(); /* runs the last tasks: sessions are freed */
 	http_release();
+	metrics_page_release();
+	peers_release();
 	gate_release();
+	quota_release();
 }
 
 int
@@ -231,7 +259,10 @@ main(int argc, char **argv)
 		config_release(&config);
 		return EXIT_SUCCESS;
 	}
+	config_path = arguments.config_path;
+	log_set_format(config.log_format);
 	log_set_level(config.log_level);
+	notify_init();
 	raise_descriptor_limit();
 	log_info("starting version=%s", MIRUSYNC_VERSION);
 	if (start() != STATUS_OK)

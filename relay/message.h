@@ -11,12 +11,14 @@
 #include <stdint.h>
 
 #include "alloc.h"
+#include "metrics.h"
 
 typedef struct Message
 {
 	uint32_t refs; /* outboxes, feeds and replies that hold it */
 	size_t len;
-	char text[]; /* not terminated */
+	int64_t since_us; /* when the relay had it */
+	char text[];	  /* not terminated */
 } Message;
 
 /* message_new copies a text; the caller holds the only reference. */
@@ -27,6 +29,7 @@ message_new(const char *text, size_t len)
 
 	message->refs = 1;
 	message->len = len;
+	message->since_us = metrics_now_us();
 	memcpy(message->text, text, len);
 	return message;
 }

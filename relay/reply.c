@@ -20,6 +20,7 @@
 
 #include "alloc.h"
 #include "frame.h"
+#include "metrics.h"
 #include "writer.h"
 
 Reply *
@@ -124,7 +125,10 @@ send_reply(Reply *reply)
 	Message *message;
 
 	if (reply->body != NULL)
+	{
+		metrics_message(METRIC_SENT_LIVE, reply->body->len);
 		session_send(session, reply->body);
+	}
 	if (reply->kind == REPLY_SYNC)
 		text = reply->sent_any ? "Sync complete" : "No new data to sync";
 	/* Without a number of its own the last one sent serves. */
@@ -137,6 +141,7 @@ send_reply(Reply *reply)
 	else
 		len = frame_sync_response(buf, sizeof(buf), now_ms, text, seq);
 	message = message_new(buf, len);
+	metrics_message(METRIC_SENT_ANSWER, len);
 	session_send(session, message);
 	message_unref(message);
 }

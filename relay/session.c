@@ -38,6 +38,7 @@
 #include "alloc.h"
 #include "frame.h"
 #include "log.h"
+#include "metrics.h"
 #include "reply.h"
 #include "writer.h"
 
@@ -68,6 +69,7 @@ void
 session_setup(const Config *config_)
 {
 	config = config_;
+	quota_setup(config_);
 }
 
 /* ---- state ---- */
@@ -119,6 +121,7 @@ send_text(Session *session, const char *text, size_t len)
 {
 	Message *message = message_new(text, len);
 
+	metrics_message(METRIC_SENT_CONTROL, len);
 	session_send(session, message);
 	message_unref(message);
 }
@@ -146,8 +149,19 @@ read_on(Session *session)
 		session->reply_count < config->session_pushes_max / 2)
 	{
 		session->paused = false;
-		ws_resume(session->conn);
+		if (!quota_is_held(session->quota))
+			ws_resume(session->conn);
 	}
+}
+
+/* The rates let it go on: unless it owes too many answers. */
+static void
+on_paid(void *arg)
+{
+	Session *session = arg;
+
+	if (!session->paused && session->conn != NULL)
+		ws_resume(session->conn);
 }
 
 /* The turn's end: everything that waits goes out, as few writes as possible. */
@@ -199,6 +213,7 @@ reap(void *arg)
 	DL_DELETE(by_state[SESSION_CLOSING], session);
 	counts[SESSION_CLOSING]--;
 	push_stream_unref(session->stream);
+	quota_free(session->quota);
 	free(session);
 }
 
@@ -215,6 +230,7 @@ session_new(WsConn *conn, const char *user)
 		snprintf(id + 2 * i, 3, "%02x", random[i]);
 	session->conn = conn;
 	session->stream = push_stream_new(id, user);
+	session->quota = quota_new(user, on_paid, session);
 	session->feed = feed_get(user);
 	feed_add_session(session->feed, session);
 	session->state = SESSION_NEW;
@@ -222,6 +238,7 @@ session_new(WsConn *conn, const char *user)
 	session->heard_ms = session->since_ms;
 	DL_APPEND(by_state[SESSION_NEW], session);
 	counts[SESSION_NEW]++;
+	metrics_count(METRIC_SESSIONS_OPENED);
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
 	return session;
@@ -233,12 +250,27 @@ session_on_open(void *arg)
 	Session *session = arg;
 	char buf[FRAME_REPLY_MAX];
 	char user[LOG_VALUE_MAX];
+	char address[ADDRESS_TEXT_MAX];
 
 	/* The wait for the first message begins when the client can send one. */
 	session->since_ms = loop_now_ms();
-	log_info("session opened session=%s user=%s", session->stream->session_id,
-			 log_value(user, sizeof(user), session->stream->user));
+	log_info("session opened session=%s user=%s address=%s",
+			 session->stream->session_id,
+			 log_value(user, sizeof(user), session->stream->user),
+			 ws_address(session->conn, address));
 	send_text(session, buf, frame_welcome(buf, sizeof(buf), loop_wall_ms()));
+}
+
+void
+session_on_refused(void *arg, CloseCode code, const char *reason)
+{
+	const Session *session = arg;
+	char user[LOG_VALUE_MAX];
+
+	log_info("message refused session=%s user=%s code=%d reason=\"%s\"",
+			 session->stream->session_id,
+			 log_value(user, sizeof(user), session->stream->user), (int) code,
+			 reason);
 }
 
 /* Everything but the connection goes. */
@@ -305,6 +337,14 @@ session_user_count(const char *user)
 	return feed == NULL ? 0 : feed->session_count;
 }
 
+void
+session_metrics(void)
+{
+	for (int state = 0; state < SESSION_STATES; state++)
+		metrics_set(METRIC_SESSIONS_NEW + (Metric) state,
+					(uint64_t) counts[state]);
+}
+
 int
 session_count(void)
 {
@@ -331,7 +371,10 @@ take(Session *session, int64_t seq, const char *origin, Message *message)
 		strcmp(origin, session->stream->session_id) == 0;
 
 	if (message != NULL && !own)
+	{
+		metrics_message(METRIC_SENT_LIVE, message->len);
 		session_send(session, message);
+	}
 	session_set_cursor(session, seq);
 }
 
@@ -350,6 +393,7 @@ fall_behind(Session *session)
 			 log_value(user, sizeof(user), session->stream->user),
 			 session->outbox.bytes, session->outbox.count,
 			 (long long) session->cursor);
+	metrics_count(METRIC_CATCH_UP_SLOW);
 	begin_catch_up(session, &from);
 }
 
@@ -382,6 +426,13 @@ begin_catch_up(Session *session, const CatchUpFrom *from)
 	session->catchup = catchup_new(session, from);
 }
 
+static void
+catch_up_unasked(Session *session)
+{
+	metrics_count(METRIC_CATCH_UP_OPENED);
+	begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
+}
+
 /* Starts the oldest SYNC_REQUEST that waits, unless one is being served. */
 static bool
 serve_sync(Session *session)
@@ -402,6 +453,7 @@ serve_sync(Session *session)
 	 * exists.  Until then no answer with a number may leave.
 	 */
 	session->cursor = 0;
+	metrics_count(METRIC_CATCH_UP_ASKED);
 	begin_catch_up(session, &from);
 	return true;
 }
@@ -434,6 +486,7 @@ session_start_over(Session *session)
 	if (session->state != SESSION_LIVE)
 		return;
 	session->cursor = 0;
+	metrics_count(METRIC_CATCH_UP_LOST);
 	begin_catch_up(session, &from);
 }
 
@@ -448,6 +501,7 @@ hold_back(Session *session)
 			 session->reply_count >= config->session_pushes_max)
 	{
 		session->paused = true;
+		metrics_count(METRIC_HELD_ANSWERS);
 		ws_pause(session->conn);
 	}
 }
@@ -487,6 +541,8 @@ on_sync_request(Session *session, const Frame *frame)
 {
 	Reply *reply = reply_new(session, REPLY_SYNC);
 
+	if (frame->has_last_seq && session->state == SESSION_NEW)
+		metrics_count(METRIC_SESSIONS_RESUMED);
 	reply->from.kind = CATCH_UP_AFTER;
 	if (frame->has_last_seq)
 		reply->from.after = frame->last_seq;
@@ -511,6 +567,17 @@ on_change(Session *session, const char *text, size_t len)
 	}
 }
 
+static Metric
+received_as(FrameResult result, const Frame *frame)
+{
+	if (result == FRAME_NOT_JSON || result == FRAME_INVALID)
+		return METRIC_RECEIVED_INVALID;
+	if (strcmp(frame->type, "PING") == 0)
+		return METRIC_RECEIVED_PING;
+	return strcmp(frame->type, "SYNC_REQUEST") == 0 ? METRIC_RECEIVED_SYNC
+													: METRIC_RECEIVED_CHANGE;
+}
+
 void
 session_on_message(void *arg, const char *text, size_t len)
 {
@@ -522,6 +589,7 @@ session_on_message(void *arg, const char *text, size_t len)
 		return;
 	session->heard_ms = loop_now_ms();
 	result = frame_parse(text, len, &frame);
+	metrics_message(received_as(result, &frame), len);
 	if (result == FRAME_NOT_JSON)
 		send_error(session, FRAME_ERROR_NOT_JSON, false);
 	else if (result == FRAME_INVALID)
@@ -534,8 +602,10 @@ session_on_message(void *arg, const char *text, size_t len)
 		on_change(session, text, len);
 
 	if (session->state == SESSION_NEW)
-		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
+		catch_up_unasked(session);
 	hold_back(session);
+	if (quota_charge(session->quota, len) && session->state != SESSION_CLOSING)
+		ws_pause(session->conn);
 }
 
 /* ---- time ---- */
@@ -573,7 +643,7 @@ session_tick(int64_t now_ms)
 	{
 		if (now_ms - session->since_ms < FIRST_MESSAGE_MS)
 			break;
-		begin_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
+		catch_up_unasked(session);
 	}
 
 	/* All sessions, but seldom: cheaper than keeping them in order of age. */

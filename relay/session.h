@@ -16,6 +16,7 @@
 #include "loop.h"
 #include "outbox.h"
 #include "push.h"
+#include "quota.h"
 #include "ws.h"
 
 typedef enum SessionState
@@ -43,6 +44,7 @@ typedef struct Session
 	Reply *sync;		/* the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
+	Quota *quota;	  /* how much it may send */
 	bool paused;	  /* owes so many answers that we stopped reading */
 	int64_t cursor;	  /* everything up to it is in the outbox or sent */
 	int64_t since_ms; /* in this state */
@@ -61,10 +63,15 @@ extern Session *session_new(WsConn *conn, const char *user);
 extern void session_on_open(void *session);
 extern void session_on_message(void *session, const char *text, size_t len);
 extern void session_on_writable(void *session);
+extern void
+session_on_refused(void *session, CloseCode code, const char *reason);
 extern void session_on_closed(void *session);
 
 /* session_user_count counts the sessions of a user that are not closing. */
 extern int session_user_count(const char *user);
+
+/* session_metrics sets the gauges. */
+extern void session_metrics(void);
 
 /* session_count counts all sessions. */
 extern int session_count(void);

@@ -14,7 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "config.h"
+#include "peers.h"
 #include "status.h"
 
 typedef struct WsConn WsConn;
@@ -29,6 +31,14 @@ typedef enum CloseCode
 	CLOSE_TRY_LATER = 1013	  /* does not read, or floods */
 } CloseCode;
 
+/* Where a connection came in. */
+typedef enum Door
+{
+	DOOR_TCP,	 /* listen_address, with TLS if there is a certificate */
+	DOOR_SOCKET, /* listen_socket: from a proxy on this host */
+	DOOR_METRICS /* metrics_address */
+} Door;
+
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
 {
@@ -40,6 +50,7 @@ typedef struct HttpRequest
 	const char *path;	 /* decoded, without the query */
 	const char *user_id; /* query argument, NULL = missing or empty */
 	const char *token;	 /* likewise */
+	Door door;
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */
@@ -67,6 +78,8 @@ typedef struct WsHandlers
 	void (*on_open)(void *session);
 	void (*on_message)(void *session, const char *text, size_t len);
 	void (*on_writable)(void *session);
+	/* What came breaks the protocol; on_closed follows. */
+	void (*on_refused)(void *session, CloseCode code, const char *reason);
 	void (*on_closed)(void *session); /* conn is gone */
 } WsHandlers;
 
@@ -74,8 +87,17 @@ extern Status
 ws_init(const Config *config, const WsHandlers *handlers) MUST_CHECK;
 extern void ws_release(void);
 
-/* ws_adopt takes over an accepted socket; it is closed if that fails. */
-extern void ws_adopt(int fd);
+/*
+ * ws_adopt takes over an accepted socket, which is closed if that fails, and
+ * the peer, NULL if a proxy will say who it is.
+ */
+extern void ws_adopt(int fd, Door door, Peer *peer);
+
+/* ws_address writes whom the connection belongs to, as far as is known. */
+extern const char *ws_address(WsConn *conn, char buf[ADDRESS_TEXT_MAX]);
+
+/* ws_metrics sets the gauges. */
+extern void ws_metrics(void);
 
 /* ws_count is the number of connections, of all kinds. */
 extern int ws_count(void);

@@ -11,6 +11,9 @@
 # - Each setting of the extension (extension/guc.c) stands as `mirusync.x` in a
 #   page of docs/.
 # - Each SQLSTATE of ours (extension/errors.h) stands in a page of docs/.
+# - Each metric (relay/metrics.def) stands as `name` in docs/metrics.md, which
+#   names no other; the dashboard and the alert rules under contrib/ use no
+#   name and no label="value" that is not there.
 # - Each relative link in a page leads to a file.
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -97,6 +100,58 @@ check_sqlstates() {
 		extension/errors.h | sort -u)
 }
 
+# metrics prints the names; families prints "name label value" of each series.
+metrics() {
+	grep -oE '"(mirusync_relay|process)_[a-z_]+"' relay/metrics.def | tr -d '"'
+}
+
+families() {
+	awk '
+		match($0, /"(mirusync_relay|process)_[a-z_]+"/) {
+			name = substr($0, RSTART + 1, RLENGTH - 2)
+		}
+		/^METRIC_SERIES/ && match($0, /[a-z]+=\\"[^\\]*/) {
+			split(substr($0, RSTART, RLENGTH), part, "=\\\\\"")
+			print name, part[1], part[2]
+		}
+	' relay/metrics.def
+}
+
+# A name as it stands in a query may have the suffix of a part of a histogram.
+used_metrics() {
+	grep -ohE '\b(mirusync_relay|process)_[a-z_]+' "$@" |
+		sed -E 's/_seconds_(bucket|sum|count)$/_seconds/' | sort -u
+}
+
+check_metrics() {
+	local page=docs/metrics.md
+	local used=(contrib/grafana/*.json contrib/prometheus/*.yml)
+	local name query label value count=0
+
+	while read -r name; do
+		count=$((count + 1))
+		has "| \`$name\` |" "$page" || complain "$page: metric $name is missing"
+	done < <(metrics)
+	[ "$count" -ge 40 ] ||
+		complain "relay/metrics.def: only $count metrics were found in it"
+	while read -r name; do
+		metrics | grep -qx "$name" || complain "there is no metric $name"
+	done < <(
+		used_metrics "${used[@]}"
+		grep -oE '^\| `[a-z_]+`' "$page" | tr -d '|` '
+	)
+	# name{label="value"}, in JSON with a backslash before each quote
+	while read -r query; do
+		name=${query%%\{*}
+		while IFS='=' read -r label value; do
+			[ "$label" = instance ] || [ "$label" = job ] ||
+				families | grep -qx "$(used_metrics <<<"$name") $label $value" ||
+				complain "metric $name has no $label=$value"
+		done < <(grep -oE '[a-z]+="[^"]*"' <<<"${query#*\{}" | tr -d '"')
+	done < <(cat "${used[@]}" | tr -d '\\' |
+		grep -oE '\b(mirusync_relay|process)_[a-z_]+\{[^}]*\}' | sort -u)
+}
+
 check_links() {
 	local page link
 
@@ -113,5 +168,6 @@ check_links() {
 check_relay_keys
 check_extension_settings
 check_sqlstates
+check_metrics
 check_links
 exit "$bad"
