@@ -83,7 +83,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		have_node || need nodejs
 	fi
 	if wants test; then
-		need libcmocka-dev nginx haproxy
+		need libcmocka-dev nginx haproxy openssl
 		command -v npm >/dev/null 2>&1 || need npm
 	fi
 	if wants browser; then
