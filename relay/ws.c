@@ -13,6 +13,7 @@
  *	  (a pipelined body makes the library loop for ever);
  *	- a foreign libuv loop, sockets accepted by ourselves, no timers of the
  *	  library for anything that matters (they are a sorted list, and armed late);
+ *	- with TLS reading stops at the end of a record only (stop_reading);
  *	- close frames are written by us: with libuv the library loses its own;
  *	- UTF-8 validation is on; assertions are compiled in, so nothing may reach
  *	  one.
@@ -73,6 +74,7 @@ struct WsConn
 	uint16_t close_code; /* sent or received; 0 = none */
 	uint8_t door;		 /* where it came in */
 	bool asked;			 /* a request has been read */
+	bool stopping;		 /* to stop reading behind this record */
 };
 
 static struct lws_context *context;
@@ -258,15 +260,30 @@ ws_want_writable(WsConn *conn)
 	lws_callback_on_writable(conn->wsi);
 }
 
+/*
+ * With TLS the library turns for ever when it is told to stop while OpenSSL
+ * holds the rest of a record.  That rest, 16 kB at most, is read first.
+ */
+static void
+stop_reading(WsConn *conn)
+{
+	SSL *ssl = lws_get_ssl(conn->wsi);
+
+	conn->stopping = ssl != NULL && SSL_pending(ssl) > 0;
+	if (!conn->stopping)
+		lws_rx_flow_control(conn->wsi, 0);
+}
+
 void
 ws_pause(WsConn *conn)
 {
-	lws_rx_flow_control(conn->wsi, 0);
+	stop_reading(conn);
 }
 
 void
 ws_resume(WsConn *conn)
 {
+	conn->stopping = false;
 	lws_rx_flow_control(conn->wsi, 1);
 }
 
@@ -292,7 +309,7 @@ ws_close(WsConn *conn, CloseCode code, const char *reason)
 	/* If it fails, the deadline ends it. */
 	(void) !lws_write(conn->wsi, frame, 4 + len, LWS_WRITE_HTTP);
 	/* A paused peer could not answer the close frame. */
-	lws_rx_flow_control(conn->wsi, 1);
+	ws_resume(conn);
 }
 
 int64_t
@@ -566,7 +583,7 @@ refuse(WsConn *conn, CloseCode code, const char *reason)
 }
 
 static int
-on_receive(WsConn *conn, const char *piece, size_t len)
+take_piece(WsConn *conn, const char *piece, size_t len)
 {
 	size_t rest = lws_remaining_packet_payload(conn->wsi);
 	bool last = rest == 0 && lws_is_final_fragment(conn->wsi);
@@ -594,6 +611,16 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 	handlers->on_message(conn->session, whole, len);
 	free(whole);
 	return 0;
+}
+
+static int
+on_receive(WsConn *conn, const char *piece, size_t len)
+{
+	int result = take_piece(conn, piece, len);
+
+	if (conn->stopping)
+		stop_reading(conn);
+	return result;
 }
 
 static int
