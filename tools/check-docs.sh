@@ -6,8 +6,12 @@
 # usage: tools/check-docs.sh
 #
 # - Each key of the relay (the table in relay/config.c) stands, with its
-#   default, in relay/mirusync-relay.conf.example and as `key` in docs/relay.md;
-#   and neither names a key that is not there.
+#   default, in relay/mirusync-relay.conf.example and in the man page, and as
+#   `key` in docs/relay.md; and none names a key that is not there.  Those that
+#   SIGHUP takes (relay/reload.c) are marked in the man page and stand in the
+#   list in docs/relay.md.
+# - The man pages are clean for mandoc, and the unit is for systemd, where there
+#   are such programs.
 # - Each setting of the extension (extension/guc.c) stands as `mirusync.x` in a
 #   page of docs/.
 # - Each SQLSTATE of ours (extension/errors.h) stands in a page of docs/.
@@ -54,6 +58,7 @@ settings() {
 check_relay_keys() {
 	local example=relay/mirusync-relay.conf.example
 	local page=docs/relay.md
+	local man=docs/man/mirusync-relay.conf.5
 	local key preset count=0
 
 	[ -f "$page" ] || complain "$page: is missing"
@@ -68,6 +73,8 @@ check_relay_keys() {
 		fi
 		[ ! -f "$page" ] || has "\`$key\`" "$page" ||
 			complain "$page: key $key is missing"
+		grep -qxF ".It Ic $key${preset:+ = $preset}" "$man" ||
+			complain "$man: key $key is missing, or has another default"
 	done < <(settings)
 	[ "$count" -ge 20 ] ||
 		complain "relay/config.c: only $count keys were found in its table"
@@ -76,6 +83,42 @@ check_relay_keys() {
 		settings | grep -q "^$key	" ||
 			complain "$example: there is no key $key"
 	done < <(sed -nE 's/^#?([a-z_]+) =.*/\1/p' "$example" | sort -u)
+	while read -r key; do
+		settings | grep -q "^$key	" || complain "$man: there is no key $key"
+	done < <(sed -nE 's/^\.It Ic ([a-z_]+).*/\1/p' "$man")
+	check_reloaded "$page" "$man"
+}
+
+# check_reloaded PAGE MAN compares what SIGHUP takes with what they say of it.
+check_reloaded() {
+	local taken marked listed
+
+	taken=$(sed -nE 's/^\t"([a-z_]+)",$/\1/p' relay/reload.c | sort)
+	marked=$(awk '/^\.It Ic/ { key = $3 } /^\.Em Reloaded/ { print key }' "$2" | sort)
+	listed=$(sed -n '/^## Reloading/,/^The others need/p' "$1" |
+		grep -v '^The others' | grep -oE '`[a-z_]+`' | tr -d '`' | sort)
+	[ "$taken" = "$marked" ] || complain "$2: not what relay/reload.c takes"
+	[ "$taken" = "$listed" ] || complain "$1: not what relay/reload.c takes"
+}
+
+# The unit is what systemd understands; the program need not be installed.
+check_unit() {
+	local unit=contrib/systemd/mirusync-relay.service
+	local copy said
+
+	command -v systemd-analyze >/dev/null || return 0
+	copy=$(mktemp -d "${TMPDIR:-/tmp}/mirusync-unit-XXXXXX")
+	sed -E 's#^(ExecStart=)[^ ]+#\1/bin/true#; /^Documentation=/d' "$unit" \
+		>"$copy/mirusync-relay.service"
+	said=$(systemd-analyze verify "$copy/mirusync-relay.service" 2>&1) &&
+		[ -z "$said" ] || complain "$unit: $said"
+	rm -rf "$copy"
+}
+
+# The man pages are what mandoc calls clean.
+check_man_pages() {
+	command -v mandoc >/dev/null || return 0
+	mandoc -T lint -W warning docs/man/*.[15] || bad=1
 }
 
 check_extension_settings() {
@@ -167,6 +210,8 @@ check_links() {
 
 check_relay_keys
 check_extension_settings
+check_man_pages
+check_unit
 check_sqlstates
 check_metrics
 check_links
