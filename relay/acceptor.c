@@ -36,8 +36,9 @@
 #include "peers.h"
 #include "ws.h"
 
-#define BACKLOG			 1024
-#define ACCEPTS_PER_TURN 64 /* then the others' turn */
+#define BACKLOG					1024
+#define ACCEPTS_PER_TURN		64 /* then the others' turn */
+#define METRICS_CONNECTIONS_MAX 20
 
 /* One listening socket. */
 typedef struct Listener
@@ -108,6 +109,15 @@ admit(int fd, const struct sockaddr_storage *from, Peer **peer)
 	return false;
 }
 
+/* Whoever looks after the relay gets in also when it is full. */
+static bool
+is_full(const Listener *listener)
+{
+	if (listener->door == DOOR_METRICS)
+		return ws_count_metrics() >= METRICS_CONNECTIONS_MAX;
+	return ws_count() >= config->connections_max;
+}
+
 static void
 take(const Listener *listener, int fd, const struct sockaddr_storage *from)
 {
@@ -115,7 +125,7 @@ take(const Listener *listener, int fd, const struct sockaddr_storage *from)
 	int send_buffer = (int) config->socket_send_buffer_bytes;
 	Peer *peer = NULL;
 
-	if (ws_count() >= config->connections_max)
+	if (is_full(listener))
 	{
 		metrics_count(METRIC_REFUSED_CONNECTIONS_MAX);
 		turn_away(fd, overload, "connections_max");

@@ -85,7 +85,7 @@ static const WsHandlers *handlers;
 static WsConn *handshakes; /* oldest first */
 static WsConn *closings;   /* oldest first */
 static int handshake_count;
-static int conn_count;
+static int conn_counts[DOORS];
 static unsigned char write_buffer[LWS_PRE + WS_BUFFER_SIZE];
 
 /* ---- connections and the two lists ---- */
@@ -148,9 +148,9 @@ conn_free(WsConn *conn)
 	if (conn->door == DOOR_TCP && tls_vhost != NULL && !conn->asked)
 		metrics_count(METRIC_TLS_FAILED);
 	peers_leave(conn->peer);
+	conn_counts[conn->door]--;
 	free(conn->assembly);
 	free(conn);
-	conn_count--;
 }
 
 void
@@ -180,7 +180,7 @@ ws_adopt(int fd, Door door, Peer *peer)
 		(tls ? LWS_ADOPT_ALLOW_SSL : 0);
 	info.fd.sockfd = fd;
 	info.opaque = conn;
-	conn_count++;
+	conn_counts[door]++;
 	enlist(conn, &handshakes, config->handshake_timeout_ms);
 	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
 		return;
@@ -198,7 +198,13 @@ ws_adopt(int fd, Door door, Peer *peer)
 int
 ws_count(void)
 {
-	return conn_count;
+	return conn_counts[DOOR_TCP] + conn_counts[DOOR_SOCKET];
+}
+
+int
+ws_count_metrics(void)
+{
+	return conn_counts[DOOR_METRICS];
 }
 
 static void
@@ -762,7 +768,7 @@ ws_init(const Config *config_, const WsHandlers *table)
 void
 ws_metrics(void)
 {
-	metrics_set(METRIC_CONNECTIONS, (uint64_t) conn_count);
+	metrics_set(METRIC_CONNECTIONS, (uint64_t) ws_count());
 	metrics_set(METRIC_HANDSHAKES, (uint64_t) handshake_count);
 }
 

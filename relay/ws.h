@@ -34,9 +34,10 @@ typedef enum CloseCode
 /* Where a connection came in. */
 typedef enum Door
 {
-	DOOR_TCP,	 /* listen_address, with TLS if there is a certificate */
-	DOOR_SOCKET, /* listen_socket: from a proxy on this host */
-	DOOR_METRICS /* metrics_address */
+	DOOR_TCP,	  /* listen_address, with TLS if there is a certificate */
+	DOOR_SOCKET,  /* listen_socket: from a proxy on this host */
+	DOOR_METRICS, /* metrics_address */
+	DOORS
 } Door;
 
 /* A request; everything in it is valid during the callback only. */
@@ -99,8 +100,12 @@ extern const char *ws_address(WsConn *conn, char buf[ADDRESS_TEXT_MAX]);
 /* ws_metrics sets the gauges. */
 extern void ws_metrics(void);
 
-/* ws_count is the number of connections, of all kinds. */
+/*
+ * ws_count is the number of connections, handshakes among them, and
+ * ws_count_metrics that of those that read metrics.
+ */
 extern int ws_count(void);
+extern int ws_count_metrics(void);
 
 /*
  * ws_write sends whole frames.  What the socket does not take is kept, at most

@@ -246,3 +246,76 @@ s.test('a thousand silent, half-open and slow peers change nothing for the other
       peer.destroy();
   }
 }), { timeout: 120000 });
+
+s.test('connections in all', () => using({ connections_max: 3 }, async () => {
+  const before = await metrics(s.relay);
+  const sockets = [];
+  let answer = '';
+  for (let i = 0; i < 5 && !answer; i++) {
+    const socket = await rawSocket(s.relay);
+    sockets.push(socket);
+    answer = await Promise.race([
+      new Promise((resolve) => socket.once('data', (data) => resolve(String(data)))),
+      sleep(200).then(() => ''),
+    ]);
+  }
+  assert.match(answer, /^HTTP\/1\.1 503 [^]*Retry-After: 5\r\n[^]*\{"error":"Too many connections"\}$/);
+  /* The metrics are read while it is full. */
+  const m = await metrics(s.relay);
+  assert.ok(m('connections') >= 3);
+  assert.ok(m('connections_refused_total{reason="connections_max"}')
+    > before('connections_refused_total{reason="connections_max"}'));
+  for (const socket of sockets)
+    socket.destroy();
+}));
+
+s.test('handshakes, in number and time', () => using(
+  { handshakes_max: 5, handshake_timeout: '500ms' }, async () => {
+    const before = await metrics(s.relay);
+    const sockets = [];
+    for (let i = 0; i < 10; i++)
+      sockets.push(await rawSocket(s.relay));
+    await Promise.all(sockets.map((socket) => socket.ended));
+    await grows(before, 'connections_refused_total{reason="handshakes_max"}');
+    await grows(before, 'connections_refused_total{reason="handshake_timeout"}');
+  }));
+
+s.test('sessions of a user, the size of a message', () => using(
+  { connections_per_user: 1, message_max_bytes: '1kB' }, async () => {
+    const before = await metrics(s.relay);
+    const user = newUser();
+    const device = await s.live(user);
+    await assert.rejects(s.open(user), /refused: 429/);
+    await grows(before, 'http_answers_total{status="429"}');
+    device.send(created(entry({ notes: 'x'.repeat(2000) })));
+    assert.equal((await device.ended).code, 1009);
+    await grows(before, 'sessions_closed_total{code="1009"}');
+  }));
+
+s.test('pushes that wait, in number and time', async () => {
+  const relay = await s.stack.addRelay({
+    metrics_port: await freePort(), push_queue_max: 5, push_wait_max: '1s', writers: 1,
+  });
+  const user = newUser();
+  const device = await s.live(user, { relay });
+  await device.push(created(entry()));
+  const lock = await s.client();
+  try {
+    await lock.query('BEGIN');
+    await lock.query('SELECT 1 FROM mirusync.feed WHERE feed = $1 FOR UPDATE', [user]);
+    for (let i = 0; i < 10; i++)
+      device.send(created(entry()));
+    for (const answer of await device.answers(10)) {
+      assert.equal(answer.type, 'ERROR');
+      assert.equal(answer.retryable, true);
+    }
+  } finally {
+    await lock.query('ROLLBACK');
+    await lock.end();
+  }
+  const m = await metrics(relay);
+  assert.equal(m('pushes_refused_total'), 5);
+  assert.equal(m('pushes_given_up_total'), 5);
+  assert.ok(m('slow_pushes_total') >= 1);
+  await relay.stop();
+});
