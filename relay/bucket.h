@@ -39,13 +39,17 @@ bucket_charge(Bucket *bucket, int64_t now_us, int64_t amount, int64_t rate,
 	return wait_us > 0 ? wait_us : 0;
 }
 
-/* bucket_take takes one token if there is one. */
+/*
+ * bucket_take takes one token if there is one.  A full bucket always has one,
+ * however short the burst is.
+ */
 static inline bool
 bucket_take(Bucket *bucket, int64_t now_us, int64_t rate, int64_t burst_us)
 {
 	Bucket after = *bucket;
 
-	if (bucket_charge(&after, now_us, 1, rate, burst_us) > 0)
+	if (bucket_charge(&after, now_us, 1, rate, burst_us) > 0 &&
+		bucket->full_at_us > now_us)
 		return false;
 	*bucket = after;
 	return true;

@@ -188,12 +188,6 @@ quota_charge(Quota *quota, size_t bytes)
 	return true;
 }
 
-bool
-quota_is_held(const Quota *quota)
-{
-	return quota->held_until_us != 0;
-}
-
 void
 quota_tick(int64_t now_ms)
 {

@@ -30,7 +30,6 @@ extern void quota_free(Quota *quota);
  * is now held back: read no more from it until "resume".
  */
 extern bool quota_charge(Quota *quota, size_t bytes);
-extern bool quota_is_held(const Quota *quota);
 
 /* quota_tick lets those go on that have paid, and forgets users. */
 extern void quota_tick(int64_t now_ms);

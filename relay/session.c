@@ -149,8 +149,8 @@ read_on(Session *session)
 		session->reply_count < config->session_pushes_max / 2)
 	{
 		session->paused = false;
-		if (!quota_is_held(session->quota))
-			ws_resume(session->conn);
+		/* If a rate holds it back, its next message stops it again. */
+		ws_resume(session->conn);
 	}
 }
 

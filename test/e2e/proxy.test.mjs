@@ -211,3 +211,10 @@ s.test('limits by address are those of the client behind the proxy', async () =>
   assert.equal((await upgrade(s.relay, path, { 'X-Forwarded-For': '2001:db8:1:2:3::9' })).status, 429);
   devices.push(await s.open(newUser(), from('2001:db8:1:3::1')));
 });
+
+s.test('it stops in order, and takes its socket away', async () => {
+  const device = await s.open(newUser());
+  assert.deepEqual(await s.relay.stop(), { code: 0, signal: null });
+  assert.equal((await device.ended).code, 1001);
+  await assert.rejects(stat(socketPath), /ENOENT/);
+});

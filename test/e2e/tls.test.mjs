@@ -199,3 +199,9 @@ s.test('without a certificate that can be used there is no start', async () => {
     metrics_port: await freePort(), tls_certificate_file: '/nowhere', tls_key_file: key,
   }), /relay ended \(code 1/);
 });
+
+s.test('it stops in order, with sessions open', async () => {
+  const device = await s.live(newUser(), { ca });
+  assert.deepEqual(await s.relay.stop(), { code: 0, signal: null });
+  assert.equal((await device.ended).code, 1001);
+});

@@ -86,6 +86,27 @@ counts_a_rate(void **state UNUSED)
 }
 
 static void
+lets_one_in_however_short_the_burst(void **state UNUSED)
+{
+	Metric refused;
+	Peer *peer;
+
+	limits.connection_rate_per_address = 2;
+	limits.rate_burst_ms = 100;
+	assert_true(peers_setup(&limits));
+	peer = admit(1, &refused);
+	assert_non_null(peer);
+	peers_leave(peer);
+	assert_null(admit(1, &refused));
+	clock_us += 500000;
+	peer = admit(1, &refused);
+	assert_non_null(peer);
+	peers_leave(peer);
+	peers_release();
+	assert_null(peers);
+}
+
+static void
 bounds_what_it_remembers(void **state UNUSED)
 {
 	Metric refused;
@@ -126,6 +147,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(counts_connections, set_up),
 		cmocka_unit_test_setup(counts_a_rate, set_up),
+		cmocka_unit_test_setup(lets_one_in_however_short_the_burst, set_up),
 		cmocka_unit_test_setup(bounds_what_it_remembers, set_up),
 		cmocka_unit_test_setup(keeps_the_proxies_that_it_knows, set_up),
 	};
