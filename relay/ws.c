@@ -457,30 +457,13 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 	return true;
 }
 
-static int
-on_http(WsConn *conn, struct lws *wsi)
-{
-	HttpRequest request;
-	HttpReply reply = {0};
-	RequestText text;
-
-	conn->asked = true;
-	if (read_request(wsi, &request, &text))
-	{
-		request.door = conn->door;
-		handlers->on_request(&request, &reply);
-		answer(wsi, &request, &reply);
-	}
-	return -1;
-}
-
 /*
  * Whom a proxy speaks for is known only now.  Nobody may be behind one that
  * does not say so, unless it is on a Unix socket, where limits by address then
  * do not apply.
  */
 static bool
-is_welcome(WsConn *conn, struct lws *wsi, HttpReply *reply)
+is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
 {
 	static LogLimit limit;
 	char forwarded[1024];
@@ -493,9 +476,10 @@ is_welcome(WsConn *conn, struct lws *wsi, HttpReply *reply)
 					 WSI_TOKEN_X_FORWARDED_FOR) <= 0 ||
 		!peers_client(forwarded, &client))
 	{
-		log_limited(&limit, LOG_LEVEL_WARN,
-					"proxy does not say whom it speaks for: no readable "
-					"X-Forwarded-For");
+		if (is_upgrade) /* else it may be a probe of its own */
+			log_limited(&limit, LOG_LEVEL_WARN,
+						"proxy does not say whom it speaks for: no readable "
+						"X-Forwarded-For");
 		return true;
 	}
 	conn->peer = peers_admit(&client, &refused);
@@ -507,6 +491,24 @@ is_welcome(WsConn *conn, struct lws *wsi, HttpReply *reply)
 	reply->len = strlen(reply->body);
 	reply->header = "Retry-After: 5\r\n";
 	return false;
+}
+
+static int
+on_http(WsConn *conn, struct lws *wsi)
+{
+	HttpRequest request;
+	HttpReply reply = {0};
+	RequestText text;
+
+	conn->asked = true;
+	if (read_request(wsi, &request, &text))
+	{
+		request.door = conn->door;
+		if (is_welcome(conn, wsi, false, &reply))
+			handlers->on_request(&request, &reply);
+		answer(wsi, &request, &reply);
+	}
+	return -1;
 }
 
 static int
@@ -523,7 +525,7 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 		return -1;
 	conn->asked = true;
 	request.door = conn->door;
-	if (is_welcome(conn, wsi, &reply))
+	if (is_welcome(conn, wsi, true, &reply))
 		conn->session = handlers->on_upgrade(conn, &request, &reply);
 	if (conn->session == NULL)
 	{

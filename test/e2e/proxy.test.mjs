@@ -199,9 +199,12 @@ s.test('limits by address are those of the client behind the proxy', async () =>
   assert.equal(answer.status, 429);
   assert.equal(answer.headers['retry-after'], '5');
   assert.deepEqual(answer.json, { error: 'Too many connections' });
+  /* Whatever it asks for, and whatever its proxy asks for itself. */
+  assert.equal((await http(s.relay, '/health', from('203.0.113.20'))).status, 429);
+  assert.equal((await http(s.relay, '/health')).status, 200);
   devices.push(await s.open(newUser(), from('203.0.113.21')));
   const name = 'connections_refused_total{reason="connections_per_address"}';
-  assert.equal((await metrics(s.relay))(name), before(name) + 1);
+  assert.equal((await metrics(s.relay))(name), before(name) + 2);
   /* One that leaves makes room. */
   await devices[0].close();
   await waitUntil(async () => (await upgrade(s.relay, path, { 'X-Forwarded-For': '203.0.113.20' })).upgraded);
