@@ -183,6 +183,9 @@ check_metrics() {
 		used_metrics "${used[@]}"
 		grep -oE '^\| `[a-z_]+`' "$page" | tr -d '|` '
 	)
+	! command -v promtool >/dev/null ||
+		promtool check rules contrib/prometheus/*.yml >/dev/null ||
+		complain "contrib/prometheus: promtool refuses a rule"
 	# name{label="value"}, in JSON with a backslash before each quote
 	while read -r query; do
 		name=${query%%\{*}
