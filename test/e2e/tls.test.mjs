@@ -136,6 +136,27 @@ s.test('a session that is held back over TLS costs no processor time, and goes o
     assert.equal(answer.type, 'SYNC_RESPONSE', answer.error);
 });
 
+s.test('a reader that stops over TLS is moved to catch-up, and has everything when it reads', async () => {
+  const user = newUser();
+  const before = await metrics(s.relay);
+  const slow = await s.live(user, { ca });
+  const writer = await s.live(user, { ca });
+  slow.socket._socket.pause();
+  const ids = new Set();
+  for (let i = 0; i < 120; i++) {
+    const e = entry({ notes: 'x'.repeat(50000) });
+    ids.add(e.id);
+    await writer.push(created(e));
+  }
+  await waitUntil(async () => (await metrics(s.relay))('catch_ups_total{cause="slow"}')
+    > before('catch_ups_total{cause="slow"}'), { what: 'the slow one to be moved' });
+  slow.socket._socket.resume();
+  await waitUntil(() => {
+    const got = new Set(slow.events.flatMap((e) => e.entries ?? [e.entry]).map((e) => e.id));
+    return [...ids].every((one) => got.has(one));
+  }, { timeout: 20000, what: 'the slow one to have it all' });
+});
+
 s.test('a new certificate is shown, and sessions go on', async () => {
   const user = newUser();
   const a = await s.live(user, { ca });
