@@ -33,6 +33,7 @@
 #include "reader.h"
 #include "reload.h"
 #include "session.h"
+#include "tls.h"
 #include "writer.h"
 #include "ws.h"
 
@@ -239,6 +240,21 @@ stop(void)
 	quota_release();
 }
 
+/* What can be told without a start: settings, and the certificate. */
+static int
+check_config(void)
+{
+	int code = EXIT_SETTINGS;
+
+	if (!tls_is_wanted(&config) || tls_check(&config) == STATUS_OK)
+	{
+		printf("configuration ok\n");
+		code = EXIT_SUCCESS;
+	}
+	config_release(&config);
+	return code;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -254,11 +270,7 @@ main(int argc, char **argv)
 		return EXIT_SETTINGS;
 	}
 	if (arguments.check_config)
-	{
-		printf("configuration ok\n");
-		config_release(&config);
-		return EXIT_SUCCESS;
-	}
+		return check_config();
 	config_path = arguments.config_path;
 	log_set_format(config.log_format);
 	log_set_level(config.log_level);

@@ -5,12 +5,14 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { constants } from 'node:crypto';
 import { copyFile, mkdtemp, chmod, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { after } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { promisify } from 'node:util';
 import { makeCertificate } from './certificate.mjs';
 import {
   created, entry, freePort, metrics, newUser, sleep, useStack, waitUntil,
@@ -219,6 +221,19 @@ s.test('without a certificate that can be used there is no start', async () => {
   await assert.rejects(s.stack.addRelay({
     metrics_port: await freePort(), tls_certificate_file: '/nowhere', tls_key_file: key,
   }), /relay ended \(code 1/);
+});
+
+s.test('--check-config looks at the certificate', async () => {
+  const check = () => promisify(execFile)(s.stack.relayBinary, ['--config', s.relay.configPath,
+    '--check-config']);
+  assert.equal((await check()).stdout, 'configuration ok\n');
+  await copyFile(first.key, key);
+  try {
+    await assert.rejects(check(), (error) => error.code === 2
+      && /certificate is not taken .*key of another certificate/.test(error.stderr));
+  } finally {
+    await use(second);
+  }
 });
 
 s.test('it stops in order, with sessions open', async () => {
