@@ -86,12 +86,6 @@ peers_is_proxy(const Address *address)
 	return address_in(address, &proxies);
 }
 
-bool
-peers_client(const char *forwarded_for, Address *address)
-{
-	return address_forwarded(forwarded_for, &proxies, address);
-}
-
 static Peer *
 find(const Address *address)
 {
@@ -132,6 +126,26 @@ peers_admit(const Address *address, Metric *refused)
 	}
 	metrics_count(*refused);
 	return NULL;
+}
+
+bool
+peers_admit_forwarded(const char *header, bool is_upgrade, Peer **peer)
+{
+	static LogLimit limit;
+	Address client;
+	Metric refused;
+
+	*peer = NULL;
+	if (!address_forwarded(header, &proxies, &client))
+	{
+		if (is_upgrade)
+			log_limited(&limit, LOG_LEVEL_WARN,
+						"proxy does not say whom it speaks for: no readable "
+						"X-Forwarded-For");
+		return true;
+	}
+	*peer = peers_admit(&client, &refused);
+	return *peer != NULL;
 }
 
 void

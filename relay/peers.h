@@ -26,14 +26,20 @@ extern void peers_release(void);
 /* peers_is_proxy says whether the address may speak for others. */
 extern bool peers_is_proxy(const Address *address);
 
-/* peers_client finds whom a proxy of ours speaks for; see address_forwarded. */
-extern bool peers_client(const char *forwarded_for, Address *address);
-
 /*
  * peers_admit counts a connection of that address.  Returns NULL, with the
  * series to count in *refused, if it has too many or opens them too fast.
  */
 extern Peer *peers_admit(const Address *address, Metric *refused);
+
+/*
+ * peers_admit_forwarded does the same for whom a proxy of ours speaks for,
+ * by its X-Forwarded-For ("" = none); see address_forwarded.  Who cannot be
+ * told is let in, with *peer NULL, and with a complaint unless it only probes:
+ * limits by address then do not apply.
+ */
+extern bool
+peers_admit_forwarded(const char *header, bool is_upgrade, Peer **peer);
 
 /* peers_leave ends what peers_admit began.  Safe on NULL. */
 extern void peers_leave(Peer *peer);

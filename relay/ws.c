@@ -457,39 +457,25 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 	return true;
 }
 
-/*
- * Whom a proxy speaks for is known only now.  Nobody may be behind one that
- * does not say so, unless it is on a Unix socket, where limits by address then
- * do not apply.
- */
+/* Whom a proxy speaks for is known only now. */
 static bool
 is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
 {
-	static LogLimit limit;
+	static const char body[] = "{\"error\":\"Too many connections\"}";
 	char forwarded[1024];
-	Address client;
-	Metric refused;
 
 	if (conn->peer != NULL || conn->door == DOOR_METRICS)
 		return true;
 	if (lws_hdr_copy(wsi, forwarded, sizeof(forwarded),
-					 WSI_TOKEN_X_FORWARDED_FOR) <= 0 ||
-		!peers_client(forwarded, &client))
-	{
-		if (is_upgrade) /* else it may be a probe of its own */
-			log_limited(&limit, LOG_LEVEL_WARN,
-						"proxy does not say whom it speaks for: no readable "
-						"X-Forwarded-For");
+					 WSI_TOKEN_X_FORWARDED_FOR) <= 0)
+		forwarded[0] = '\0';
+	if (peers_admit_forwarded(forwarded, is_upgrade, &conn->peer))
 		return true;
-	}
-	conn->peer = peers_admit(&client, &refused);
-	if (conn->peer != NULL)
-		return true;
-	reply->status = 429;
-	reply->content_type = "application/json";
-	reply->body = "{\"error\":\"Too many connections\"}";
-	reply->len = strlen(reply->body);
-	reply->header = "Retry-After: 5\r\n";
+	*reply = (HttpReply){.status = 429,
+						 .content_type = "application/json",
+						 .body = body,
+						 .len = sizeof(body) - 1,
+						 .header = "Retry-After: 5\r\n"};
 	return false;
 }
 
