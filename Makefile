@@ -132,10 +132,15 @@ install: install-relay
 install-relay: relay
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) relay/mirusync-relay '$(DESTDIR)$(bindir)/'
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(mandir)/man5'
+	$(INSTALL_DATA) docs/man/mirusync-relay.1 '$(DESTDIR)$(mandir)/man1/'
+	$(INSTALL_DATA) docs/man/mirusync-relay.conf.5 '$(DESTDIR)$(mandir)/man5/'
 
 uninstall: uninstall-relay
 uninstall-relay:
-	rm -f '$(DESTDIR)$(bindir)/mirusync-relay'
+	rm -f '$(DESTDIR)$(bindir)/mirusync-relay' \
+		'$(DESTDIR)$(mandir)/man1/mirusync-relay.1' \
+		'$(DESTDIR)$(mandir)/man5/mirusync-relay.conf.5'
 
 clean: clean-relay
 clean-relay:

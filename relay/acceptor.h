@@ -1,6 +1,6 @@
 /*
  * acceptor.h
- *		The listening socket.
+ *		The listening sockets.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -10,7 +10,7 @@
 #include "config.h"
 #include "status.h"
 
-/* acceptor_open binds, listens and logs the address. */
+/* acceptor_open binds, listens and logs the addresses; keeps "config". */
 extern Status acceptor_open(const Config *config) MUST_CHECK;
 
 /* acceptor_close stops accepting; idempotent. */

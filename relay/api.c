@@ -32,6 +32,7 @@
 #include "keyring.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "reader.h"
 #include "writer.h"
 
@@ -84,16 +85,14 @@ typedef struct Call
 
 static Caller *callers;
 static Call *calls;
-static int calls_per_user;
-static int64_t answer_max_ms; /* for the first word of the database */
+static const Config *config;
 
 static void ask(Call *call);
 
 void
-api_setup(const Config *config)
+api_setup(const Config *config_)
 {
-	calls_per_user = config->connections_per_user;
-	answer_max_ms = config->push_wait_max_ms;
+	config = config_;
 }
 
 /* ---- calls ---- */
@@ -489,7 +488,7 @@ on_request(ApiConn *conn, const ApiRequest *request)
 	if (code == ERROR_CODES)
 	{
 		HASH_FIND(hh, callers, claims.user, strlen(claims.user), caller);
-		if (caller != NULL && caller->calls >= calls_per_user)
+		if (caller != NULL && caller->calls >= config->connections_per_user)
 			code = ERROR_TOO_MANY;
 	}
 	if (code != ERROR_CODES)
@@ -497,6 +496,10 @@ on_request(ApiConn *conn, const ApiRequest *request)
 		apiconn_error(conn, code, NULL, NULL);
 		return NULL;
 	}
+	metrics_message(path == PATH_PUSH		? METRIC_RECEIVED_CHANGE
+						: path == PATH_PULL ? METRIC_RECEIVED_SYNC
+											: METRIC_RECEIVED_PING,
+					request->body_len);
 	call = call_new(conn, &claims);
 	call->request = request;
 	call->path = path;
@@ -516,7 +519,7 @@ api_tick(int64_t now_ms)
 	Call *call;
 
 	DL_FOREACH(calls, call)
-		if (call->access != NULL && now_ms - call->asked_ms >= answer_max_ms)
+		if (call->access != NULL && now_ms - call->asked_ms >= config->push_wait_max_ms)
 			fail(call, ERROR_UNAVAILABLE, NULL, NULL);
 		else if (!call->answered && call->wait_until_ms != 0 &&
 				 call->wait_until_ms <= now_ms && call->read == NULL &&

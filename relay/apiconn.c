@@ -31,7 +31,8 @@
 #include "alloc.h"
 #include "dialect_native.h"
 #include "loop.h"
-#include "ws.h"
+#include "metrics.h"
+#include "tls.h"
 
 #define HEAD_MAX_BYTES 16384
 #define WRITE_MAX_MS   20000 /* a socket that takes nothing */
@@ -54,9 +55,12 @@ struct ApiConn
 	ApiConn *next;
 	uv_poll_t poll;
 	int fd;
+	Door door;
+	Peer *peer; /* who it is, NULL = not known */
 	ApiPhase phase;
 	bool retry_peek; /* too little came: look again at the next tick */
 	bool has_head;
+	bool handed_over;
 	int64_t deadline_ms; /* not in BUSY */
 	char *in;
 	size_t have;
@@ -71,20 +75,16 @@ struct ApiConn
 static ApiConn *conns;
 static int conn_count;
 static int peek_count;
-static int peeks_max;
-static int64_t handshake_timeout_ms;
-static size_t body_max_bytes;
+static const Config *config;
 static const ApiHandlers *handlers;
 
 static void on_event(uv_poll_t *handle, int status, int events);
 
 void
-apiconn_setup(const Config *config, const ApiHandlers *table)
+apiconn_setup(const Config *config_, const ApiHandlers *table)
 {
 	handlers = table;
-	peeks_max = config->handshakes_max;
-	handshake_timeout_ms = config->handshake_timeout_ms;
-	body_max_bytes = config->message_max_bytes;
+	config = config_;
 }
 
 int
@@ -115,6 +115,8 @@ on_handle_closed(uv_handle_t *handle)
 
 	if (conn->fd >= 0)
 		close(conn->fd);
+	if (!conn->handed_over)
+		peers_leave(conn->peer);
 	free(conn->in);
 	free(conn->out);
 	free(conn);
@@ -202,6 +204,7 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 	bool again = status == 429 || status >= 500;
 	size_t head_len;
 
+	metrics_status(status);
 	handlers->headers(conn->has_head ? &conn->request.head : NULL, headers,
 					  sizeof(headers));
 	head_len = (size_t) snprintf(head, sizeof(head),
@@ -249,7 +252,7 @@ check_head(const HttpHead *head)
 		return ERROR_LENGTH_REQUIRED;
 	if (http_span_is(head->method, "POST") && !head->has_length)
 		return ERROR_LENGTH_REQUIRED;
-	if (head->content_length > (int64_t) body_max_bytes)
+	if (head->content_length > (int64_t) config->message_max_bytes)
 		return ERROR_TOO_LARGE;
 	return ERROR_CODES;
 }
@@ -342,8 +345,9 @@ hand_over(ApiConn *conn)
 	int fd = conn->fd;
 
 	conn->fd = -1;
+	conn->handed_over = true;
 	retire(conn);
-	ws_adopt(fd);
+	ws_adopt(fd, conn->door, conn->peer);
 }
 
 static void
@@ -409,30 +413,42 @@ on_event(uv_poll_t *handle, int status, int events)
 }
 
 void
-apiconn_adopt(int fd)
+apiconn_adopt(int fd, Door door, Peer *peer)
 {
 	ApiConn *conn;
 
+	if (door == DOOR_METRICS || (door == DOOR_TCP && tls_is_wanted(config)))
+	{
+		ws_adopt(fd, door, peer);
+		return;
+	}
+
 	/* As in ws_adopt: the one that has dawdled longest makes room. */
-	for (conn = conns; conn != NULL && peek_count >= peeks_max;)
+	for (conn = conns; conn != NULL && peek_count >= config->handshakes_max;)
 	{
 		ApiConn *next = conn->next;
 
 		if (conn->phase == API_PEEK)
+		{
+			metrics_count(METRIC_REFUSED_HANDSHAKES_MAX);
 			drop(conn);
+		}
 		conn = next;
 	}
 	conn = alloc_zero(sizeof(ApiConn));
 	conn->fd = fd;
+	conn->door = door;
+	conn->peer = peer;
 	conn->phase = API_CLOSED;
 	if (uv_poll_init(loop_uv(), &conn->poll, fd) != 0)
 	{
 		close(fd);
+		peers_leave(peer);
 		free(conn);
 		return;
 	}
 	conn->poll.data = conn;
-	conn->deadline_ms = loop_now_ms() + handshake_timeout_ms;
+	conn->deadline_ms = loop_now_ms() + config->handshake_timeout_ms;
 	set_phase(conn, API_PEEK);
 	DL_APPEND(conns, conn);
 	conn_count++;
@@ -451,7 +467,11 @@ apiconn_tick(int64_t now_ms)
 	DL_FOREACH_SAFE(conns, conn, next)
 	{
 		if (conn->phase != API_BUSY && conn->deadline_ms <= now_ms)
+		{
+			if (conn->phase == API_PEEK || conn->phase == API_READ)
+				metrics_count(METRIC_REFUSED_HANDSHAKE_TIMEOUT);
 			drop(conn);
+		}
 		else if (conn->retry_peek)
 			peek(conn);
 	}

@@ -10,6 +10,7 @@
 #include "codes.h"
 #include "config.h"
 #include "httphead.h"
+#include "ws.h"
 
 typedef struct ApiConn ApiConn;
 
@@ -41,9 +42,10 @@ extern void apiconn_setup(const Config *config, const ApiHandlers *handlers);
 
 /*
  * apiconn_adopt takes over an accepted socket, waits for the beginning of its
- * request, and gives it to ws_adopt if that is not for the fallback.
+ * request, and gives it to ws_adopt if that is not for the fallback.  What is
+ * encrypted cannot be looked at, and goes there at once.
  */
-extern void apiconn_adopt(int fd);
+extern void apiconn_adopt(int fd, Door door, Peer *peer);
 
 /* apiconn_answer sends the one answer: {first}{body}, of which first may be "".
  */

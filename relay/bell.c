@@ -22,6 +22,7 @@
 #include "alloc.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "pgarray.h"
 #include "pgconn.h"
 
@@ -86,7 +87,10 @@ ring(void *arg)
 		pgarray_add(&feeds, m->feed, strlen(m->feed));
 	pgarray_bind(&feeds, &params, 0);
 	if (pgconn_send(pg, &ring_statement, &params, on_rung, NULL) == STATUS_OK)
+	{
+		metrics_count(METRIC_DOORBELLS_SENT);
 		forget_all();
+	}
 	pgarray_release(&feeds);
 }
 

@@ -19,6 +19,7 @@
 #include "alloc.h"
 #include "feed.h"
 #include "loop.h"
+#include "metrics.h"
 #include "reply.h"
 #include "session.h"
 
@@ -68,7 +69,7 @@ send_page(CatchUp *catchup, const PGresult *result)
 			message_new(PQgetvalue(result, row, column),
 						(size_t) PQgetlength(result, row, column));
 
-		session_send(session, message);
+		session_send(session, METRIC_SENT_PAGE, message);
 		message_unref(message);
 		catchup->sent_any = true;
 	}

@@ -6,11 +6,6 @@
  * else in the program.  The defaults are texts and go through the same reader
  * as everything else, so `--help` shows what the file would say.
  *
- * The file has one `key = value` per line.  A `#` begins a comment at the
- * start of a line or after a blank.  A value may be put in double quotes, with
- * \" and \\ inside.  In a secret or a conninfo a bare ` #` is refused instead
- * of guessed at: half a password is worse than no start.
- *
  * Order: default, file, environment; each replaces the one before.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -24,44 +19,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "confline.h"
+#include "address.h"
+#include "config_internal.h"
 #include "keyset.h"
 #include "log.h"
 #include "units.h"
 #include "words.h"
 
-#define ENV_PREFIX	   "MIRUSYNC_"
-#define NAME_MAX_BYTES 64
-#define FILE_MAX_BYTES (64 * 1024)
-
-/* What else is to be known of a setting. */
-#define IS_REQUIRED 1 /* must not be empty */
-#define IS_SECRET	2 /* never shown, wiped */
-
-typedef struct Setting
-{
-	const char *name;
-	SettingType type;
-	size_t offset;		/* in Config */
-	const char *preset; /* the default, as a file would say it */
-	int64_t min;		/* of a text: bytes */
-	int64_t max;
-	unsigned int flags;
-	const char *help;
-} Setting;
-
-/* Where the present value of a setting comes from. */
-typedef enum Origin
-{
-	ORIGIN_DEFAULT,
-	ORIGIN_FILE,
-	ORIGIN_ENVIRONMENT
-} Origin;
 
 #define FIELD(name) offsetof(Config, name)
 
 /* clang-format off */
-static const Setting settings[] = {
+const Setting config_settings[] = {
 	{"access_poll_interval", SETTING_DURATION, FIELD(access_poll_interval_ms),
 		"30s", 100, HOUR, 0,
 		"How often it is asked whether the users of all sessions may still have them, in case word of it was lost."},
@@ -77,9 +46,15 @@ static const Setting settings[] = {
 	{"catch_up_parallel", SETTING_COUNT, FIELD(catch_up_parallel),
 		"4", 1, 1000, 0,
 		"How many catch-ups may read from the database at one time; the others wait."},
+	{"connection_rate_per_address", SETTING_COUNT, FIELD(connection_rate_per_address),
+		"0", 0, 100000, 0,
+		"How many connections an address may open in a second; further ones are answered 429; 0 for no limit."},
 	{"connections_max", SETTING_COUNT, FIELD(connections_max),
 		"10000", 1, 1000000, 0,
 		"How many connections this process accepts; must lie below its limit of open files."},
+	{"connections_per_address", SETTING_COUNT, FIELD(connections_per_address),
+		"0", 0, 1000000, 0,
+		"How many connections an address may have on this relay; further ones are answered 429; 0 for no limit."},
 	{"connections_per_user", SETTING_COUNT, FIELD(connections_per_user),
 		"10", 1, 10000, 0,
 		"How many sessions one user may have on this relay; further ones are answered 429."},
@@ -144,20 +119,35 @@ static const Setting settings[] = {
 		"5s", 100, HOUR, 0,
 		"How often the files of keys are looked at for a change; SIGHUP does it at once."},
 	{"listen_address", SETTING_TEXT, FIELD(listen_address),
-		"127.0.0.1", 1, 255, IS_REQUIRED,
-		"The numeric address to listen on; 0.0.0.0 or :: for all."},
+		"127.0.0.1", 0, 255, 0,
+		"The numeric address to listen on; 0.0.0.0 or :: for all, empty for listen_socket only."},
 	{"listen_port", SETTING_COUNT, FIELD(listen_port),
 		"8787", 0, 65535, 0,
 		"The TCP port to listen on; 0 takes a free one and logs it."},
 	{"listen_shared", SETTING_COUNT, FIELD(listen_shared),
 		"0", 0, 1, 0,
 		"1 lets several relays of one database listen on the port, each getting a part of the connections."},
+	{"listen_socket", SETTING_TEXT, FIELD(listen_socket),
+		"", 0, 107, 0,
+		"A Unix socket to listen on besides, for a proxy on this host; empty for none."},
+	{"listen_socket_mode", SETTING_TEXT, FIELD(listen_socket_mode),
+		"0660", 1, 4, IS_REQUIRED,
+		"The mode of that socket, in octal."},
+	{"log_format", SETTING_TEXT, FIELD(log_format),
+		"text", 1, 8, IS_REQUIRED,
+		"How a line of the log is written: text, or json, one object a line."},
 	{"log_level", SETTING_TEXT, FIELD(log_level),
 		"info", 1, 16, IS_REQUIRED,
 		"The least grave lines to log: debug, info, warn or error."},
 	{"message_max_bytes", SETTING_SIZE, FIELD(message_max_bytes),
 		"64kB", 1 * KB, 16 * MB, 0,
 		"The largest message a client may send; a larger one closes its session with 1009."},
+	{"metrics_address", SETTING_TEXT, FIELD(metrics_address),
+		"127.0.0.1", 1, 255, IS_REQUIRED,
+		"The numeric address where /metrics is read."},
+	{"metrics_port", SETTING_COUNT, FIELD(metrics_port),
+		"0", 0, 65535, 0,
+		"The TCP port where /metrics is read; that of listen_port for the same one; 0 for no metrics."},
 	{"origin_required", SETTING_COUNT, FIELD(origin_required),
 		"0", 0, 1, 0,
 		"1 refuses connections without an origin, which are not from browsers."},
@@ -167,12 +157,21 @@ static const Setting settings[] = {
 	{"push_wait_max", SETTING_DURATION, FIELD(push_wait_max_ms),
 		"30s", 100, HOUR, 0,
 		"How long a push may wait for the database before it is refused as retryable."},
+	{"rate_burst", SETTING_DURATION, FIELD(rate_burst_ms),
+		"10s", 100, HOUR, 0,
+		"Of how long a time each rate limit may be used up at once."},
 	{"readers", SETTING_COUNT, FIELD(readers),
 		"1", 1, 64, 0,
 		"Database connections that read."},
 	{"reconnect_wait_max", SETTING_DURATION, FIELD(reconnect_wait_max_ms),
 		"5s", 10, HOUR, 0,
 		"The longest pause between two tries to reach the database."},
+	{"session_bytes_per_second", SETTING_SIZE, FIELD(session_bytes_per_second),
+		"1MB", 0, 1024 * MB, 0,
+		"How many bytes of messages a session may send in a second; beyond, the relay reads on later; 0 for no limit."},
+	{"session_messages_per_second", SETTING_COUNT, FIELD(session_messages_per_second),
+		"1000", 0, 1000000, 0,
+		"How many messages a session may send in a second, likewise."},
 	{"session_pushes_max", SETTING_COUNT, FIELD(session_pushes_max),
 		"256", 1, 100000, 0,
 		"How many pushes of one session may be unanswered; then the relay reads no more from it for a while."},
@@ -200,41 +199,41 @@ static const Setting settings[] = {
 	{"ticket_lifetime", SETTING_DURATION, FIELD(ticket_lifetime_ms),
 		"30s", 1 * SECOND, 10 * 60 * SECOND, 0,
 		"How long a ticket of POST /sync/ticket may be used, once."},
+	{"tls_certificate_file", SETTING_TEXT, FIELD(tls_certificate_file),
+		"", 0, 4096, 0,
+		"A PEM file with the certificate and those between it and the root; with it the relay speaks TLS."},
+	{"tls_key_file", SETTING_TEXT, FIELD(tls_key_file),
+		"", 0, 4096, 0,
+		"The PEM file with its private key, without a passphrase."},
+	{"tls_min_version", SETTING_TEXT, FIELD(tls_min_version),
+		"1.2", 1, 8, IS_REQUIRED,
+		"The oldest version of TLS that is spoken: 1.2 or 1.3."},
 	{"token_sources", SETTING_TEXT, FIELD(token_sources),
 		"header message ticket query", 1, 64, IS_REQUIRED,
 		"Where a token may come from: header, message, ticket, query, separated by blanks."},
+	{"trusted_proxies", SETTING_TEXT, FIELD(trusted_proxies),
+		"", 0, 4096, 0,
+		"Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by blanks; one at listen_socket always is."},
+	{"user_bytes_per_second", SETTING_SIZE, FIELD(user_bytes_per_second),
+		"2MB", 0, 1024 * MB, 0,
+		"How many bytes of messages all sessions of a user on this relay may send in a second, likewise."},
+	{"user_messages_per_second", SETTING_COUNT, FIELD(user_messages_per_second),
+		"2000", 0, 1000000, 0,
+		"How many messages all sessions of a user on this relay may send in a second, likewise."},
 	{"writers", SETTING_COUNT, FIELD(writers),
 		"2", 1, 64, 0,
 		"Database connections that push; a feed always goes to the same one."},
 };
 /* clang-format on */
 
-#define SETTING_TOTAL ((int) (sizeof(settings) / sizeof(settings[0])))
+#define SETTING_TOTAL                                                          \
+	((int) (sizeof(config_settings) / sizeof(config_settings[0])))
 
-/* One run of config_load. */
-typedef struct Loader
-{
-	Config *config;
-	const char *path; /* of the file being read, or NULL */
-	char *error;
-	size_t error_size;
-	Origin origins[sizeof(settings) / sizeof(settings[0])];
-	int lines[sizeof(settings) / sizeof(settings[0])]; /* 0 = not in file */
-} Loader;
+_Static_assert(SETTING_TOTAL <= SETTINGS_MAX, "room in the loader");
 
-/* A place that an error message can name. */
-typedef struct Place
-{
-	const char *name; /* file or variable */
-	int line;		  /* 0 for a variable */
-} Place;
-
-static bool complain(Loader *loader, const Place *place, const char *fmt, ...)
-	LOG_PRINTF(3, 4);
-
-/* complain writes the one error sentence and returns false. */
-static bool
-complain(Loader *loader, const Place *place, const char *fmt, ...)
+/* config_complain writes the one error sentence and returns false. */
+bool
+config_complain(Loader *loader, const Place *place, const char *fmt, ...)
 {
 	va_list args;
 	char text[512];
@@ -253,15 +252,15 @@ complain(Loader *loader, const Place *place, const char *fmt, ...)
 	return false;
 }
 
-static int
-find_setting(const char *name, size_t len)
+int
+config_find(const char *name, size_t len)
 {
 	int i;
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (strlen(settings[i].name) == len &&
-			memcmp(settings[i].name, name, len) == 0)
+		if (strlen(config_settings[i].name) == len &&
+			memcmp(config_settings[i].name, name, len) == 0)
 			return i;
 	}
 	return -1;
@@ -305,13 +304,14 @@ set_number(Loader *loader, const Setting *setting, const char *text,
 	char high[32];
 
 	if (!units_read(setting->type, text, &value))
-		return complain(loader, place, "bad value \"%.40s\" for %s: must be %s",
-						text, setting->name, units_wanted(setting->type));
+		return config_complain(loader, place,
+							   "bad value \"%.40s\" for %s: must be %s", text,
+							   setting->name, units_wanted(setting->type));
 	if (value < setting->min || value > setting->max)
 	{
 		units_render(low, setting->type, setting->min);
 		units_render(high, setting->type, setting->max);
-		return complain(
+		return config_complain(
 			loader, place,
 			"bad value \"%.40s\" for %s: must lie between %s and %s", text,
 			setting->name, low, high);
@@ -333,20 +333,20 @@ set_text(Loader *loader, const Setting *setting, const char *text, size_t len,
 	char **field = field_of(loader->config, setting);
 
 	if ((int64_t) len > setting->max)
-		return complain(loader, place,
-						"value of %s is longer than %" PRId64 " bytes",
-						setting->name, setting->max);
+		return config_complain(loader, place,
+							   "value of %s is longer than %" PRId64 " bytes",
+							   setting->name, setting->max);
 	drop_text(field);
 	*field = copy_text(text, len);
 	return true;
 }
 
 /* set_value is the one place where a setting gets a value. */
-static bool
-set_value(Loader *loader, int index, const char *text, Origin origin,
-		  const Place *place)
+bool
+config_set(Loader *loader, int index, const char *text, Origin origin,
+		   const Place *place)
 {
-	const Setting *setting = &settings[index];
+	const Setting *setting = &config_settings[index];
 	bool good;
 
 	if (setting->type == SETTING_TEXT)
@@ -355,185 +355,12 @@ set_value(Loader *loader, int index, const char *text, Origin origin,
 		good = set_number(loader, setting, text, place);
 	if (good && strcmp(setting->name, "log_level") == 0 &&
 		!log_level_known(text))
-		return complain(loader, place,
-						"bad value \"%.40s\" for log_level: must be "
-						"debug, info, warn or error",
-						text);
+		return config_complain(loader, place,
+							   "bad value \"%.40s\" for log_level: must be "
+							   "debug, info, warn or error",
+							   text);
 	loader->origins[index] = origin;
 	return good;
-}
-
-/* read_line takes one line apart, in place. */
-static bool
-read_line(Loader *loader, char *line, const Place *place)
-{
-	char *key = line + strspn(line, " \t");
-	char *value;
-	char *comment;
-	size_t key_len;
-	int index;
-
-	confline_trim_end(key);
-	if (*key == '\0' || *key == '#')
-		return true;
-	key_len = strspn(key,
-					 "abcdefghijklmnopqrstuvwxyz"
-					 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
-	value = key + key_len + strspn(key + key_len, " \t");
-	if (key_len == 0 || *value != '=')
-		return complain(loader, place, "no \"key = value\"");
-	value++;
-	value += strspn(value, " \t");
-
-	index = find_setting(key, key_len);
-	if (index < 0)
-		return complain(loader, place, "unknown key \"%.*s\"",
-						(int) (key_len > NAME_MAX_BYTES ? NAME_MAX_BYTES
-														: key_len),
-						key);
-	if (loader->lines[index] != 0)
-		return complain(loader, place, "%s stands in line %d already",
-						settings[index].name, loader->lines[index]);
-
-	if (*value == '"')
-	{
-		value++;
-		if (!confline_unquote(value))
-			return complain(loader, place, "value of %s is not quoted rightly",
-							settings[index].name);
-	}
-	else if ((comment = confline_comment(value)) != NULL)
-	{
-		if (settings[index].flags & IS_SECRET)
-			return complain(loader, place,
-							"a # after a blank in %s: put the value "
-							"in double quotes",
-							settings[index].name);
-		*comment = '\0';
-		confline_trim_end(value);
-	}
-	loader->lines[index] = place->line;
-	return set_value(loader, index, value, ORIGIN_FILE, place);
-}
-
-/* read_text reads a whole file's text, terminated at text[len], in place. */
-static bool
-read_text(Loader *loader, char *text, size_t len)
-{
-	Place place = {loader->path, 0};
-	char *end = text + len;
-	char *line = text;
-
-	/* some editors begin with a byte order mark */
-	if (len >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0)
-		line += 3;
-	while (line < end)
-	{
-		char *line_end = memchr(line, '\n', end - line);
-		char *next;
-
-		if (line_end == NULL)
-			line_end = end;
-		next = line_end + 1;
-		place.line++;
-		if (memchr(line, '\0', line_end - line) != NULL)
-			return complain(loader, &place, "NUL byte");
-		if (line_end > line && line_end[-1] == '\r')
-			line_end--;
-		*line_end = '\0';
-		if (!read_line(loader, line, &place))
-			return false;
-		line = next;
-	}
-	return true;
-}
-
-/* slurp reads a small file into buf[size], terminated. */
-static bool
-slurp(Loader *loader, const char *path, char *buf, size_t size, size_t *len)
-{
-	FILE *file = fopen(path, "re");
-
-	if (file == NULL)
-		return complain(loader, NULL, "could not open file \"%s\": %s", path,
-						strerror(errno));
-
-	/* nothing stays behind in the buffer of a stream that is not there */
-	setvbuf(file, NULL, _IONBF, 0);
-	*len = fread(buf, 1, size, file);
-	if (ferror(file))
-	{
-		complain(loader, NULL, "could not read file \"%s\": %s", path,
-				 strerror(errno));
-		fclose(file);
-		return false;
-	}
-	fclose(file);
-	if (*len == size)
-		return complain(loader, NULL, "file \"%s\" is longer than %zu bytes",
-						path, size - 1);
-	buf[*len] = '\0';
-	return true;
-}
-
-static bool
-read_file(Loader *loader, const char *path)
-{
-	char *text = malloc(FILE_MAX_BYTES + 1);
-	size_t len;
-	bool good;
-
-	if (text == NULL)
-		abort();
-	loader->path = path;
-	good = slurp(loader, path, text, FILE_MAX_BYTES + 1, &len) &&
-		read_text(loader, text, len);
-	explicit_bzero(text, FILE_MAX_BYTES + 1);
-	free(text);
-	return good;
-}
-
-static bool
-read_environment(Loader *loader, char **envp)
-{
-	const size_t prefix_len = strlen(ENV_PREFIX);
-
-	for (; envp != NULL && *envp != NULL; envp++)
-	{
-		const char *equals = strchr(*envp, '=');
-		char name[NAME_MAX_BYTES];
-		char variable[NAME_MAX_BYTES + sizeof(ENV_PREFIX)];
-		Place place = {variable, 0};
-		size_t len;
-		size_t i;
-		int index;
-
-		if (equals == NULL || strncmp(*envp, ENV_PREFIX, prefix_len) != 0)
-			continue;
-		len = equals - *envp - prefix_len;
-		if (len >= sizeof(name))
-			len = sizeof(name) - 1;
-		for (i = 0; i < len; i++)
-		{
-			char c = (*envp)[prefix_len + i];
-
-			/* lower case is no key of ours */
-			name[i] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a'
-				: c >= 'a' && c <= 'z'	   ? '?'
-										   : c;
-		}
-		snprintf(variable, sizeof(variable), "%.*s", (int) (prefix_len + len),
-				 *envp);
-		index = find_setting(name, len);
-
-		/* no error: orchestrators put variables there by a service's name */
-		if (index < 0)
-			log_warn("environment variable names no key variable=%s", variable);
-		else if (!set_value(loader, index, equals + 1, ORIGIN_ENVIRONMENT,
-							&place))
-			return false;
-	}
-	return true;
 }
 
 static bool
@@ -543,7 +370,8 @@ read_defaults(Loader *loader)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (!set_value(loader, i, settings[i].preset, ORIGIN_DEFAULT, NULL))
+		if (!config_set(loader, i, config_settings[i].preset, ORIGIN_DEFAULT,
+						NULL))
 			return false;
 	}
 	return true;
@@ -559,18 +387,19 @@ read_secret_file(Loader *loader, int secret)
 	size_t len;
 	bool good = false;
 
-	if (!slurp(loader, config->jwt_secret_file, text, sizeof(text), &len))
+	if (!config_slurp(loader, config->jwt_secret_file, text, sizeof(text),
+					  &len))
 		goto done;
 	if (len > 0 && text[len - 1] == '\n')
 		len--;
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
 	if (len == 0)
-		complain(loader, &place, "the secret is empty");
+		config_complain(loader, &place, "the secret is empty");
 	else if (memchr(text, '\0', len) != NULL)
-		complain(loader, &place, "the secret has a NUL byte");
+		config_complain(loader, &place, "the secret has a NUL byte");
 	else
-		good = set_text(loader, &settings[secret], text, len, &place);
+		good = set_text(loader, &config_settings[secret], text, len, &place);
 
 done:
 	explicit_bzero(text, sizeof(text));
@@ -585,25 +414,25 @@ static bool
 settle_secret(Loader *loader)
 {
 	Config *config = loader->config;
-	int secret = find_setting("jwt_secret", strlen("jwt_secret"));
-	int file = find_setting("jwt_secret_file", strlen("jwt_secret_file"));
+	int secret = config_find("jwt_secret", strlen("jwt_secret"));
+	int file = config_find("jwt_secret_file", strlen("jwt_secret_file"));
 
 	if (config->jwt_secret[0] != '\0' && config->jwt_secret_file[0] != '\0')
 	{
 		if (loader->origins[secret] == loader->origins[file])
-			return complain(loader, NULL,
-							"jwt_secret and jwt_secret_file are both "
-							"set: give one of them");
-		set_value(loader,
-				  loader->origins[secret] > loader->origins[file] ? file
-																  : secret,
-				  "", ORIGIN_DEFAULT, NULL);
+			return config_complain(loader, NULL,
+								   "jwt_secret and jwt_secret_file are both "
+								   "set: give one of them");
+		config_set(loader,
+				   loader->origins[secret] > loader->origins[file] ? file
+																   : secret,
+				   "", ORIGIN_DEFAULT, NULL);
 	}
 	if (config->jwt_secret_file[0] != '\0' && !read_secret_file(loader, secret))
 		return false;
 	if (config->jwt_secret[0] == '\0' && config->jwt_pem_files[0] == '\0' &&
 		config->jwt_jwks_file[0] == '\0')
-		return complain(loader, NULL,
+		return config_complain(loader, NULL,
 						"a key is required: set jwt_secret, jwt_secret_file, "
 						"jwt_pem_files or jwt_jwks_file, or %sJWT_SECRET",
 						ENV_PREFIX);
@@ -627,9 +456,45 @@ check_words(Loader *loader, const char *name, const char *list,
 	{
 		snprintf(text, sizeof(text), "%.*s", (int) len, word);
 		if (!words_has(known, text))
-			return complain(loader, NULL, "bad word \"%s\" in %s: known are %s",
+			return config_complain(loader, NULL, "bad word \"%s\" in %s: known are %s",
 							text, name, known);
 	}
+	return true;
+}
+
+/* check_transport checks how the relay is reached. */
+static bool
+check_transport(Loader *loader)
+{
+	const Config *config = loader->config;
+	const char *mode = config->listen_socket_mode;
+	AddressRanges ranges;
+	const char *bad = address_ranges_parse(&ranges, config->trusted_proxies);
+
+	address_ranges_release(&ranges);
+	if (bad != NULL)
+		return config_complain(loader, NULL,
+							   "trusted_proxies: \"%s\" is no address range",
+							   bad);
+	if (config->listen_address[0] == '\0' && config->listen_socket[0] == '\0')
+		return config_complain(loader, NULL,
+							   "listen_address and listen_socket are both "
+							   "empty: set one of them");
+	if (mode[strspn(mode, "01234567")] != '\0')
+		return config_complain(
+			loader, NULL, "listen_socket_mode must be octal, such as 0660");
+	if ((config->tls_certificate_file[0] == '\0') !=
+		(config->tls_key_file[0] == '\0'))
+		return config_complain(loader, NULL,
+							   "tls_certificate_file and tls_key_file belong "
+							   "together: set both or none");
+	if (strcmp(config->tls_min_version, "1.2") != 0 &&
+		strcmp(config->tls_min_version, "1.3") != 0)
+		return config_complain(loader, NULL,
+							   "tls_min_version must be 1.2 or 1.3");
+	if (strcmp(config->log_format, "text") != 0 &&
+		strcmp(config->log_format, "json") != 0)
+		return config_complain(loader, NULL, "log_format must be text or json");
 	return true;
 }
 
@@ -642,15 +507,17 @@ check_whole(Loader *loader)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if ((settings[i].flags & IS_REQUIRED) &&
-			**(char **) field_of(config, &settings[i]) == '\0')
-			return complain(loader, NULL,
-							"%s is required: set it in the file or "
-							"by the environment",
-							settings[i].name);
+		if ((config_settings[i].flags & IS_REQUIRED) &&
+			**(char **) field_of(config, &config_settings[i]) == '\0')
+			return config_complain(loader, NULL,
+								   "%s is required: set it in the file or "
+								   "by the environment",
+								   config_settings[i].name);
 	}
+	if (!check_transport(loader))
+		return false;
 	if (config->session_queue_max_bytes < config->message_max_bytes)
-		return complain(
+		return config_complain(
 			loader, NULL,
 			"session_queue_max_bytes must not be below "
 			"message_max_bytes: such a message could never be sent on");
@@ -673,11 +540,66 @@ config_load(Config *config, const char *path, char **envp, char *error,
 	loader.error = error;
 	loader.error_size = error_size;
 
-	if (read_defaults(&loader) && (path == NULL || read_file(&loader, path)) &&
-		read_environment(&loader, envp) && check_whole(&loader))
+	if (read_defaults(&loader) &&
+		(path == NULL || config_read_file(&loader, path)) &&
+		config_read_environment(&loader, envp) && check_whole(&loader))
 		return true;
 	config_release(config);
 	return false;
+}
+
+static bool
+is_equal(const Setting *setting, const void *a, const void *b)
+{
+	switch (setting->type)
+	{
+		case SETTING_COUNT:
+			return *(const int *) a == *(const int *) b;
+		case SETTING_DURATION:
+			return *(const int64_t *) a == *(const int64_t *) b;
+		case SETTING_SIZE:
+			return *(const size_t *) a == *(const size_t *) b;
+		default:
+			return strcmp(*(char *const *) a, *(char *const *) b) == 0;
+	}
+}
+
+static void
+swap(void *a, void *b, size_t size)
+{
+	char keep[sizeof(int64_t)];
+
+	memcpy(keep, a, size);
+	memcpy(a, b, size);
+	memcpy(b, keep, size);
+}
+
+void
+config_take(Config *config, Config *fresh, const char *const *names,
+			bool keep_tls)
+{
+	static const size_t sizes[] = {[SETTING_COUNT] = sizeof(int),
+								   [SETTING_DURATION] = sizeof(int64_t),
+								   [SETTING_SIZE] = sizeof(size_t),
+								   [SETTING_TEXT] = sizeof(char *)};
+
+	for (int i = 0; i < SETTING_TOTAL; i++)
+	{
+		const Setting *setting = &config_settings[i];
+		void *ours = field_of(config, setting);
+		void *theirs = field_of(fresh, setting);
+		const char *const *name = names;
+
+		if (is_equal(setting, ours, theirs))
+			continue;
+		while (*name != NULL && strcmp(*name, setting->name) != 0)
+			name++;
+		if (*name != NULL &&
+			!(keep_tls && strncmp(setting->name, "tls_", 4) == 0))
+			swap(ours, theirs, sizes[setting->type]);
+		else
+			log_warn("setting needs a restart key=%s", setting->name);
+	}
 }
 
 void
@@ -687,8 +609,8 @@ config_release(Config *config)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		if (settings[i].type == SETTING_TEXT)
-			drop_text(field_of(config, &settings[i]));
+		if (config_settings[i].type == SETTING_TEXT)
+			drop_text(field_of(config, &config_settings[i]));
 	}
 	memset(config, 0, sizeof(*config));
 }
@@ -700,7 +622,7 @@ config_help(FILE *out)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		const Setting *setting = &settings[i];
+		const Setting *setting = &config_settings[i];
 		char low[32];
 		char high[32];
 

@@ -25,7 +25,9 @@ typedef struct Config
 	size_t auth_message_max_bytes;	 /* message that brings the token */
 	int64_t auth_timeout_ms;		 /* from the upgrade to being let in */
 	int catch_up_parallel;			 /* catch-ups that read at one time */
+	int connection_rate_per_address; /* of one address, per second; 0 = none */
 	int connections_max;			 /* connections of this process */
+	int connections_per_address;	 /* of one address; 0 = none */
 	int connections_per_user;		 /* sessions of one user */
 	char *database;					 /* libpq conninfo; may hold a password */
 	int64_t drain_timeout_ms;		 /* closing handshakes after SIGTERM */
@@ -48,26 +50,40 @@ typedef struct Config
 	char *jwt_user_claim;
 	int64_t keys_check_interval_ms; /* files of keys, for a change */
 	char *listen_address;
-	int listen_port;				/* 0 = any free port */
-	int listen_shared;				/* 1: other relays listen there too */
-	char *log_level;				/* a name that log_set_level takes */
-	size_t message_max_bytes;		/* largest message of a client */
+	int listen_port;		  /* 0 = any free port */
+	int listen_shared;		  /* 1: other relays listen there too */
+	char *listen_socket;	  /* path of a Unix socket, "" = none */
+	char *listen_socket_mode; /* octal */
+	char *log_format;		  /* text or json */
+	char *log_level;		  /* a name that log_set_level takes */
+	size_t message_max_bytes; /* largest message of a client */
+	char *metrics_address;
+	int metrics_port;			   /* 0 = none */
 	int origin_required;			/* 1: not without an origin */
-	int push_queue_max;				/* pushes waiting in this process */
-	int64_t push_wait_max_ms;		/* how long one may wait for the database */
-	int readers;					/* database connections that pull */
-	int64_t reconnect_wait_max_ms;	/* cap of the back-off to the database */
-	int session_pushes_max;			/* unanswered pushes of one session */
-	size_t session_queue_max_bytes; /* unsent bytes of one session */
-	int session_queue_max_messages; /* unsent messages of one session */
+	int push_queue_max;			   /* pushes waiting in this process */
+	int64_t push_wait_max_ms;	   /* how long one may wait for the database */
+	int64_t rate_burst_ms;		   /* what each rate allows at once */
+	int readers;				   /* database connections that pull */
+	int64_t reconnect_wait_max_ms; /* cap of the back-off to the database */
+	size_t session_bytes_per_second; /* 0 = none */
+	int session_messages_per_second; /* 0 = none */
+	int session_pushes_max;			 /* unanswered pushes of one session */
+	size_t session_queue_max_bytes;	 /* unsent bytes of one session */
+	int session_queue_max_messages;	 /* unsent messages of one session */
 	int slow_lanes; /* database connections that push one by one */
 	int64_t slow_lock_timeout_ms;	 /* lock_timeout of the slow lanes */
 	size_t socket_send_buffer_bytes; /* SO_SNDBUF of a session */
 	int64_t start_over_spread_ms;	 /* random wait of who starts over */
-	char *static_dir; /* files served besides the API, "" = none */
+	char *static_dir;			/* files served besides the API, "" = none */
 	int64_t ticket_lifetime_ms;
+	char *tls_certificate_file; /* "" = no TLS */
+	char *tls_key_file;
+	char *tls_min_version;		  /* 1.2 or 1.3 */
 	char *token_sources; /* words: header message ticket query */
-	int writers;		 /* database connections that push groups */
+	char *trusted_proxies;		  /* address ranges */
+	size_t user_bytes_per_second; /* 0 = none */
+	int user_messages_per_second; /* 0 = none */
+	int writers;				  /* database connections that push groups */
 } Config;
 
 /*
@@ -83,6 +99,14 @@ typedef struct Config
  */
 extern bool config_load(Config *config, const char *path, char **envp,
 						char *error, size_t error_size);
+
+/*
+ * config_take moves the settings with these names (NULL-terminated) from
+ * "fresh" to "config" and names in the log those others that differ.  With
+ * "keep_tls" those of TLS count among the others.
+ */
+extern void config_take(Config *config, Config *fresh, const char *const *names,
+						bool keep_tls);
 
 /*
  * config_release wipes the secrets and frees the strings.  Safe on a zeroed

@@ -25,6 +25,7 @@
 static void
 catch_up_recent(Session *session)
 {
+	metrics_count(METRIC_CATCH_UP_OPENED);
 	session_catch_up(session, &(CatchUpFrom){.kind = CATCH_UP_RECENT});
 }
 
@@ -33,7 +34,7 @@ on_open(Session *session)
 {
 	char buf[FRAME_REPLY_MAX];
 
-	session_send_text(session, buf,
+	session_send_text(session, METRIC_SENT_CONTROL, buf,
 					  frame_welcome(buf, sizeof(buf), loop_wall_ms()));
 }
 
@@ -57,6 +58,7 @@ serve_sync(Session *session)
 	 * exists.  Until then no answer with a number may leave.
 	 */
 	session->cursor = 0;
+	metrics_count(METRIC_CATCH_UP_ASKED);
 	session_catch_up(session, &from);
 }
 
@@ -87,7 +89,7 @@ on_ping(Session *session)
 
 	/* A client that pings and does not read gets no heap of PONGs. */
 	if (!session_is_full(session))
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_CONTROL, buf,
 						  frame_pong(buf, sizeof(buf), loop_wall_ms()));
 }
 
@@ -96,6 +98,8 @@ on_sync_request(Session *session, const Frame *frame)
 {
 	Reply *reply = reply_new(session, REPLY_SYNC);
 
+	if (frame->has_last_seq && session->state == SESSION_NEW)
+		metrics_count(METRIC_SESSIONS_RESUMED);
 	reply->from.kind = CATCH_UP_AFTER;
 	if (frame->has_last_seq)
 		reply->from.after = frame->last_seq;
@@ -120,12 +124,23 @@ take_token(Session *session, const char *text, size_t len)
 		return false;
 	status = session_refresh(session, token.text, token.len);
 	if (status == STATUS_OK)
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_CONTROL, buf,
 						  frame_auth(buf, sizeof(buf), loop_wall_ms(),
 									 session->expires_ms));
 	else if (status == STATUS_FAILED)
 		send_error(session, ERROR_UNAUTHORIZED, "Invalid or expired token");
 	return true;
+}
+
+static Metric
+received_as(FrameResult result, const Frame *frame)
+{
+	if (result == FRAME_NOT_JSON || result == FRAME_INVALID)
+		return METRIC_RECEIVED_INVALID;
+	if (strcmp(frame->type, "PING") == 0)
+		return METRIC_RECEIVED_PING;
+	return strcmp(frame->type, "SYNC_REQUEST") == 0 ? METRIC_RECEIVED_SYNC
+													: METRIC_RECEIVED_CHANGE;
 }
 
 static void
@@ -135,8 +150,12 @@ on_message(Session *session, const char *text, size_t len)
 	FrameResult result;
 
 	if (take_token(session, text, len))
+	{
+		metrics_message(METRIC_RECEIVED_PING, len);
 		return;
+	}
 	result = frame_parse(text, len, &frame);
+	metrics_message(received_as(result, &frame), len);
 	if (result == FRAME_NOT_JSON)
 		send_error(session, ERROR_BAD_JSON, FRAME_ERROR_NOT_JSON);
 	else if (result == FRAME_INVALID)
@@ -162,7 +181,7 @@ send_reply(Reply *reply)
 	int64_t seq = reply->seq;
 	size_t len;
 
-	session_send(session, reply->body);
+	session_send(session, METRIC_SENT_LIVE, reply->body);
 	if (reply->kind == REPLY_SYNC)
 		text = reply->sent_any ? "Sync complete" : "No new data to sync";
 	/* Without a number of its own the last one sent serves. */
@@ -176,7 +195,7 @@ send_reply(Reply *reply)
 						  error_infos[reply->code].retry);
 	else
 		len = frame_sync_response(buf, sizeof(buf), now_ms, text, seq);
-	session_send_text(session, buf, len);
+	session_send_text(session, METRIC_SENT_ANSWER, buf, len);
 }
 
 const Dialect dialect_events = {

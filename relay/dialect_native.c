@@ -170,6 +170,9 @@ on_greeting(Session *session, Reply *reply, const Verdict *verdict)
 		message_new(buf, native_welcome(buf, sizeof(buf), &welcome, &frame));
 	reply->ready = true;
 	reply_flush(session);
+	metrics_count(METRIC_CATCH_UP_OPENED);
+	if (session->from.after > 0)
+		metrics_count(METRIC_SESSIONS_RESUMED);
 	session_catch_up(session, &session->from);
 }
 
@@ -180,7 +183,7 @@ on_ping(Session *session, const NativeFrame *frame)
 
 	/* A client that pings and does not read gets no heap of pongs. */
 	if (!session_is_full(session))
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_CONTROL, buf,
 						  native_pong(buf, sizeof(buf), frame, loop_wall_ms(),
 									  token_expires_in_ms(session)));
 }
@@ -200,9 +203,20 @@ on_token(Session *session, const NativeFrame *frame)
 	if (status == STATUS_FAILED)
 		send_error(session, frame, ERROR_UNAUTHORIZED, NULL);
 	else if (status == STATUS_OK && !session_is_full(session))
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_CONTROL, buf,
 						  native_token(buf, sizeof(buf), frame,
 									   token_expires_in_ms(session)));
+}
+
+static Metric
+received_as(ErrorCode code, const NativeFrame *frame)
+{
+	if (code != ERROR_CODES)
+		return METRIC_RECEIVED_INVALID;
+	if (frame->type == MESSAGE_HELLO)
+		return METRIC_RECEIVED_SYNC;
+	return frame->type == MESSAGE_PUSH ? METRIC_RECEIVED_CHANGE
+									   : METRIC_RECEIVED_PING;
 }
 
 static void
@@ -212,6 +226,7 @@ on_message(Session *session, const char *text, size_t len)
 	ErrorCode code = native_frame_parse(text, len, session->feed->id, false,
 										&frame);
 
+	metrics_message(received_as(code, &frame), len);
 	if (!session->greeted && code != ERROR_CODES)
 		refuse_hello(session, &frame, code, NULL);
 	else if (!session->greeted && frame.type != MESSAGE_HELLO)
@@ -254,9 +269,9 @@ send_reply(Reply *reply)
 	char buf[NATIVE_REPLY_MAX];
 
 	if (reply->error == NULL)
-		session_send(session, reply->body);
+		session_send(session, METRIC_SENT_ANSWER, reply->body);
 	else
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_ANSWER, buf,
 						  native_error(buf, sizeof(buf), &error, false));
 }
 
@@ -268,7 +283,7 @@ tell(Session *session, int64_t cursor)
 
 	/* In a new epoch numbers go on. */
 	if ((uint32_t) session->told != (uint32_t) cursor)
-		session_send_text(session, buf,
+		session_send_text(session, METRIC_SENT_CONTROL, buf,
 						  native_nothing(buf, sizeof(buf), session->feed->id,
 										 session->told, cursor));
 	session->told = cursor;
@@ -297,7 +312,7 @@ on_start_over(Session *session)
 	int64_t delay_ms = dialect_native_chance(config->start_over_spread_ms);
 
 	session->told = 0;
-	session_send_text(session, buf,
+	session_send_text(session, METRIC_SENT_CONTROL, buf,
 					  native_start_over(buf, sizeof(buf), session->feed->id,
 										delay_ms));
 	return loop_now_ms() + delay_ms;
@@ -308,7 +323,7 @@ on_expiry(Session *session)
 {
 	char buf[NATIVE_REPLY_MAX];
 
-	session_send_text(session, buf,
+	session_send_text(session, METRIC_SENT_CONTROL, buf,
 					  native_token(buf, sizeof(buf), NULL,
 								   token_expires_in_ms(session)));
 }

@@ -52,6 +52,7 @@
 #include "alloc.h"
 #include "doorbell.h"
 #include "log.h"
+#include "metrics.h"
 #include "reply.h"
 #include "session.h"
 
@@ -97,6 +98,12 @@ feed_find(const char *id)
 
 	HASH_FIND(hh, feeds, id, strlen(id), feed);
 	return feed;
+}
+
+int
+feed_count(void)
+{
+	return (int) HASH_COUNT(feeds);
 }
 
 Feed *
@@ -358,6 +365,7 @@ start_over(Feed *feed)
 
 	log_warn("history lost: starting over feed=%s cursor=%lld",
 			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
+	metrics_count(METRIC_HISTORIES_LOST);
 	feed->known_head = 0;
 	feed->seen = 0;
 	DL_FOREACH_SAFE2(feed->sessions, session, next, feed_next)
@@ -474,6 +482,7 @@ feed_ring(const char hash[17])
 	HASH_FIND(by_hash, feeds_by_hash, hash, DOORBELL_HASH_LEN, feed);
 	if (feed == NULL)
 		return;
+	metrics_count(METRIC_DOORBELLS);
 	wake(feed);
 	tell_watches(feed);
 }
@@ -601,6 +610,9 @@ on_heads(void *arg, const PGresult *result)
 		if (feed == NULL)
 			continue;
 		/* Below our cursor: an old snapshot, or a restore.  The pull tells. */
+		if (feed->live_count > 0 && head > feed->cursor &&
+			head > feed->known_head && feed->pull == NULL)
+			metrics_count(METRIC_DOORBELLS_RECOVERED);
 		if (feed->live_count == 0 || head != feed->cursor)
 		{
 			wake(feed);

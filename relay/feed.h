@@ -66,6 +66,7 @@ typedef struct Feed
 /* feed_get finds the feed, or makes it. */
 extern Feed *feed_get(const char *id);
 extern Feed *feed_find(const char *id);
+extern int feed_count(void);
 
 /* feed_add_session and feed_remove_session; the last one frees the feed. */
 extern void feed_add_session(Feed *feed, struct Session *session);

@@ -248,7 +248,8 @@ gate_on_upgrade(WsConn *conn, const HttpRequest *request, HttpReply *reply)
 	Visitor visitor;
 	GuestPass pass = {0};
 
-	if (!request->is_get || strcmp(request->path, HTTP_PATH_SYNC) != 0)
+	if (!request->is_get || strcmp(request->path, HTTP_PATH_SYNC) != 0 ||
+		request->door == DOOR_METRICS)
 	{
 		http_on_request(request, reply);
 		return false;

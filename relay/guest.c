@@ -268,7 +268,7 @@ ask(Guest *guest)
 		return;
 	}
 	enlist(guest, &waiters);
-	ws_limit_message(guest->conn, config->message_max_bytes);
+	ws_limit_message(guest->conn, 0);
 	if (guest->ticket_hash[0] != '\0')
 		guest->redeem = reader_submit(READ_ACCESS, &redeem_statement, values,
 									  on_redeemed, guest);

@@ -1,6 +1,6 @@
 /*
  * http.c
- *		What the relay answers besides WebSockets: probes and static files.
+ *		What the relay answers besides WebSockets: probes, metrics, static files.
  *
  * Owns the static files in memory.
  *
@@ -29,6 +29,7 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics_page.h"
 #include "writer.h"
 
 #define FILE_MAX_BYTES (4 * 1024 * 1024)
@@ -46,6 +47,7 @@ typedef struct StaticFile
 
 static StaticFile *files;
 static const char *environment;
+static bool metrics_on_port;
 
 /* ---- static files ---- */
 
@@ -243,6 +245,14 @@ add_cors(const HttpRequest *request, HttpReply *reply)
 	reply->header = reply->header_buffer;
 }
 
+/* On a port of their own, or on the only one if the settings say so. */
+static bool
+shows_metrics(const HttpRequest *request)
+{
+	return request->door == DOOR_METRICS ||
+		(request->door == DOOR_TCP && metrics_on_port);
+}
+
 void
 http_on_request(const HttpRequest *request, HttpReply *reply)
 {
@@ -260,6 +270,10 @@ http_on_request(const HttpRequest *request, HttpReply *reply)
 		health(reply);
 	else if (strcmp(request->path, "/ready") == 0)
 		ready(reply);
+	else if (strcmp(request->path, "/metrics") == 0 && shows_metrics(request))
+		metrics_page(reply);
+	else if (request->door == DOOR_METRICS)
+		http_error(reply, 404, "Not found");
 	else if (strcmp(request->path, HTTP_PATH_SYNC) == 0)
 	{
 		if (!gate_refuses(request, reply))
@@ -280,6 +294,8 @@ Status
 http_init(const Config *config)
 {
 	environment = config->environment;
+	metrics_on_port = config->metrics_port != 0 &&
+		config->metrics_port == config->listen_port;
 	if (!is_plain(environment))
 	{
 		log_error("environment may not have quotes or control characters");

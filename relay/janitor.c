@@ -23,9 +23,13 @@
 #include "guest.h"
 #include "keyring.h"
 #include "loop.h"
+#include "notify.h"
+#include "peers.h"
 #include "pgconn.h"
+#include "quota.h"
 #include "reader.h"
 #include "session.h"
+#include "tls.h"
 #include "writer.h"
 #include "ws.h"
 
@@ -47,6 +51,10 @@ tick(void)
 	ws_tick(now_ms);
 	apiconn_tick(now_ms);
 	api_tick(now_ms);
+	tls_tick(now_ms);
+	peers_tick(now_ms);
+	quota_tick(now_ms);
+	notify_tick(now_ms);
 	session_tick(now_ms);
 	guest_tick(now_ms);
 	access_tick(now_ms);

@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "log_json.h"
+#include "metrics.h"
 #include "utf8.h"
 
 #define LINE_MAX_BYTES 4096 /* below PIPE_BUF nothing interleaves */
@@ -27,6 +29,7 @@
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
+static bool as_json;
 static LogLevel lowest = LOG_LEVEL_INFO;
 static int log_fd = STDERR_FILENO;
 
@@ -59,6 +62,12 @@ log_set_level(const char *name)
 		return false;
 	lowest = (LogLevel) level;
 	return true;
+}
+
+void
+log_set_format(const char *name)
+{
+	as_json = strcmp(name, "json") == 0;
 }
 
 bool
@@ -156,6 +165,19 @@ escape_text(char *out, size_t size, const char *text, bool quoting)
 	return len;
 }
 
+/* write_json replaces the time that stands in the line by the whole object. */
+static size_t
+write_json(char *line, size_t size, LogLevel level, const char *text,
+		   const char *tail)
+{
+	char time[64];
+	char whole[LINE_MAX_BYTES + 40];
+
+	snprintf(time, sizeof(time), "%.40s", line);
+	snprintf(whole, sizeof(whole), "%s%s", text, tail);
+	return log_json(line, size, time, level_names[level], whole);
+}
+
 /* write_line adds time and level, escapes and writes; the tail is never cut. */
 static void
 write_line(LogLevel level, const char *text, const char *tail)
@@ -168,14 +190,20 @@ write_line(LogLevel level, const char *text, const char *tail)
 	size_t len;
 	ssize_t written;
 
+	metrics_count(METRIC_LOG_DEBUG + (Metric) level);
 	gmtime_r(&seconds, &tm);
 	len = strftime(line, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-	len += (size_t) snprintf(line + len, 32, ".%03dZ %s ",
-							 (int) (now_ms % 1000), level_names[level]);
-	len += escape_text(line + len, sizeof(line) - len - tail_len - 1, text,
-					   false);
-	memcpy(line + len, tail, tail_len);
-	len += tail_len;
+	len += (size_t) snprintf(line + len, 32, ".%03dZ", (int) (now_ms % 1000));
+	if (as_json)
+		len = write_json(line, sizeof(line) - 1, level, text, tail);
+	else
+	{
+		len += (size_t) snprintf(line + len, 32, " %s ", level_names[level]);
+		len += escape_text(line + len, sizeof(line) - len - tail_len - 1, text,
+						   false);
+		memcpy(line + len, tail, tail_len);
+		len += tail_len;
+	}
 	line[len++] = '\n';
 
 	do

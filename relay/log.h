@@ -69,6 +69,9 @@ extern void log_limited(LogLimit *limit, LogLevel level, const char *fmt, ...)
  */
 extern bool log_set_level(const char *name);
 
+/* log_set_format takes text or json; each other name is text. */
+extern void log_set_format(const char *name);
+
 /* log_level_known says whether log_set_level would take the name. */
 extern bool log_level_known(const char *name);
 

@@ -30,10 +30,16 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics_page.h"
+#include "notify.h"
+#include "peers.h"
 #include "pgconn.h"
+#include "quota.h"
 #include "reader.h"
+#include "reload.h"
 #include "session.h"
 #include "ticket.h"
+#include "tls.h"
 #include "writer.h"
 #include "ws.h"
 
@@ -52,6 +58,7 @@ static Config config;
 static uv_signal_t on_term;
 static uv_signal_t on_int;
 static uv_signal_t on_hup;
+static const char *config_path;
 static int exit_code = EXIT_SUCCESS;
 
 static const WsHandlers ws_handlers = {
@@ -144,14 +151,18 @@ on_signal(uv_signal_t *handle, int number)
 {
 	(void) handle;
 	(void) number;
+	notify_stopping();
 	drain_start(config.drain_timeout_ms);
 }
 
 static void
 on_reload(uv_signal_t *handle, int number)
 {
+	extern char **environ;
+
 	(void) handle;
 	(void) number;
+	reload(&config, config_path, environ);
 	keyring_reload();
 }
 
@@ -167,6 +178,8 @@ start_signals(void)
 	uv_signal_start(&on_hup, on_reload, SIGHUP);
 	uv_signal_start(&on_term, on_signal, SIGTERM);
 	uv_signal_start(&on_int, on_signal, SIGINT);
+	uv_signal_init(loop_uv(), &on_hup);
+	uv_signal_start(&on_hup, on_reload, SIGHUP);
 }
 
 /* The extension understands us: the other connections may come. */
@@ -191,6 +204,8 @@ start(void)
 	pgconn_setup(config.database, config.reconnect_wait_max_ms,
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
+	if (!peers_setup(&config))
+		return STATUS_FAILED;
 	guest_setup(&config);
 	gate_setup(&config);
 	access_setup(&config);
@@ -210,6 +225,7 @@ start(void)
 		janitor_start(&config) != STATUS_OK)
 		return STATUS_FAILED;
 	listener_start();
+	notify_ready();
 	return STATUS_OK;
 }
 
@@ -232,15 +248,19 @@ stop(void)
 	http_release();
 	ticket_release();
 	keyring_release();
+	metrics_page_release();
+	peers_release();
+	quota_release();
 }
 
-/* What can be told without a start: settings, and whether the keys are good. */
+/* What can be told without a start: settings, keys, and the certificate. */
 static int
 check_config(void)
 {
 	int code = EXIT_SETTINGS;
 
-	if (keyring_init(&config) == STATUS_OK)
+	if ((!tls_is_wanted(&config) || tls_check(&config) == STATUS_OK) &&
+		keyring_init(&config) == STATUS_OK)
 	{
 		printf("configuration ok\n");
 		code = EXIT_SUCCESS;
@@ -267,6 +287,9 @@ main(int argc, char **argv)
 	log_set_level(config.log_level);
 	if (arguments.check_config)
 		return check_config();
+	config_path = arguments.config_path;
+	log_set_format(config.log_format);
+	notify_init();
 	raise_descriptor_limit();
 	log_info("starting version=%s", MIRUSYNC_VERSION);
 	if (start() != STATUS_OK)

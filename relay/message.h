@@ -11,13 +11,15 @@
 #include <stdint.h>
 
 #include "alloc.h"
+#include "metrics.h"
 
 typedef struct Message
 {
 	uint32_t refs;		  /* outboxes, feeds and replies that hold it */
 	struct Message *next; /* goes out after it; holds one reference */
 	size_t len;
-	char text[]; /* not terminated */
+	int64_t since_us; /* when the relay had it */
+	char text[];	  /* not terminated */
 } Message;
 
 /* message_new copies a text; the caller holds the only reference. */
@@ -29,6 +31,7 @@ message_new(const char *text, size_t len)
 	message->refs = 1;
 	message->next = NULL;
 	message->len = len;
+	message->since_us = metrics_now_us();
 	memcpy(message->text, text, len);
 	return message;
 }

@@ -127,7 +127,10 @@ pack_first(Outbox *outbox, unsigned char *buf, size_t size)
 	outbox->bytes -= take;
 	total_bytes -= take;
 	if (take == rest)
+	{
+		metrics_observe(HISTOGRAM_COMMIT_TO_SEND, message->since_us);
 		drop_first(outbox);
+	}
 	return header + take;
 }
 

@@ -36,6 +36,7 @@
 #include "backoff.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define BACKOFF_BASE_MS	   50
@@ -255,6 +256,7 @@ lose(void *arg)
 	char line[LOG_VALUE_MAX];
 	int64_t wait_ms = backoff_next(&pg->backoff);
 
+	metrics_count(METRIC_DATABASE_LOSSES);
 	log_limited(&pg->complaint, LOG_LEVEL_WARN,
 				"database connection lost connection=%s reason=\"%s\" "
 				"message=%s retry_in_ms=%lld",
@@ -361,6 +363,7 @@ static void
 become_ready(PgConn *pg)
 {
 	pg->state = PG_READY;
+	metrics_count(METRIC_DATABASE_CONNECTS);
 	if (!pg->spec.greets)
 		backoff_reset(&pg->backoff);
 	log_info("database connected connection=%s backend=%d", pg->spec.name,
@@ -494,6 +497,7 @@ settle_first(PgConn *pg)
 												PG_DIAG_MESSAGE_PRIMARY);
 
 		reply.sqlstate = sqlstate ? sqlstate : "";
+		metrics_count(METRIC_DATABASE_ERRORS);
 		reply.reason = reason ? reason : "no result";
 		reply.lost = sqlstate == NULL;
 	}
@@ -687,6 +691,25 @@ tick_one(PgConn *pg, int64_t now_ms)
 				pgconn_break(pg, "no answer");
 			break;
 	}
+}
+
+void
+pgconn_metrics(void)
+{
+	uint64_t counts[3] = {0};
+	const PgConn *pg;
+
+	DL_FOREACH(connections, pg)
+	{
+		if (pg->state == PG_READY)
+			counts[0]++;
+		else if (pg->state == PG_WAITING)
+			counts[2]++;
+		else if (pg->state != PG_REST)
+			counts[1]++;
+	}
+	for (int i = 0; i < 3; i++)
+		metrics_set(METRIC_DATABASE_READY + (Metric) i, counts[i]);
 }
 
 void

@@ -119,6 +119,9 @@ extern Status pgconn_send_sql(PgConn *pg, const char *sql, PgCallback callback,
  */
 extern void pgconn_break(PgConn *pg, const char *reason);
 
+/* pgconn_metrics sets the gauges. */
+extern void pgconn_metrics(void);
+
 /* pgconn_tick reconnects what is due and breaks what hangs. */
 extern void pgconn_tick(int64_t now_ms);
 

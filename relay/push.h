@@ -50,6 +50,7 @@ typedef struct Push
 	PushSettled settled; /* whom to tell; NULL: nobody any more */
 	void *arg;
 	int64_t since_ms; /* when it came */
+	int64_t since_us; /* likewise, by metrics_now_us */
 	int losses;		  /* times that it failed as only it can */
 	bool alone;		  /* a group with it failed: send it alone */
 	bool in_flight;	  /* at the database */

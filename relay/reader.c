@@ -25,6 +25,7 @@
 #include "alloc.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "outbox.h"
 
 #define IN_FLIGHT_PER_READER 4
@@ -218,6 +219,7 @@ on_reply(void *arg, const PgReply *reply)
 	if (reply->result == NULL && !reply->lost &&
 		pg_is_transient(reply->sqlstate) && put_back(request, RETRY_MS))
 		return;
+	metrics_count(METRIC_READS_LIVE + (Metric) request->class);
 	if (request->callback != NULL)
 		request->callback(request->arg, reply->result);
 	request_free(request);
@@ -392,6 +394,20 @@ reader_release(void)
 			DL_DELETE(queues[i], request);
 			request_free(request);
 		}
+}
+
+void
+reader_metrics(void)
+{
+	for (int i = 0; i < READ_CLASSES; i++)
+	{
+		uint64_t count = 0;
+		const ReadRequest *request;
+
+		DL_FOREACH(queues[i], request)
+			count++;
+		metrics_set(METRIC_READ_QUEUE_LIVE + (Metric) i, count);
+	}
 }
 
 void

@@ -58,6 +58,9 @@ reader_submit_array(ReadClass class, const PgStatement *statement,
 /* reader_cancel makes sure that the callback does not come.  Safe on NULL. */
 extern void reader_cancel(ReadRequest *request);
 
+/* reader_metrics sets the gauges. */
+extern void reader_metrics(void);
+
 extern void reader_tick(int64_t now_ms);
 
 /* The first row of a page, and what follows it. */

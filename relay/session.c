@@ -36,6 +36,7 @@
 #include "alloc.h"
 #include "keyring.h"
 #include "log.h"
+#include "metrics.h"
 #include "reply.h"
 #include "writer.h"
 
@@ -66,6 +67,7 @@ void
 session_setup(const Config *config_)
 {
 	config = config_;
+	quota_setup(config_);
 }
 
 /* ---- state ---- */
@@ -104,21 +106,24 @@ request_flush(Session *session)
 /* ---- sending ---- */
 
 void
-session_send(Session *session, Message *message)
+session_send(Session *session, Metric type, Message *message)
 {
 	if (session->state == SESSION_CLOSING || message == NULL)
 		return;
 	for (; message != NULL; message = message->next)
+	{
+		metrics_message(type, message->len);
 		outbox_push(&session->outbox, message);
+	}
 	request_flush(session);
 }
 
 void
-session_send_text(Session *session, const char *text, size_t len)
+session_send_text(Session *session, Metric type, const char *text, size_t len)
 {
 	Message *message = message_new(text, len);
 
-	session_send(session, message);
+	session_send(session, type, message);
 	message_unref(message);
 }
 
@@ -145,8 +150,19 @@ read_on(Session *session)
 		session->reply_count < config->session_pushes_max / 2)
 	{
 		session->paused = false;
+		/* If a rate holds it back, its next message stops it again. */
 		ws_resume(session->conn);
 	}
+}
+
+/* The rates let it go on: unless it owes too many answers. */
+static void
+on_paid(void *arg)
+{
+	Session *session = arg;
+
+	if (!session->paused && session->conn != NULL)
+		ws_resume(session->conn);
 }
 
 /* The turn's end: everything that waits goes out, as few writes as possible. */
@@ -209,6 +225,7 @@ reap(void *arg)
 	counts[SESSION_CLOSING]--;
 	push_stream_unref(session->stream);
 	free(session->device);
+	quota_free(session->quota);
 	free(session);
 }
 
@@ -239,6 +256,7 @@ session_new(WsConn *conn, const Claims *claims, const Dialect *dialect)
 	session->conn = conn;
 	session->dialect = dialect;
 	session->stream = push_stream_new(id, claims->user, dialect);
+	session->quota = quota_new(claims->user, on_paid, session);
 	session->feed = feed_get(claims->user);
 	take_claims(session, claims);
 	feed_add_session(session->feed, session);
@@ -247,6 +265,7 @@ session_new(WsConn *conn, const Claims *claims, const Dialect *dialect)
 	session->heard_ms = session->since_ms;
 	DL_APPEND(by_state[SESSION_NEW], session);
 	counts[SESSION_NEW]++;
+	metrics_count(METRIC_SESSIONS_OPENED);
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
 	log_info("session opened session=%s user=%s dialect=%s", id,
@@ -259,6 +278,18 @@ session_greet(Session *session)
 {
 	if (session->dialect->on_open != NULL)
 		session->dialect->on_open(session);
+}
+
+void
+session_on_refused(void *arg, CloseCode code, const char *reason)
+{
+	const Session *session = arg;
+	char user[LOG_VALUE_MAX];
+
+	log_info("message refused session=%s user=%s code=%d reason=\"%s\"",
+			 session->stream->session_id,
+			 log_value(user, sizeof(user), session->stream->user), (int) code,
+			 reason);
 }
 
 /* Everything but the connection goes. */
@@ -294,7 +325,7 @@ session_close(Session *session, CloseCode code, const char *reason)
 	{
 		char goodbye[DIALECT_GOODBYE_MAX];
 
-		session_send_text(session, goodbye,
+		session_send_text(session, METRIC_SENT_CONTROL, goodbye,
 						  session->dialect->goodbye(goodbye, sizeof(goodbye),
 													code, reason));
 		(void) session_flush(session);
@@ -333,6 +364,7 @@ session_on_closed(void *arg)
 const WsOwner session_owner = {.on_open = NULL, /* it is open already */
 							   .on_message = session_on_message,
 							   .on_writable = session_on_writable,
+							   .on_refused = session_on_refused,
 							   .on_closed = session_on_closed};
 
 int
@@ -341,6 +373,14 @@ session_user_count(const char *user)
 	Feed *feed = feed_find(user);
 
 	return feed == NULL ? 0 : feed->session_count;
+}
+
+void
+session_metrics(void)
+{
+	for (int state = 0; state < SESSION_STATES; state++)
+		metrics_set(METRIC_SESSIONS_NEW + (Metric) state,
+					(uint64_t) counts[state]);
 }
 
 int
@@ -376,7 +416,7 @@ take(Session *session, const FeedDelivery *delivery)
 	{
 		if (session->dialect->on_interval != NULL)
 			session->dialect->on_interval(session, delivery);
-		session_send(session, message);
+		session_send(session, METRIC_SENT_LIVE, message);
 	}
 	session_set_cursor(session, delivery->seq);
 }
@@ -396,6 +436,7 @@ fall_behind(Session *session)
 			 log_value(user, sizeof(user), session->stream->user),
 			 session->outbox.bytes, session->outbox.count,
 			 (long long) session->cursor);
+	metrics_count(METRIC_CATCH_UP_SLOW);
 	session_catch_up(session, &from);
 }
 
@@ -449,6 +490,7 @@ session_start_over(Session *session)
 	if (session->state != SESSION_LIVE)
 		return;
 	session->cursor = 0;
+	metrics_count(METRIC_CATCH_UP_LOST);
 	if (session->dialect->on_start_over != NULL)
 		from.not_before_ms = session->dialect->on_start_over(session);
 	session_catch_up(session, &from);
@@ -465,6 +507,7 @@ hold_back(Session *session)
 			 session->reply_count >= config->session_pushes_max)
 	{
 		session->paused = true;
+		metrics_count(METRIC_HELD_ANSWERS);
 		ws_pause(session->conn);
 	}
 }
@@ -510,6 +553,8 @@ session_on_message(void *arg, const char *text, size_t len)
 	session->dialect->on_message(session, text, len);
 	if (session->state != SESSION_CLOSING)
 		hold_back(session);
+	if (quota_charge(session->quota, len) && session->state != SESSION_CLOSING)
+		ws_pause(session->conn);
 }
 
 /* ---- its right to be here ---- */

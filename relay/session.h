@@ -16,8 +16,10 @@
 #include "dialect.h"
 #include "feed.h"
 #include "loop.h"
+#include "metrics.h"
 #include "outbox.h"
 #include "push.h"
+#include "quota.h"
 #include "ws.h"
 
 typedef enum SessionState
@@ -46,6 +48,7 @@ typedef struct Session
 	Reply *sync; /* events: the SYNC_REQUEST that catchup answers */
 	int reply_count;
 	SessionState state;
+	Quota *quota;		/* how much it may send */
 	bool greeted;		/* native: hello was taken */
 	bool paused;		/* owes so many answers that we stopped reading */
 	int64_t cursor;		/* everything up to it is in the outbox or sent */
@@ -82,10 +85,15 @@ extern void session_greet(Session *session);
 extern const WsOwner session_owner;
 extern void session_on_message(void *session, const char *text, size_t len);
 extern void session_on_writable(void *session);
+extern void
+session_on_refused(void *session, CloseCode code, const char *reason);
 extern void session_on_closed(void *session);
 
 /* session_user_count counts the sessions of a user that are not closing. */
 extern int session_user_count(const char *user);
+
+/* session_metrics sets the gauges. */
+extern void session_metrics(void);
 
 /* session_count counts all sessions. */
 extern int session_count(void);
@@ -99,10 +107,11 @@ extern void session_close_all(CloseCode code, const char *reason);
 
 /*
  * session_send puts a message, and those that go out after it, into the outbox,
- * whatever the state.
+ * whatever the state; "type" is the series that counts them.
  */
-extern void session_send(Session *session, Message *message);
-extern void session_send_text(Session *session, const char *text, size_t len);
+extern void session_send(Session *session, Metric type, Message *message);
+extern void session_send_text(Session *session, Metric type, const char *text,
+							  size_t len);
 
 /* session_is_full: so much waits that it gets nothing that can be left out. */
 extern bool session_is_full(const Session *session);

@@ -26,6 +26,7 @@
 #include "alloc.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "pgconn.h"
 #include "verdicts.h"
 #include "writer_internal.h"
@@ -225,6 +226,7 @@ slowlane_add(Push *push)
 		DL_APPEND(queue, stream);
 	}
 	push_link(&stream->slow, push);
+	metrics_count(METRIC_SLOW_PUSHES);
 
 	/* As many connections as there is work for; they stay. */
 	DL_FOREACH(queue, other)

@@ -13,6 +13,7 @@
 #include "bell.h"
 #include "feed.h"
 #include "log.h"
+#include "metrics.h"
 
 /* The columns by position, so that a later column does not disturb them. */
 enum
@@ -55,11 +56,33 @@ int_of(const PGresult *result, int row, int column)
 }
 
 static void
+count_verdict(const char *status)
+{
+	static const struct
+	{
+		const char *status;
+		Metric metric;
+	} known[] = {{"applied", METRIC_VERDICT_APPLIED},
+				 {"merged", METRIC_VERDICT_MERGED},
+				 {"stale", METRIC_VERDICT_STALE},
+				 {"retry", METRIC_VERDICT_RETRY}};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(status, known[i].status) == 0)
+		{
+			metrics_count(known[i].metric);
+			return;
+		}
+	metrics_count(METRIC_VERDICT_REJECTED);
+}
+
+static void
 read_verdict(const PGresult *result, int row, PushResult *out)
 {
 	const char *status = PQgetvalue(result, row, COL_STATUS);
 	const char *code = text_of(result, row, COL_CODE);
 
+	count_verdict(status);
 	out->known = true;
 	strncpy(out->sqlstate, code ? code : "", sizeof(out->sqlstate) - 1);
 	out->verdict.seq = int_of(result, row, COL_SEQ);

@@ -34,6 +34,7 @@
 #include "feed.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "pgarray.h"
 #include "pgconn.h"
 #include "slowlane.h"
@@ -144,6 +145,8 @@ tell(Push *push, const Verdict *verdict)
 void
 writer_settle(Push *push, const Verdict *verdict)
 {
+	if (verdict->kind != VERDICT_UNAVAILABLE)
+		metrics_observe(HISTOGRAM_RECEIVE_TO_COMMIT, push->since_us);
 	tell(push, verdict);
 	push_free(push);
 }
@@ -156,12 +159,15 @@ writer_give_up(Push *push, const char *reason)
 	char user[LOG_VALUE_MAX];
 
 	if (!push->given_up)
+	{
+		metrics_count(METRIC_PUSHES_GIVEN_UP);
 		log_limited(&complaint, LOG_LEVEL_WARN,
 					"push given up session=%s user=%s reason=\"%s\" "
 					"waited_ms=%lld",
 					push->stream->session_id,
 					log_value(user, sizeof(user), push->stream->user), reason,
 					(long long) (loop_now_ms() - push->since_ms));
+	}
 	writer_settle(push, &verdict);
 }
 
@@ -201,6 +207,8 @@ writer_send(PgConn *pg, Push *const *pushes, int count, DialectSet *dialects,
 	status = pgconn_send(pg, &push_many_statement, &params, callback, arg);
 	for (int i = 0; i < 5; i++)
 		pgarray_release(&columns[i]);
+	if (status == STATUS_OK)
+		metrics_count(METRIC_PUSH_GROUPS);
 	return status;
 }
 
@@ -371,7 +379,11 @@ writer_submit(PushStream *stream, const char *text, size_t len,
 	Lane *lane = lane_of(stream);
 
 	if (push_count >= queue_max || push_bytes + len > QUEUE_MAX_BYTES)
+	{
+		metrics_count(METRIC_PUSHES_REFUSED);
 		return STATUS_AGAIN;
+	}
+	metrics_count(METRIC_PUSHES);
 	push = alloc_resize(NULL, sizeof(Push) + len);
 	memset(push, 0, sizeof(Push));
 	push->stream = stream;
@@ -379,6 +391,7 @@ writer_submit(PushStream *stream, const char *text, size_t len,
 	push->settled = settled;
 	push->arg = arg;
 	push->since_ms = loop_now_ms();
+	push->since_us = metrics_now_us();
 	push->len = len;
 	memcpy(push->text, text, len);
 	DL_APPEND2(by_age, push, age_prev, age_next);
@@ -483,6 +496,16 @@ writer_set_max_batches(int max)
 		max_batches = max;
 }
 
+void
+writer_metrics(void)
+{
+	int64_t age_ms = by_age != NULL ? loop_now_ms() - by_age->since_ms : 0;
+
+	metrics_set(METRIC_PUSH_QUEUE_MESSAGES, (uint64_t) push_count);
+	metrics_set(METRIC_PUSH_QUEUE_BYTES, push_bytes);
+	metrics_set(METRIC_PUSH_OLDEST, (uint64_t) age_ms);
+}
+
 bool
 writer_is_idle(void)
 {
@@ -512,6 +535,7 @@ expire(Push *push)
 	if (push->in_flight)
 	{
 		push->given_up = true;
+		metrics_count(METRIC_PUSHES_GIVEN_UP);
 		tell(push, &verdict);
 		return;
 	}

@@ -35,6 +35,9 @@ extern void writer_forget(Push *push);
 /* writer_tick gives up what waited too long and retries what is due. */
 extern void writer_tick(int64_t now_ms);
 
+/* writer_metrics sets the gauges. */
+extern void writer_metrics(void);
+
 extern bool writer_is_idle(void);  /* no push anywhere */
 extern bool writer_is_ready(void); /* every group connection is up */
 

@@ -13,6 +13,7 @@
  *	  (a pipelined body makes the library loop for ever);
  *	- a foreign libuv loop, sockets accepted by ourselves, no timers of the
  *	  library for anything that matters (they are a sorted list, and armed late);
+ *	- with TLS reading stops at the end of a record only (stop_reading);
  *	- close frames are written by us: with libuv the library loses its own;
  *	- UTF-8 validation is on; assertions are compiled in, so nothing may reach
  *	  one.
@@ -41,11 +42,15 @@
 #include "jwt.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
+#include "tls.h"
 #include "ticket.h"
 
 #define RX_BUFFER_SIZE	  1024 /* per connection, for its life */
 #define HEADERS_MAX_BYTES 8192 /* of a request, all headers together */
 #define CLOSING_MS		  3000 /* the peer's time to answer a close frame */
+#define CLOSE_NO_CODE	  1005 /* a close frame without a code */
+#define CLOSE_NONE		  1006 /* no close frame at all */
 #define ASSEMBLY_FIRST	  4096 /* bytes; grows with what has really come */
 
 typedef enum WsPhase
@@ -63,24 +68,29 @@ struct WsConn
 	struct lws *wsi;
 	const WsOwner *owner;
 	void *object;		 /* the owner's; NULL before the upgrade, once told */
+	Peer *peer;			 /* who it is, NULL = not known (yet) */
 	int64_t deadline_ms; /* while in a list */
 	WsPhase phase;
 	char *assembly; /* message of several pieces, or NULL */
 	size_t have;	/* bytes of it */
 	size_t capacity;
-	size_t message_max; /* bytes of a message */
+	size_t message_max;	 /* bytes of a message; 0 = as configured */
+	uint16_t close_code; /* sent or received; 0 = none */
+	uint8_t door;		 /* where it came in */
+	bool asked;			 /* a request has been read */
+	bool stopping;		 /* to stop reading behind this record */
+	bool established;	 /* a WebSocket, whose closing is to be counted */
 };
 
 static struct lws_context *context;
-static struct lws_vhost *vhost;
+static struct lws_vhost *plain_vhost;
+static struct lws_vhost *tls_vhost; /* NULL without TLS */
+static const Config *config;
 static const WsHandlers *handlers;
-static int64_t handshake_timeout_ms;
-static int handshakes_max;
-static size_t message_max_bytes;
 static WsConn *handshakes; /* oldest first */
 static WsConn *closings;   /* oldest first */
 static int handshake_count;
-static int conn_count;
+static int conn_counts[DOORS];
 static unsigned char write_buffer[LWS_PRE + WS_BUFFER_SIZE];
 
 /* ---- connections and the two lists ---- */
@@ -115,6 +125,11 @@ tell_closed(WsConn *conn)
 
 	conn->phase = WS_CLOSING;
 	conn->object = NULL;
+	if (conn->established)
+	{
+		conn->established = false;
+		metrics_closed(conn->close_code != 0 ? conn->close_code : CLOSE_NONE);
+	}
 	if (object != NULL)
 		conn->owner->on_closed(object);
 }
@@ -138,34 +153,43 @@ drop(WsConn *conn)
 static void
 conn_free(WsConn *conn)
 {
+	if (conn->door == DOOR_TCP && tls_vhost != NULL && !conn->asked)
+		metrics_count(METRIC_TLS_FAILED);
+	peers_leave(conn->peer);
+	conn_counts[conn->door]--;
 	free(conn->assembly);
 	free(conn);
-	conn_count--;
 }
 
 void
-ws_adopt(int fd)
+ws_adopt(int fd, Door door, Peer *peer)
 {
 	static LogLimit limit;
 	WsConn *conn;
 	lws_adopt_desc_t info;
+	bool tls = door == DOOR_TCP && tls_vhost != NULL;
 
 	/*
 	 * The one that has dawdled longest makes room: whoever opens connections
 	 * and says nothing then competes with himself, not with the next client.
 	 */
-	if (handshake_count >= handshakes_max)
+	if (handshake_count >= config->handshakes_max)
+	{
+		metrics_count(METRIC_REFUSED_HANDSHAKES_MAX);
 		drop(handshakes);
+	}
 
 	conn = alloc_zero(sizeof(WsConn));
+	conn->door = door;
+	conn->peer = peer;
 	memset(&info, 0, sizeof(info));
-	info.vh = vhost;
-	info.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP;
+	info.vh = tls ? tls_vhost : plain_vhost;
+	info.type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP |
+		(tls ? LWS_ADOPT_ALLOW_SSL : 0);
 	info.fd.sockfd = fd;
 	info.opaque = conn;
-	conn->message_max = message_max_bytes;
-	conn_count++;
-	enlist(conn, &handshakes, handshake_timeout_ms);
+	conn_counts[door]++;
+	enlist(conn, &handshakes, config->handshake_timeout_ms);
 	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
 		return;
 
@@ -201,7 +225,13 @@ ws_limit_message(WsConn *conn, size_t max_bytes)
 int
 ws_count(void)
 {
-	return conn_count;
+	return conn_counts[DOOR_TCP] + conn_counts[DOOR_SOCKET];
+}
+
+int
+ws_count_metrics(void)
+{
+	return conn_counts[DOOR_METRICS];
 }
 
 static void
@@ -216,7 +246,10 @@ void
 ws_tick(int64_t now_ms)
 {
 	while (handshakes != NULL && handshakes->deadline_ms <= now_ms)
+	{
+		metrics_count(METRIC_REFUSED_HANDSHAKE_TIMEOUT);
 		drop(handshakes);
+	}
 	while (closings != NULL && closings->deadline_ms <= now_ms)
 		drop(closings);
 }
@@ -260,15 +293,30 @@ ws_want_writable(WsConn *conn)
 	lws_callback_on_writable(conn->wsi);
 }
 
+/*
+ * With TLS the library turns for ever when it is told to stop while OpenSSL
+ * holds the rest of a record.  That rest, 16 kB at most, is read first.
+ */
+static void
+stop_reading(WsConn *conn)
+{
+	SSL *ssl = lws_get_ssl(conn->wsi);
+
+	conn->stopping = ssl != NULL && SSL_pending(ssl) > 0;
+	if (!conn->stopping)
+		lws_rx_flow_control(conn->wsi, 0);
+}
+
 void
 ws_pause(WsConn *conn)
 {
-	lws_rx_flow_control(conn->wsi, 0);
+	stop_reading(conn);
 }
 
 void
 ws_resume(WsConn *conn)
 {
+	conn->stopping = false;
 	lws_rx_flow_control(conn->wsi, 1);
 }
 
@@ -289,11 +337,12 @@ ws_close(WsConn *conn, CloseCode code, const char *reason)
 	frame[3] = (unsigned char) code;
 	memcpy(frame + 4, reason, len);
 	conn->phase = WS_CLOSING;
+	conn->close_code = (uint16_t) code;
 	enlist(conn, &closings, CLOSING_MS);
 	/* If it fails, the deadline ends it. */
 	(void) !lws_write(conn->wsi, frame, 4 + len, LWS_WRITE_HTTP);
 	/* A paused peer could not answer the close frame. */
-	lws_rx_flow_control(conn->wsi, 1);
+	ws_resume(conn);
 }
 
 int64_t
@@ -354,6 +403,7 @@ answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
 	size_t body_len = request->is_head ? 0 : reply->len;
 	unsigned char *out;
 
+	metrics_status(reply->status);
 	head_len = (size_t) snprintf(head, sizeof(head),
 								 "HTTP/1.1 %d %s\r\n"
 								 "Content-Type: %s\r\n"
@@ -475,16 +525,41 @@ read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
 	return true;
 }
 
+/* Whom a proxy speaks for is known only now. */
+static bool
+is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
+{
+	static const char body[] = "{\"error\":\"Too many connections\"}";
+	char forwarded[1024];
+
+	if (conn->peer != NULL || conn->door == DOOR_METRICS)
+		return true;
+	if (lws_hdr_copy(wsi, forwarded, sizeof(forwarded),
+					 WSI_TOKEN_X_FORWARDED_FOR) <= 0)
+		forwarded[0] = '\0';
+	if (peers_admit_forwarded(forwarded, is_upgrade, &conn->peer))
+		return true;
+	*reply = (HttpReply){.status = 429,
+						 .content_type = "application/json",
+						 .body = body,
+						 .len = sizeof(body) - 1,
+						 .header = "Retry-After: 5\r\n"};
+	return false;
+}
+
 static int
-on_http(struct lws *wsi)
+on_http(WsConn *conn, struct lws *wsi)
 {
 	HttpRequest request;
 	HttpReply reply = {0};
 	RequestText text;
 
+	conn->asked = true;
 	if (read_request(wsi, &request, &text))
 	{
-		handlers->on_request(&request, &reply);
+		request.door = conn->door;
+		if (is_welcome(conn, wsi, false, &reply))
+			handlers->on_request(&request, &reply);
 		answer(wsi, &request, &reply);
 	}
 	return -1;
@@ -502,7 +577,10 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 		return -1;
 	if (!read_request(wsi, &request, &text) || !request.is_upgrade)
 		return -1;
-	if (!handlers->on_upgrade(conn, &request, &reply))
+	conn->asked = true;
+	request.door = conn->door;
+	if (!is_welcome(conn, wsi, true, &reply) ||
+		!handlers->on_upgrade(conn, &request, &reply))
 	{
 		answer(wsi, &request, &reply);
 		return -1;
@@ -518,6 +596,7 @@ on_established(WsConn *conn)
 	if (conn->object == NULL)
 		return -1;
 	conn->phase = WS_OPEN;
+	conn->established = true;
 	unlist(conn);
 	conn->owner->on_open(conn->object);
 	return 0;
@@ -558,15 +637,23 @@ forget_assembly(WsConn *conn)
 static int
 refuse(WsConn *conn, CloseCode code, const char *reason)
 {
-	log_info("message refused code=%d reason=\"%s\"", (int) code, reason);
+	if (conn->object != NULL && conn->owner->on_refused != NULL)
+		conn->owner->on_refused(conn->object, code, reason);
 	forget_assembly(conn);
 	ws_close(conn, code, reason);
 	tell_closed(conn);
 	return 0;
 }
 
+static size_t
+message_max(const WsConn *conn)
+{
+	return conn->message_max != 0 ? conn->message_max
+								  : config->message_max_bytes;
+}
+
 static int
-on_receive(WsConn *conn, const char *piece, size_t len)
+take_piece(WsConn *conn, const char *piece, size_t len)
 {
 	size_t rest = lws_remaining_packet_payload(conn->wsi);
 	bool last = rest == 0 && lws_is_final_fragment(conn->wsi);
@@ -576,7 +663,7 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 		return 0;
 	if (lws_frame_is_binary(conn->wsi))
 		return refuse(conn, CLOSE_UNSUPPORTED, "text messages only");
-	if (conn->have + len + rest > conn->message_max)
+	if (conn->have + len + rest > message_max(conn))
 		return refuse(conn, CLOSE_TOO_LARGE, "message too large");
 	if (last && conn->have == 0)
 	{
@@ -597,6 +684,16 @@ on_receive(WsConn *conn, const char *piece, size_t len)
 }
 
 static int
+on_receive(WsConn *conn, const char *piece, size_t len)
+{
+	int result = take_piece(conn, piece, len);
+
+	if (conn->stopping)
+		stop_reading(conn);
+	return result;
+}
+
+static int
 on_writable(WsConn *conn)
 {
 	if (conn->phase == WS_OPEN && conn->object != NULL)
@@ -605,8 +702,12 @@ on_writable(WsConn *conn)
 }
 
 static int
-on_peer_close(WsConn *conn)
+on_peer_close(WsConn *conn, const unsigned char *payload, size_t len)
 {
+	if (conn->close_code == 0)
+		conn->close_code = len >= 2 && payload != NULL
+			? (uint16_t) (payload[0] << 8 | payload[1])
+			: CLOSE_NO_CODE;
 	tell_closed(conn);
 	enlist(conn, &closings, CLOSING_MS);
 	return 0; /* the library answers and closes */
@@ -616,16 +717,19 @@ static int
 callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		 void *in, size_t len)
 {
-	WsConn *conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
+	WsConn *conn;
 
-	(void) user;
+	/* Before there is any connection: "user" is the context of TLS. */
+	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+		return tls_setup(user, config) == STATUS_OK ? 0 : -1;
+	conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
 	if (conn == NULL)
 		return 0;
 	conn->wsi = wsi;
 	switch (reason)
 	{
 		case LWS_CALLBACK_HTTP:
-			return on_http(wsi);
+			return on_http(conn, wsi);
 		case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
 			return on_upgrade(conn, wsi);
 		case LWS_CALLBACK_ESTABLISHED:
@@ -635,7 +739,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 		case LWS_CALLBACK_SERVER_WRITEABLE:
 			return on_writable(conn);
 		case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-			return on_peer_close(conn);
+			return on_peer_close(conn, in, len);
 		case LWS_CALLBACK_CLOSED:
 		case LWS_CALLBACK_CLOSED_HTTP:
 			tell_closed(conn);
@@ -661,8 +765,31 @@ on_log(int level, const char *line)
 				(int) strcspn(line, "\n"), line);
 }
 
+/*
+ * TLS has a vhost of its own: the library decides by it.  It looks for vhosts
+ * by port and the name that a client asks for, so the two have different
+ * ports that do not exist.
+ */
+static Status
+create_vhosts(struct lws_context_creation_info *info, bool tls)
+{
+	if (tls)
+	{
+		info->vhost_name = "relay-tls";
+		info->options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+		tls_vhost = lws_create_vhost(context, info);
+		if (tls_vhost == NULL)
+			return STATUS_FAILED;
+		info->port = CONTEXT_PORT_NO_LISTEN;
+		info->options &= ~(uint64_t) LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+	}
+	info->vhost_name = "relay";
+	plain_vhost = lws_create_vhost(context, info);
+	return plain_vhost != NULL ? STATUS_OK : STATUS_FAILED;
+}
+
 Status
-ws_init(const Config *config, const WsHandlers *table)
+ws_init(const Config *config_, const WsHandlers *table)
 {
 	static struct lws_protocols protocols[] =
 		{{.name = "-", /* no subprotocol; nobody may ask for it */
@@ -685,20 +812,20 @@ ws_init(const Config *config, const WsHandlers *table)
 		.foreign_loops = loops,
 		.max_http_header_data = HEADERS_MAX_BYTES,
 		.alpn = "http/1.1",
-		.timeout_secs = (unsigned int) (config->handshake_timeout_ms / 1000) +
+		.timeout_secs = (unsigned int) (config_->handshake_timeout_ms / 1000) +
 			1,
-		.vhost_name = "relay",
 	};
+	bool tls = tls_is_wanted(config_);
 
 	handlers = table;
-	handshake_timeout_ms = config->handshake_timeout_ms;
-	handshakes_max = config->handshakes_max;
-	message_max_bytes = config->message_max_bytes;
+	config = config_;
 	lws_set_log_level(LLL_ERR, on_log);
+	if (tls && tls_check(config) != STATUS_OK)
+		return STATUS_FAILED;
+	if (tls)
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
 	context = lws_create_context(&info);
-	if (context != NULL)
-		vhost = lws_create_vhost(context, &info);
-	if (vhost == NULL)
+	if (context == NULL || create_vhosts(&info, tls) != STATUS_OK)
 	{
 		log_error("transport could not start");
 		return STATUS_FAILED;
@@ -707,10 +834,26 @@ ws_init(const Config *config, const WsHandlers *table)
 }
 
 void
+ws_metrics(void)
+{
+	metrics_set(METRIC_CONNECTIONS, (uint64_t) ws_count());
+	metrics_set(METRIC_HANDSHAKES, (uint64_t) handshake_count);
+}
+
+const char *
+ws_address(WsConn *conn, char buf[ADDRESS_TEXT_MAX])
+{
+	return conn->peer != NULL ? address_text(peers_address(conn->peer), buf)
+							  : "unknown";
+}
+
+void
 ws_release(void)
 {
 	if (context != NULL)
 		lws_context_destroy(context);
 	context = NULL;
-	vhost = NULL;
+	plain_vhost = NULL;
+	tls_vhost = NULL;
+	tls_release();
 }

@@ -14,11 +14,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "codes.h"
 #include "config.h"
+#include "peers.h"
 #include "status.h"
 
 typedef struct WsConn WsConn;
+
+/* Where a connection came in. */
+typedef enum Door
+{
+	DOOR_TCP,	  /* listen_address, with TLS if there is a certificate */
+	DOOR_SOCKET,  /* listen_socket: from a proxy on this host */
+	DOOR_METRICS, /* metrics_address */
+	DOORS
+} Door;
 
 /* A request; everything in it is valid during the callback only. */
 typedef struct HttpRequest
@@ -37,6 +48,7 @@ typedef struct HttpRequest
 	const char *authorization; /* header, NULL = missing, "" = too long */
 	const char *origin;		   /* likewise */
 	const char *protocols;	   /* subprotocols offered, likewise */
+	Door door;
 } HttpRequest;
 
 /* An answer; zeroed by the caller, filled by the handler. */
@@ -70,6 +82,8 @@ typedef struct WsOwner
 	void (*on_open)(void *owner);
 	void (*on_message)(void *owner, const char *text, size_t len);
 	void (*on_writable)(void *owner);
+	/* What came breaks the protocol; on_closed follows.  May be NULL. */
+	void (*on_refused)(void *owner, CloseCode code, const char *reason);
 	void (*on_closed)(void *owner); /* conn is gone */
 } WsOwner;
 
@@ -77,11 +91,24 @@ extern Status
 ws_init(const Config *config, const WsHandlers *handlers) MUST_CHECK;
 extern void ws_release(void);
 
-/* ws_adopt takes over an accepted socket; it is closed if that fails. */
-extern void ws_adopt(int fd);
+/*
+ * ws_adopt takes over an accepted socket, which is closed if that fails, and
+ * the peer, NULL if a proxy will say who it is.
+ */
+extern void ws_adopt(int fd, Door door, Peer *peer);
 
-/* ws_count is the number of connections, of all kinds. */
+/* ws_address writes whom the connection belongs to, as far as is known. */
+extern const char *ws_address(WsConn *conn, char buf[ADDRESS_TEXT_MAX]);
+
+/* ws_metrics sets the gauges. */
+extern void ws_metrics(void);
+
+/*
+ * ws_count is the number of connections, handshakes among them, and
+ * ws_count_metrics that of those that read metrics.
+ */
 extern int ws_count(void);
+extern int ws_count_metrics(void);
 
 /*
  * ws_hand_over makes somebody the owner of a connection; the former one hears
@@ -90,7 +117,10 @@ extern int ws_count(void);
 extern void ws_hand_over(WsConn *conn, const WsOwner *owner, void *object);
 extern void ws_disown(WsConn *conn);
 
-/* ws_limit_message sets how large a message may be from now on. */
+/*
+ * ws_limit_message sets how large a message may be from now on; 0: as
+ * configured.
+ */
 extern void ws_limit_message(WsConn *conn, size_t max_bytes);
 
 /*

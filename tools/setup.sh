@@ -7,15 +7,16 @@
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js (the demo needs nothing else of it)
-#   test      node, npm, cmocka, and the npm packages under test/
+#   test      node, npm, cmocka, nginx and HAProxy (the tests run them as themselves,
+#             not as services), and the npm packages under test/
 #   browser   Chromium for the browser test
 #   lint      what tools/lint.sh calls
 #
 # Nothing is touched that is there already: without a missing package there is
 # no apt, no sudo and no network.  A PostgreSQL that PG_CONFIG points to is
 # taken as it is.  Packages come as root or through sudo.  The PostgreSQL
-# package would start a cluster of its own; it is told not to, by a file that
-# is removed again afterwards.  All output is short and on standard error.
+# package would start a cluster of its own, others a service; they are told not
+# to, by files that are removed again afterwards.  All output is short and on standard error.
 #
 # SPDX-License-Identifier: PostgreSQL
 
@@ -82,14 +83,14 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		have_node || need nodejs
 	fi
 	if wants test; then
-		need libcmocka-dev
+		need libcmocka-dev nginx haproxy openssl
 		command -v npm >/dev/null 2>&1 || need npm
 	fi
 	if wants browser; then
 		[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || need chromium
 	fi
 	if wants lint; then
-		need clang clang-format clang-tidy cppcheck
+		need clang clang-format clang-tidy cppcheck mandoc
 	fi
 elif ! have_postgres; then
 	die "not a Debian system: install PostgreSQL with its server headers," \
@@ -121,9 +122,11 @@ if [ ${#missing[@]} -gt 0 ]; then
 	fi
 	apt_log=$(mktemp)
 	no_cluster=
+	no_start=
 	cleanup() {
 		rm -f "$apt_log"
 		[ -z "$no_cluster" ] || as_root rm -f "$no_cluster"
+		[ -z "$no_start" ] || as_root rm -f "$no_start"
 	}
 	trap cleanup EXIT
 
@@ -144,6 +147,13 @@ if [ ${#missing[@]} -gt 0 ]; then
 		no_cluster=/etc/postgresql-common/createcluster.d/mirusync-setup.conf
 		as_root mkdir -p "$(dirname "$no_cluster")"
 		echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+	fi
+
+	# Nor is any of their services.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		no_start=/usr/sbin/policy-rc.d
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_start" >/dev/null
+		as_root chmod 755 "$no_start"
 	fi
 
 	say "installing ${missing[*]}"

@@ -202,8 +202,13 @@ export class Relay {
   }
 
   get pid() { return this.child?.pid; }
-  get url() { return `http://127.0.0.1:${this.port}`; }
-  get ws() { return `ws://127.0.0.1:${this.port}`; }
+  get tls() { return Boolean(this.settings.tls_certificate_file); }
+  get url() { return `http${this.tls ? 's' : ''}://127.0.0.1:${this.port}`; }
+  get ws() { return `ws${this.tls ? 's' : ''}://127.0.0.1:${this.port}`; }
+  /* Where probes are answered without TLS, if there is such a place. */
+  get probes() {
+    return this.settings.metrics_port ? `http://127.0.0.1:${this.settings.metrics_port}` : this.url;
+  }
   get running() { return Boolean(this.child?.running); }
   get log() { return readFileSync(this.logPath, 'utf8'); }
 
@@ -245,7 +250,7 @@ export class Relay {
         await waitUntil(async () => {
           await failed();
           /* A relay without /ready answers 404: then listening must do. */
-          const answer = await fetch(`${this.url}/ready`).catch(() => null);
+          const answer = await fetch(`${this.probes}/ready`).catch(() => null);
           return answer && (answer.ok || answer.status === 404);
         }, { what: 'the relay to be ready', timeout: 20000 });
       }

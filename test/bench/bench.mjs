@@ -256,7 +256,11 @@ async function startStack() {
 			checkpoint_timeout: '30min',
 			shared_preload_libraries: 'mirusync',
 		},
-		relay: { connections_max: 12000 },
+		/* How fast it is, not how fast it lets one be. */
+		relay: {
+			connections_max: 12000, session_messages_per_second: 0, session_bytes_per_second: 0,
+			user_messages_per_second: 0, user_bytes_per_second: 0,
+		},
 	})
 }
 

@@ -487,6 +487,26 @@ export function http(relay, path, { method = 'GET', headers = {} } = {}) {
   });
 }
 
+/*
+ * metrics reads /metrics of a relay that has a metrics_port: a function of a
+ * name, with its labels as they are printed, that gives the value.
+ */
+export async function metrics(relay) {
+  const answer = await fetch(`${relay.probes}/metrics`);
+  assert.equal(answer.status, 200);
+  const text = await answer.text();
+  const values = new Map(text.split('\n').filter((line) => line && !line.startsWith('#'))
+    .map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]));
+  const value = (name) => {
+    const found = values.get(`mirusync_relay_${name}`) ?? values.get(name);
+    assert.notEqual(found, undefined, `no metric ${name}`);
+    return found;
+  };
+  value.text = text;
+  value.values = values;
+  return value;
+}
+
 /* upgrade asks for a WebSocket at this path, by hand, and tells the answer. */
 export const upgrade = (relay, path, headers = {}) => http(relay, path, {
   headers: {

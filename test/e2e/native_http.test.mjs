@@ -185,22 +185,22 @@ test('one who does not read his answers gets no heap of them', async () => {
 test('errors have the status of the table', async () => {
   const user = newUser();
   const cases = [
-    [push(user, {}, { token: 'nonsense' }), 401, 'unauthorized'],
-    [push(null, {}), 401, 'unauthorized'],
-    [pull(user, '', { token: userToken(s.stack.secret, user, -60) }), 401, 'unauthorized'],
-    [pull(user, '', { token: sign('other secret of thirty-two bytes', { sub: user, exp: 4e9 }) }), 401, 'unauthorized'],
-    [pull(user, '', { token: 'x'.repeat(9000) }), 401, 'unauthorized'],
-    [pull(user, '?feed=other'), 403, 'forbidden'],
-    [pull(user, '', { method: 'POST', body: {} }), 405, 'method_not_allowed'],
-    [api(s.relay, user, '/sync/push'), 405, 'method_not_allowed'],
-    [api(s.relay, user, '/sync/push', { body: '{', raw: true }), 400, 'bad_json'],
-    [api(s.relay, user, '/sync/push', { body: { changes: [] } }), 400, 'bad_message'],
-    [push(user, { type: 'push', changes: [] }), 400, 'bad_message'],
-    [push(user, { changes: {} }), 400, 'bad_batch'],
-    [push(user, { changes: [{ kind: 'put' }] }), 400, 'bad_batch'],
-    [push(user, { changes: [], x: 'y'.repeat(70000) }), 413, 'too_large']];
+    [() => push(user, {}, { token: 'nonsense' }), 401, 'unauthorized'],
+    [() => push(null, {}), 401, 'unauthorized'],
+    [() => pull(user, '', { token: userToken(s.stack.secret, user, -60) }), 401, 'unauthorized'],
+    [() => pull(user, '', { token: sign('other secret of thirty-two bytes', { sub: user, exp: 4e9 }) }), 401, 'unauthorized'],
+    [() => pull(user, '', { token: 'x'.repeat(9000) }), 401, 'unauthorized'],
+    [() => pull(user, '?feed=other'), 403, 'forbidden'],
+    [() => pull(user, '', { method: 'POST', body: {} }), 405, 'method_not_allowed'],
+    [() => api(s.relay, user, '/sync/push'), 405, 'method_not_allowed'],
+    [() => api(s.relay, user, '/sync/push', { body: '{', raw: true }), 400, 'bad_json'],
+    [() => api(s.relay, user, '/sync/push', { body: { changes: [] } }), 400, 'bad_message'],
+    [() => push(user, { type: 'push', changes: [] }), 400, 'bad_message'],
+    [() => push(user, { changes: {} }), 400, 'bad_batch'],
+    [() => push(user, { changes: [{ kind: 'put' }] }), 400, 'bad_batch'],
+    [() => push(user, { changes: [], x: 'y'.repeat(70000) }), 413, 'too_large']];
   for (const [asked, status, code] of cases) {
-    const { status: got, body } = await asked;
+    const { status: got, body } = await asked();
     assert.deepEqual([got, body.error.code], [status, code]);
   }
   for (const query of ['?after=x', '?after=-1', '?after=1.5', '?epoch=9999999', '?max=0', '?max=1001', '?wait=61',

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "config.c"
+#include "config_read.c"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,15 +42,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		for (i = 0; i < SETTING_TOTAL; i++)
 		{
-			if (settings[i].type == SETTING_COUNT)
+			if (config_settings[i].type == SETTING_COUNT)
 			{
-				int value = *(int *) field_of(&config, &settings[i]);
+				int value = *(int *) field_of(&config, &config_settings[i]);
 
-				if (value < settings[i].min || value > settings[i].max)
+				if (value < config_settings[i].min ||
+					value > config_settings[i].max)
 					abort();
 			}
-			else if (settings[i].type == SETTING_TEXT &&
-					 *(char **) field_of(&config, &settings[i]) == NULL)
+			else if (config_settings[i].type == SETTING_TEXT &&
+					 *(char **) field_of(&config, &config_settings[i]) == NULL)
 				abort();
 		}
 	}

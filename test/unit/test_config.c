@@ -101,13 +101,15 @@ table_is_sorted_and_whole(void **state UNUSED)
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
 		if (i > 0)
-			assert_true(strcmp(settings[i - 1].name, settings[i].name) < 0);
-		assert_true(strlen(settings[i].name) < NAME_MAX_BYTES);
-		assert_true(settings[i].min <= settings[i].max);
-		assert_true(strlen(settings[i].help) > 20);
-		assert_int_equal(settings[i].help[strlen(settings[i].help) - 1], '.');
-		if (settings[i].type == SETTING_COUNT)
-			assert_true(settings[i].max <= INT_MAX);
+			assert_true(strcmp(config_settings[i - 1].name,
+							   config_settings[i].name) < 0);
+		assert_true(strlen(config_settings[i].name) < NAME_MAX_BYTES);
+		assert_true(config_settings[i].min <= config_settings[i].max);
+		assert_true(strlen(config_settings[i].help) > 20);
+		assert_int_equal(
+			config_settings[i].help[strlen(config_settings[i].help) - 1], '.');
+		if (config_settings[i].type == SETTING_COUNT)
+			assert_true(config_settings[i].max <= INT_MAX);
 	}
 }
 
@@ -123,8 +125,8 @@ fields_do_not_overlap(void **state UNUSED)
 
 	for (i = 0; i < SETTING_TOTAL; i++)
 	{
-		for (j = 0; j < widths[settings[i].type]; j++)
-			assert_int_equal(used[settings[i].offset + j]++, 0);
+		for (j = 0; j < widths[config_settings[i].type]; j++)
+			assert_int_equal(used[config_settings[i].offset + j]++, 0);
 	}
 }
 
@@ -372,8 +374,8 @@ requires_database_and_secret(void **state UNUSED)
 				 "jwt_pem_files or jwt_jwks_file, "
 				 "or MIRUSYNC_JWT_SECRET");
 	assert_fails(BASE "listen_address =\n", 0,
-				 "listen_address is required: set it in the file or by the "
-				 "environment");
+				 "listen_address and listen_socket are both empty: set one of "
+				 "them");
 }
 
 static void
@@ -586,7 +588,7 @@ help_names_every_key(void **state UNUSED)
 	config_help(out);
 	fclose(out);
 	for (i = 0; i < SETTING_TOTAL; i++)
-		assert_non_null(strstr(text, settings[i].name));
+		assert_non_null(strstr(text, config_settings[i].name));
 	assert_non_null(strstr(text, "idle_timeout = 5min  (100ms to 24h)\n"));
 	assert_non_null(strstr(text, "database  (text, required)\n"));
 	assert_non_null(strstr(text, "listen_port = 8787  (0 to 65535)\n"));
@@ -648,15 +650,15 @@ example_shows_every_default(void **state UNUSED)
 	{
 		char key[NAME_MAX_BYTES + 8];
 
-		snprintf(key, sizeof(key), "\n %s =", settings[i].name);
+		snprintf(key, sizeof(key), "\n %s =", config_settings[i].name);
 		if (strstr(text, key) == NULL)
 		{
-			snprintf(key, sizeof(key), "\n%s =", settings[i].name);
+			snprintf(key, sizeof(key), "\n%s =", config_settings[i].name);
 			if (strstr(text, key) == NULL)
-				fail_msg("%s is not in the example", settings[i].name);
+				fail_msg("%s is not in the example", config_settings[i].name);
 		}
-		assert_true(number_of(&config, &settings[i]) ==
-					number_of(&defaults, &settings[i]));
+		assert_true(number_of(&config, &config_settings[i]) ==
+					number_of(&defaults, &config_settings[i]));
 	}
 	assert_string_equal(config.listen_address, defaults.listen_address);
 	assert_string_equal(config.environment, defaults.environment);
@@ -684,12 +686,64 @@ checks_lists(void **state UNUSED)
 	assert_loads("database = x\njwt_jwks_file = /a\n", NULL);
 }
 
+static void
+checks_how_it_is_reached(void **state UNUSED)
+{
+	assert_fails(BASE "trusted_proxies = 10.0.0.0/8 example.org\n", 0,
+				 "trusted_proxies: \"example.org\" is no address range");
+	assert_fails(BASE "listen_socket_mode = 0888\n", 0,
+				 "listen_socket_mode must be octal, such as 0660");
+	assert_fails(BASE "tls_key_file = /k\n", 0,
+				 "tls_certificate_file and tls_key_file belong together: set "
+				 "both or none");
+	assert_fails(BASE "tls_min_version = 1.1\n", 0,
+				 "tls_min_version must be 1.2 or 1.3");
+	assert_fails(BASE "log_format = xml\n", 0,
+				 "log_format must be text or json");
+	assert_loads(BASE "listen_address =\nlisten_socket = /s\n", NULL);
+}
+
+static void
+takes_what_may_be_taken(void **state UNUSED)
+{
+	static const char *const names[] = {"idle_timeout",
+										"log_level",
+										"session_bytes_per_second",
+										"tls_key_file",
+										"writers",
+										NULL};
+	Config running;
+
+	assert_loads(BASE "tls_key_file = /a\ntls_certificate_file = /a\n", NULL);
+	running = config;
+	memset(&config, 0, sizeof(config));
+	assert_loads(BASE "idle_timeout = 7s\nlog_level = warn\n"
+					  "readers = 7\nwriters = 7\n"
+					  "session_bytes_per_second = 7kB\n"
+					  "environment = other\n",
+				 NULL);
+	log_set_level("error");
+	config_take(&running, &config, names, true);
+	assert_int_equal(running.idle_timeout_ms, 7000);
+	assert_int_equal(running.session_bytes_per_second, 7 * 1024);
+	assert_int_equal(running.writers, 7);
+	assert_string_equal(running.log_level, "warn");
+	assert_int_equal(running.readers, 1);
+	assert_string_equal(running.environment, "production");
+	assert_string_equal(running.tls_key_file, "/a");
+	config_take(&running, &config, names, false);
+	assert_string_equal(running.tls_key_file, "");
+	config_release(&running);
+}
+
 int
 main(void)
 {
 #define CONFIG_TEST(f) cmocka_unit_test_teardown(f, tear_down)
 	const struct CMUnitTest tests[] = {
 		CONFIG_TEST(table_is_sorted_and_whole),
+		CONFIG_TEST(checks_how_it_is_reached),
+		CONFIG_TEST(takes_what_may_be_taken),
 		CONFIG_TEST(fields_do_not_overlap),
 		CONFIG_TEST(defaults_are_as_documented),
 		CONFIG_TEST(reads_the_syntax_of_files),

@@ -302,11 +302,63 @@ values_are_cut_to_size(void **state UNUSED)
 	}
 }
 
+static void
+makes_json(void **state UNUSED)
+{
+	static const struct
+	{
+		const char *text;
+		const char *json; /* behind the level */
+	} cases[] = {
+		{"stopped", "\"event\":\"stopped\""},
+		{"session opened session=7f user=anna",
+		 "\"event\":\"session opened\",\"session\":\"7f\",\"user\":\"anna\""},
+		{"x user=\"a b=c \\\"d\\\\\" y=1",
+		 "\"event\":\"x\",\"user\":\"a b=c \\\"d\\\\\",\"y\":\"1\""},
+		{"x user=\"\" y=1", "\"event\":\"x\",\"user\":\"\",\"y\":\"1\""},
+		{"x a=1 words b=2", "\"event\":\"x\",\"a\":\"1\",\"b\":\"2\""},
+		{"x a=\"never ends", "\"event\":\"x\",\"a\":\"never ends\""},
+		{"a\nb c=\001\xff", "\"event\":\"a\\u000ab\",\"c\":\"\\u0001\\u00ff\""},
+		{"key=value", "\"event\":\"\",\"key\":\"value\""},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char out[1024];
+		char wanted[1024];
+		size_t len = log_json(out, sizeof(out), "T", "info", cases[i].text);
+
+		snprintf(wanted, sizeof(wanted),
+				 "{\"time\":\"T\",\"level\":\"info\",%s}", cases[i].json);
+		out[len] = '\0';
+		assert_string_equal(out, wanted);
+	}
+}
+
+static void
+cuts_json_between_pairs(void **state UNUSED)
+{
+	char text[2000];
+	char out[256];
+	size_t len;
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "event a=1 b=", 12);
+	text[sizeof(text) - 1] = '\0';
+	len = log_json(out, sizeof(out), "T", "info", text);
+	out[len] = '\0';
+	assert_string_equal(out,
+						"{\"time\":\"T\",\"level\":\"info\","
+						"\"event\":\"event\",\"a\":\"1\"}");
+}
+
 int
 main(void)
 {
 #define LOG_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(makes_json),
+		cmocka_unit_test(cuts_json_between_pairs),
 		LOG_TEST(line_has_time_level_and_text),
 		LOG_TEST(each_level_has_its_name),
 		LOG_TEST(level_drops_what_is_below),

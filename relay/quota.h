@@ -1,0 +1,39 @@
+/*
+ * quota.h
+ *		How much a session, and a user, may send in a while.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_QUOTA_H
+#define MIRUSYNC_QUOTA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+
+typedef struct Quota Quota;
+
+/* quota_setup takes the limits; "config" must outlive the quotas. */
+extern void quota_setup(const Config *config);
+
+/*
+ * quota_new makes that of one session.  "resume" is called, with "arg", when
+ * what quota_charge held back may go on.
+ */
+extern Quota *quota_new(const char *user, void (*resume)(void *arg), void *arg);
+extern void quota_free(Quota *quota);
+
+/*
+ * quota_charge pays for a message that has come.  Returns true if the session
+ * is now held back: read no more from it until "resume".
+ */
+extern bool quota_charge(Quota *quota, size_t bytes);
+
+/* quota_tick lets those go on that have paid, and forgets users. */
+extern void quota_tick(int64_t now_ms);
+
+extern void quota_release(void);
+
+#endif
