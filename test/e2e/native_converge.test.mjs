@@ -15,7 +15,7 @@ import { api, NativeDevice, useNative } from './native.mjs';
 
 const SECONDS = Number(process.env.MIRUSYNC_CONVERGE_SECONDS || 6);
 const SEED = Number(process.env.MIRUSYNC_SEED || Date.now() % 1000000);
-const RECORDS = 8;
+const RECORDS = Number(process.env.MIRUSYNC_CONVERGE_RECORDS || 4);
 const RECORD_IDS = Array.from({ length: RECORDS }, (_, i) => `n${i}`);
 const FIELDS = ['a', 'b', 'c', 'd'];
 
