@@ -137,6 +137,8 @@ class Phone {
     else
       this.replica.some(change.id, verdict.seq,
         verdict.verdict === 'stale' ? verdict.fields ?? {} : { ...change.fields, ...verdict.fields });
+    for (const name of verdict.removed ?? [])
+      this.replica.some(change.id, verdict.seq, {}, [name]);
   }
 
   change(kind, id, fields) {
