@@ -519,7 +519,8 @@ api_tick(int64_t now_ms)
 	Call *call;
 
 	DL_FOREACH(calls, call)
-		if (call->access != NULL && now_ms - call->asked_ms >= config->push_wait_max_ms)
+		if (call->access != NULL &&
+			now_ms - call->asked_ms >= config->push_wait_max_ms)
 			fail(call, ERROR_UNAVAILABLE, NULL, NULL);
 		else if (!call->answered && call->wait_until_ms != 0 &&
 				 call->wait_until_ms <= now_ms && call->read == NULL &&

@@ -432,10 +432,11 @@ settle_secret(Loader *loader)
 		return false;
 	if (config->jwt_secret[0] == '\0' && config->jwt_pem_files[0] == '\0' &&
 		config->jwt_jwks_file[0] == '\0')
-		return config_complain(loader, NULL,
-						"a key is required: set jwt_secret, jwt_secret_file, "
-						"jwt_pem_files or jwt_jwks_file, or %sJWT_SECRET",
-						ENV_PREFIX);
+		return config_complain(
+			loader, NULL,
+			"a key is required: set jwt_secret, jwt_secret_file, "
+			"jwt_pem_files or jwt_jwks_file, or %sJWT_SECRET",
+			ENV_PREFIX);
 	if (config->jwt_secret[0] != '\0' &&
 		strlen(config->jwt_secret) < SECRET_GOOD)
 		log_warn("jwt_secret is short for HS256 bytes=%zu wanted=%d",
@@ -456,8 +457,9 @@ check_words(Loader *loader, const char *name, const char *list,
 	{
 		snprintf(text, sizeof(text), "%.*s", (int) len, word);
 		if (!words_has(known, text))
-			return config_complain(loader, NULL, "bad word \"%s\" in %s: known are %s",
-							text, name, known);
+			return config_complain(loader, NULL,
+								   "bad word \"%s\" in %s: known are %s", text,
+								   name, known);
 	}
 	return true;
 }

@@ -59,7 +59,7 @@ typedef struct Config
 	size_t message_max_bytes; /* largest message of a client */
 	char *metrics_address;
 	int metrics_port;			   /* 0 = none */
-	int origin_required;			/* 1: not without an origin */
+	int origin_required;		   /* 1: not without an origin */
 	int push_queue_max;			   /* pushes waiting in this process */
 	int64_t push_wait_max_ms;	   /* how long one may wait for the database */
 	int64_t rate_burst_ms;		   /* what each rate allows at once */
@@ -74,12 +74,12 @@ typedef struct Config
 	int64_t slow_lock_timeout_ms;	 /* lock_timeout of the slow lanes */
 	size_t socket_send_buffer_bytes; /* SO_SNDBUF of a session */
 	int64_t start_over_spread_ms;	 /* random wait of who starts over */
-	char *static_dir;			/* files served besides the API, "" = none */
+	char *static_dir; /* files served besides the API, "" = none */
 	int64_t ticket_lifetime_ms;
 	char *tls_certificate_file; /* "" = no TLS */
 	char *tls_key_file;
 	char *tls_min_version;		  /* 1.2 or 1.3 */
-	char *token_sources; /* words: header message ticket query */
+	char *token_sources;		  /* words: header message ticket query */
 	char *trusted_proxies;		  /* address ranges */
 	size_t user_bytes_per_second; /* 0 = none */
 	int user_messages_per_second; /* 0 = none */

@@ -227,7 +227,10 @@ refuses(const HttpRequest *request, HttpReply *reply, Visitor *visitor)
 	}
 	else if (dialect == NULL)
 		http_error(reply, 400, "Unknown subprotocol");
-	else if (visitor->known && !gate_has_room(visitor->claims.user))
+	else if (visitor->known &&
+			 session_user_count(visitor->claims.user) +
+					 guest_user_count(visitor->claims.user) >=
+				 config->connections_per_user)
 		refuse(reply, dialect, ERROR_TOO_MANY, 429, "Too many connections");
 	else
 		return false;

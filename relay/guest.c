@@ -239,6 +239,19 @@ on_redeemed(void *arg, const PGresult *result)
 		guest->access = access_ask(&guest->claims, on_access, guest);
 }
 
+int
+guest_user_count(const char *user)
+{
+	Guest *guest;
+	int count = 0;
+
+	DL_FOREACH(strangers, guest)
+		count += strcmp(guest->claims.user, user) == 0;
+	DL_FOREACH(waiters, guest)
+		count += strcmp(guest->claims.user, user) == 0;
+	return count;
+}
+
 /*
  * Whether the user may wait for one more session.  While the database is away
  * nobody becomes a session, and one user must not take all places.

@@ -30,6 +30,9 @@ extern void guest_setup(const Config *config);
 /* guest_new makes a guest of a connection that is about to be upgraded. */
 extern void guest_new(WsConn *conn, const GuestPass *pass);
 
+/* guest_user_count counts those of a user who is known already. */
+extern int guest_user_count(const char *user);
+
 extern void guest_close_all(CloseCode code, const char *reason);
 
 /* guest_tick closes those who take too long. */

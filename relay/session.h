@@ -110,8 +110,8 @@ extern void session_close_all(CloseCode code, const char *reason);
  * whatever the state; "type" is the series that counts them.
  */
 extern void session_send(Session *session, Metric type, Message *message);
-extern void session_send_text(Session *session, Metric type, const char *text,
-							  size_t len);
+extern void
+session_send_text(Session *session, Metric type, const char *text, size_t len);
 
 /* session_is_full: so much waits that it gets nothing that can be left out. */
 extern bool session_is_full(const Session *session);

@@ -80,46 +80,46 @@ SELECT device_number, part_of = min(number) OVER (PARTITION BY part_of) AS first
 	count(*) OVER (PARTITION BY part_of) AS together, id, sqlstate
 FROM mirusync.rejected WHERE feed = 'nora' AND device = 'phone' ORDER BY number;
 SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
-	{"number": 30, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "VI"}}]}');
+	{"number": 70, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "VI"}}]}');
 
 -- A device lets go of what it took back, and of all that came with it or waits
 -- behind it; again, of nothing.  The verdicts stay.
 SELECT mirusync.push('nora', 'tablet', '{"discard": [14], "changes": []}');
 SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
-	{"number": 31, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
+	{"number": 71, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
 SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
-	{"number": 31, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
+	{"number": 71, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
 	{"number": 13, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
 SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A retry of one is a retry of all.
 SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
-	{"number": 32, "kind": "put", "collection": "task", "id": "r1", "fields": {"title": "one"}},
-	{"number": 33, "kind": "put", "collection": "task", "id": "r2", "fields": {"title": ""}}]}');
+	{"number": 72, "kind": "put", "collection": "task", "id": "r1", "fields": {"title": "one"}},
+	{"number": 73, "kind": "put", "collection": "task", "id": "r2", "fields": {"title": ""}}]}');
 SELECT r.verdict, r.code FROM mirusync.rejected i, mirusync.retry('nora', i.number, '{"title": "two"}') r
-WHERE i.feed = 'nora' AND i.device_number = 33;
+WHERE i.feed = 'nora' AND i.device_number = 73;
 SELECT id, title FROM task WHERE id LIKE 'r_' ORDER BY id;
 
 -- A change refused alone, and others of the device to other records.
 SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
-	{"number": 34, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}},
-	{"number": 35, "kind": "patch", "collection": "task", "id": "x1", "fields": {"done": true}},
-	{"number": 36, "kind": "put", "collection": "task", "id": "x2", "fields": {"title": ""}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [35], "changes": []}');
+	{"number": 74, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}},
+	{"number": 75, "kind": "patch", "collection": "task", "id": "x1", "fields": {"done": true}},
+	{"number": 76, "kind": "put", "collection": "task", "id": "x2", "fields": {"title": ""}}]}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [75], "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [34], "changes": [
-	{"number": 37, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}}]}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [74], "changes": [
+	{"number": 77, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}}]}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A push that is wrong as a whole lets go of nothing.
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36], "changes": [{}]}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": 36, "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36, 0], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [36.5], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": {"36": 36}, "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76], "changes": [{}]}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": 76, "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76, 0], "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76.5], "changes": []}');
+SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": {"76": 76}, "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [36, 37], "changes": []}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [76, 77], "changes": []}');
 SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
 
 -- A hello moves what is digested; wrong messages are wrong as a whole.
@@ -163,6 +163,16 @@ SELECT mirusync.patch('nora', 'setting', 'a', '{"q": 2}');
 SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
 	{"number": 21, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 3}}]}');
 SELECT live.* FROM mark2, live('nora', head);
+
+-- A field that lost to its removal is named.
+SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 30, "kind": "put", "collection": "setting", "id": "b", "fields": {"x": 1, "y": 1},
+	 "clock": "2020-01-01T00:00:00Z"}]}');
+SELECT mirusync.patch('nora', 'setting', 'b', '{}', '{y}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 31, "kind": "patch", "collection": "setting", "id": "b", "fields": {"y": 5, "z": 6},
+	 "clock": "2021-01-01T00:00:00Z"}]}');
+SELECT mirusync.get('nora', 'setting', 'b');
 
 -- A page that is cut tells so, and where its snapshot stood.
 SELECT live.* FROM mark, live('nora', head, '{native}', 1);

@@ -15,7 +15,7 @@ import { api, NativeDevice, useNative } from './native.mjs';
 
 const SECONDS = Number(process.env.MIRUSYNC_CONVERGE_SECONDS || 6);
 const SEED = Number(process.env.MIRUSYNC_SEED || Date.now() % 1000000);
-const RECORDS = 8;
+const RECORDS = Number(process.env.MIRUSYNC_CONVERGE_RECORDS || 4);
 const RECORD_IDS = Array.from({ length: RECORDS }, (_, i) => `n${i}`);
 const FIELDS = ['a', 'b', 'c', 'd'];
 
@@ -137,6 +137,8 @@ class Phone {
     else
       this.replica.some(change.id, verdict.seq,
         verdict.verdict === 'stale' ? verdict.fields ?? {} : { ...change.fields, ...verdict.fields });
+    for (const name of verdict.removed ?? [])
+      this.replica.some(change.id, verdict.seq, {}, [name]);
   }
 
   change(kind, id, fields) {
