@@ -93,6 +93,13 @@ apiconn_count(void)
 	return conn_count;
 }
 
+void
+apiconn_metrics(void)
+{
+	metrics_add(METRIC_CONNECTIONS, (uint64_t) conn_count);
+	metrics_add(METRIC_HANDSHAKES, (uint64_t) peek_count);
+}
+
 /* ---- life ---- */
 
 static void

@@ -57,6 +57,9 @@ extern void apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 /* apiconn_count counts them all, those that wait for a request too. */
 extern int apiconn_count(void);
 
+/* apiconn_metrics adds them to the gauges of ws_metrics. */
+extern void apiconn_metrics(void);
+
 extern void apiconn_tick(int64_t now_ms);
 
 /* apiconn_drop_idle ends those that have no whole request yet. */

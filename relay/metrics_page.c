@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apiconn.h"
 #include "feed.h"
 #include "listener.h"
 #include "loop.h"
@@ -112,6 +113,7 @@ metrics_page(HttpReply *reply)
 	metrics_set(METRIC_OUTBOX_BYTES, outbox_total_bytes());
 	metrics_set(METRIC_FEEDS, (uint64_t) feed_count());
 	ws_metrics();
+	apiconn_metrics();
 	session_metrics();
 	writer_metrics();
 	reader_metrics();

@@ -39,19 +39,17 @@
 
 #include "alloc.h"
 #include "dialect_native.h"
-#include "jwt.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
 #include "tls.h"
-#include "ticket.h"
+#include "ws_request.h"
 
-#define RX_BUFFER_SIZE	  1024 /* per connection, for its life */
-#define HEADERS_MAX_BYTES 8192 /* of a request, all headers together */
-#define CLOSING_MS		  3000 /* the peer's time to answer a close frame */
-#define CLOSE_NO_CODE	  1005 /* a close frame without a code */
-#define CLOSE_NONE		  1006 /* no close frame at all */
-#define ASSEMBLY_FIRST	  4096 /* bytes; grows with what has really come */
+#define RX_BUFFER_SIZE 1024 /* per connection, for its life */
+#define CLOSING_MS	   3000 /* the peer's time to answer a close frame */
+#define CLOSE_NO_CODE  1005 /* a close frame without a code */
+#define CLOSE_NONE	   1006 /* no close frame at all */
+#define ASSEMBLY_FIRST 4096 /* bytes; grows with what has really come */
 
 typedef enum WsPhase
 {
@@ -359,172 +357,6 @@ ws_silence_ms(WsConn *conn)
 
 /* ---- HTTP ---- */
 
-static const char *
-status_text(int status)
-{
-	switch (status)
-	{
-		case 200:
-			return "OK";
-		case 204:
-			return "No Content";
-		case 304:
-			return "Not Modified";
-		case 400:
-			return "Bad Request";
-		case 401:
-			return "Unauthorized";
-		case 403:
-			return "Forbidden";
-		case 404:
-			return "Not Found";
-		case 405:
-			return "Method Not Allowed";
-		case 426:
-			return "Upgrade Required";
-		case 429:
-			return "Too Many Requests";
-		case 503:
-			return "Service Unavailable";
-		default:
-			return "Internal Server Error";
-	}
-}
-
-/*
- * Writes the whole answer.  The caller returns -1 to the library, which sends
- * what is left and closes.
- */
-static void
-answer(struct lws *wsi, const HttpRequest *request, const HttpReply *reply)
-{
-	char head[512 + sizeof(reply->header_buffer)];
-	size_t head_len;
-	size_t body_len = request->is_head ? 0 : reply->len;
-	unsigned char *out;
-
-	metrics_status(reply->status);
-	head_len = (size_t) snprintf(head, sizeof(head),
-								 "HTTP/1.1 %d %s\r\n"
-								 "Content-Type: %s\r\n"
-								 "Content-Length: %zu\r\n"
-								 "Cache-Control: no-store\r\n"
-								 "X-Content-Type-Options: nosniff\r\n"
-								 "%sConnection: close\r\n\r\n",
-								 reply->status, status_text(reply->status),
-								 reply->content_type, reply->len,
-								 reply->header ? reply->header : "");
-	out = alloc_resize(NULL, LWS_PRE + head_len + body_len);
-	memcpy(out + LWS_PRE, head, head_len);
-	if (body_len > 0)
-		memcpy(out + LWS_PRE + head_len, reply->body, body_len);
-	(void) !lws_write(wsi, out + LWS_PRE, head_len + body_len, LWS_WRITE_HTTP);
-	free(out);
-}
-
-/*
- * Copies a query argument; NULL if it is missing, empty or too long.  The
- * library looks at one argument after the other through the buffer, and one
- * that does not fit hides those behind it: so it gets a large one each time.
- */
-static const char *
-argument(struct lws *wsi, const char *name_is, char *buf, size_t size)
-{
-	char scratch[HEADERS_MAX_BYTES];
-	const char *value = lws_get_urlarg_by_name(wsi, name_is, scratch,
-											   sizeof(scratch));
-
-	if (value == NULL || value[0] == '\0' || strlen(value) >= size)
-		return NULL;
-	return strcpy(buf, value);
-}
-
-static bool
-header_is(struct lws *wsi, enum lws_token_indexes header, const char *value)
-{
-	char buf[64];
-
-	return lws_hdr_copy(wsi, buf, sizeof(buf), header) > 0 &&
-		strcasecmp(buf, value) == 0;
-}
-
-/* The parts of a request, in buffers that live as long as the callback. */
-typedef struct RequestText
-{
-	char path[1024];
-	char user_id[1024];
-	char token[JWT_TOKEN_MAX + 16];
-	char ticket[TICKET_TEXT_MAX];
-	char auth[16];
-	char authorization[JWT_TOKEN_MAX + 16];
-	char origin[512];
-	char protocols[256];
-} RequestText;
-
-/* Copies a header; NULL if it is missing, "" if it is too long. */
-static const char *
-header(struct lws *wsi, enum lws_token_indexes which, char *buf, size_t size)
-{
-	if (lws_hdr_total_length(wsi, which) <= 0)
-		return NULL;
-	if (lws_hdr_copy(wsi, buf, (int) size, which) < 0)
-		buf[0] = '\0';
-	return buf;
-}
-
-static bool
-read_request(struct lws *wsi, HttpRequest *request, RequestText *text)
-{
-	memset(request, 0, sizeof(*request));
-	request->path = text->path;
-	request->is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-	if (request->is_get)
-	{
-		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
-						 WSI_TOKEN_GET_URI) < 0)
-			return false;
-	}
-	else if (lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0)
-	{
-		request->is_head = true;
-		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
-						 WSI_TOKEN_HEAD_URI) < 0)
-			return false;
-	}
-	else if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
-	{
-		request->is_post = true;
-		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
-						 WSI_TOKEN_POST_URI) < 0)
-			return false;
-	}
-	else if (lws_hdr_total_length(wsi, WSI_TOKEN_OPTIONS_URI) > 0)
-	{
-		request->is_options = true;
-		if (lws_hdr_copy(wsi, text->path, sizeof(text->path),
-						 WSI_TOKEN_OPTIONS_URI) < 0)
-			return false;
-	}
-	else
-		text->path[0] = '\0';
-	request->user_id = argument(wsi, "userId=", text->user_id,
-								sizeof(text->user_id));
-	request->token = argument(wsi, "token=", text->token, sizeof(text->token));
-	request->ticket = argument(wsi, "ticket=", text->ticket,
-							   sizeof(text->ticket));
-	request->auth = argument(wsi, "auth=", text->auth, sizeof(text->auth));
-	request->authorization = header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION,
-									text->authorization,
-									sizeof(text->authorization));
-	request->origin = header(wsi, WSI_TOKEN_ORIGIN, text->origin,
-							 sizeof(text->origin));
-	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
-	request->protocols = header(wsi, WSI_TOKEN_PROTOCOL, text->protocols,
-								sizeof(text->protocols));
-	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
-	return true;
-}
-
 /* Whom a proxy speaks for is known only now. */
 static bool
 is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
@@ -555,12 +387,12 @@ on_http(WsConn *conn, struct lws *wsi)
 	RequestText text;
 
 	conn->asked = true;
-	if (read_request(wsi, &request, &text))
+	if (ws_request_read(wsi, &request, &text))
 	{
 		request.door = conn->door;
 		if (is_welcome(conn, wsi, false, &reply))
 			handlers->on_request(&request, &reply);
-		answer(wsi, &request, &reply);
+		ws_answer(wsi, &request, &reply);
 	}
 	return -1;
 }
@@ -575,14 +407,14 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 	/* No header table: it was freed with an earlier request.  Touch nothing. */
 	if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0)
 		return -1;
-	if (!read_request(wsi, &request, &text) || !request.is_upgrade)
+	if (!ws_request_read(wsi, &request, &text) || !request.is_upgrade)
 		return -1;
 	conn->asked = true;
 	request.door = conn->door;
 	if (!is_welcome(conn, wsi, true, &reply) ||
 		!handlers->on_upgrade(conn, &request, &reply))
 	{
-		answer(wsi, &request, &reply);
+		ws_answer(wsi, &request, &reply);
 		return -1;
 	}
 	return 0;
