@@ -20,7 +20,8 @@ const COLLECTIONS = [TABLE, 'merge_whole', 'merge_field'];
 const RULES = { claim: 'first_wins', price: 'server_wins', best: 'max', worst: 'min', n: 'counter' };
 const TALLY = 'tally'; /* a record that nobody deletes */
 
-const s = useStack({ relays: 1 });
+/* Each change is judged by itself: none waits behind a rejected one. */
+const s = useStack({ relays: 1, postgres: { 'mirusync.rejected_max_changes': '0' } });
 
 /* mulberry32: a small generator that can be seeded. */
 function randomOf(seed) {
