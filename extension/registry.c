@@ -419,13 +419,16 @@ read_field_rules(MiruCollection *collection)
 MiruRule
 miru_collection_rule(const MiruCollection *collection, const char *key)
 {
+	const char *end = strpbrk(key, MIRU_ELEMENT_SEPARATOR);
+	size_t length = end ? (size_t) (end - key) : strlen(key);
 	ListCell *cell;
 
 	foreach(cell, collection->field_rules)
 	{
 		MiruFieldRule *rule = lfirst(cell);
 
-		if (strcmp(rule->field, key) == 0)
+		if (strncmp(rule->field, key, length) == 0 &&
+			rule->field[length] == '\0')
 			return rule->rule;
 	}
 	return collection->default_rule;

@@ -117,7 +117,7 @@ extern MiruCollection *miru_collection_get(const char *name);
 /* miru_field_by_name returns the field or NULL. */
 extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
 
-/* miru_collection_rule returns the rule of a field, by its stamp key. */
+/* miru_collection_rule returns the rule of a field or part, by stamp key. */
 extern MiruRule
 miru_collection_rule(const MiruCollection *collection, const char *key);
 

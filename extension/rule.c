@@ -120,6 +120,13 @@ is_exact_number(Oid type)
 	}
 }
 
+static bool
+is_array_or_json(Oid type)
+{
+	type = getBaseType(type);
+	return type == JSONBOID || OidIsValid(get_element_type(type));
+}
+
 /*
  * check_type throws unless values of a column's type can merge by the rule.
  * Sums of floats would depend on the order in which they are made.
@@ -131,15 +138,18 @@ check_type(const MiruField *field, MiruRule rule)
 	Oid compare = lookup_type_cache(field->type, TYPECACHE_CMP_PROC)->cmp_proc;
 
 	if ((!ordered || OidIsValid(compare)) &&
-		(rule != MIRU_RULE_COUNTER || is_exact_number(field->type)))
+		(rule != MIRU_RULE_COUNTER || is_exact_number(field->type)) &&
+		(rule != MIRU_RULE_SET || is_array_or_json(field->type)))
 		return;
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_DATATYPE_MISMATCH),
 		 errmsg("field \"%s\" of type %s cannot have rule \"%s\"", field->name,
 				format_type_be(field->type), miru_rule_name(rule)),
-		 ordered
-			 ? errdetail("Values of that type have no order.")
+		 ordered ? errdetail("Values of that type have no order.")
+			 : rule == MIRU_RULE_SET
+			 ? errdetail(
+				   "A set is an array or a jsonb, or a domain over one of these.")
 			 : errdetail(
 				   "A counter is a smallint, integer, bigint or numeric, or a domain over one of these.")));
 }
