@@ -81,7 +81,7 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 
 # In the order in which one would learn the product.  The last two leave many
 # dead rows, and vacuum would place other tests' rows among them.
-REGRESS      = hlc attach columns documents capture push merge merge_deletes merge_conflicts merge_sets pull events \
+REGRESS      = hlc attach columns documents capture push merge merge_deletes merge_conflicts merge_sets merge_functions pull events \
 	practice_log_objects doorbell rights rights_walk rights_hostile ddl types \
 	keys writes epoch forget backfill rescan merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync

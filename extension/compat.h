@@ -30,11 +30,15 @@
 #define miru_is_table_owner(relid, role)                                       \
 	object_ownercheck(RelationRelationId, relid, role)
 #define miru_may_act_as(user, role) member_can_set_role(user, role)
+#define miru_function_aclcheck(function, role)                                 \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
 #else
 #define miru_insert_index_tuples(info, slot, estate, conflict)                 \
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
 #define miru_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
 #define miru_may_act_as(user, role)		 is_member_of_role(user, role)
+#define miru_function_aclcheck(function, role)                                 \
+	pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #endif
 
 #if PG_VERSION_NUM >= 180000

@@ -24,7 +24,7 @@ jsonb_of(JsonbValue *value)
 
 /* add_conflict notes one; "field" is its key, NULL for the whole record. */
 static MiruConflict *
-add_conflict(MiruFieldWork *work, const char *field, MiruRule rule,
+add_conflict(MiruFieldWork *work, const char *field, const char *rule,
 			 const MiruStamp *stored)
 {
 	MiruFieldMerge *merge = work->merge;
@@ -33,7 +33,7 @@ add_conflict(MiruFieldWork *work, const char *field, MiruRule rule,
 	conflict->collection = work->collection->name;
 	conflict->record = merge->target->id;
 	conflict->field = field;
-	conflict->rule = miru_rule_name(rule);
+	conflict->rule = rule;
 	conflict->stored.stamp = *stored;
 	conflict->incoming.stamp = merge->incoming;
 	conflict->pending = merge->pending;
@@ -41,9 +41,8 @@ add_conflict(MiruFieldWork *work, const char *field, MiruRule rule,
 	return conflict;
 }
 
-/* differs tells whether a field's values do, and reads the stored one. */
-static bool
-differs(MiruFieldWork *work, MiruWorkField *field)
+bool
+miru_conflict_differs(MiruFieldWork *work, MiruWorkField *field)
 {
 	MiruTarget *target = work->merge->target;
 
@@ -62,9 +61,9 @@ miru_conflict_note_field(MiruFieldWork *work, MiruWorkField *field,
 {
 	MiruConflict *conflict;
 
-	if (!differs(work, field))
+	if (!miru_conflict_differs(work, field))
 		return;
-	conflict = add_conflict(work, field->key, field->rule,
+	conflict = add_conflict(work, field->key, field->rule_name,
 							miru_stamps_get(work->merge->before, field->key));
 	conflict->outcome = incoming_stands	  ? MIRU_INCOMING_STANDS
 		: field->rule == MIRU_RULE_MANUAL ? MIRU_OPEN
@@ -128,7 +127,7 @@ miru_conflict_note_whole(MiruFieldWork *work, const MiruStamp *unseen)
 			(work->whole_wins &&
 			 !miru_is_concurrent(miru_stamps_get(merge->before, field->key),
 								 merge->change->base, merge->device)) ||
-			!differs(work, field))
+			!miru_conflict_differs(work, field))
 			continue;
 		any = true;
 		if (field->stored != NULL)
@@ -144,7 +143,7 @@ miru_conflict_note_whole(MiruFieldWork *work, const MiruStamp *unseen)
 	}
 	if (!any)
 		return;
-	conflict = add_conflict(work, NULL, MIRU_RULE_LWW, unseen);
+	conflict = add_conflict(work, NULL, miru_rule_name(MIRU_RULE_LWW), unseen);
 	conflict->outcome = work->whole_wins ? MIRU_INCOMING_STANDS
 										 : MIRU_STORED_STANDS;
 	conflict->stored.value = miru_build_end(&stored);

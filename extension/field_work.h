@@ -33,6 +33,8 @@ typedef struct MiruWorkField
 	char *name;
 	char *key; /* among the stamps */
 	MiruRule rule;
+	const char *rule_name;
+	const char *function; /* if that is the rule */
 	JsonbValue *incoming; /* NULL: removed, or added to */
 	JsonbValue *normal;	  /* the same as the table would give it back */
 	JsonbValue *added;	  /* increment or elements, as sent; else NULL */
@@ -63,7 +65,25 @@ miru_counter_increment(MiruFieldWork *work, const MiruWorkField *field);
 extern JsonbValue *
 miru_counter_sum(const MiruWorkField *field, Numeric increment);
 
+/* ----- field_function.c ----- */
+
+typedef enum MiruFunctionResult
+{
+	MIRU_FUNCTION_STORED,
+	MIRU_FUNCTION_INCOMING,
+	MIRU_FUNCTION_OTHER
+} MiruFunctionResult;
+
+/* miru_field_function asks a field's function which value stands. */
+extern MiruFunctionResult
+miru_field_function(MiruFieldWork *work, MiruWorkField *field,
+					JsonbValue **value);
+
 /* ----- field_conflict.c ----- */
+
+/* miru_conflict_differs tells whether the two values do, and reads them. */
+extern bool miru_conflict_differs(MiruFieldWork *work, MiruWorkField *field);
+
 
 /* miru_conflict_note_field notes that one of a field's two values is lost. */
 extern void miru_conflict_note_field(MiruFieldWork *work, MiruWorkField *field,

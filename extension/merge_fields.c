@@ -93,11 +93,17 @@ static MiruWorkField *
 add_field(MiruFieldWork *work, char *name)
 {
 	MiruWorkField *field = palloc0(sizeof(MiruWorkField));
+	const MiruFieldRule *own;
 
 	field->name = name;
 	field->key = miru_stamp_key(work->merge->target->rel, name);
-	field->rule = miru_collection_rule(work->collection, field->key);
-	if (miru_rule_needs_values(field->rule) || is_compared(work, field))
+	own = miru_collection_field_rule(work->collection, field->key);
+	field->rule = own ? own->rule : work->collection->default_rule;
+	field->function = own ? own->function : NULL;
+	field->rule_name = field->function ? field->function
+									   : miru_rule_name(field->rule);
+	if (miru_rule_needs_values(field->rule) || field->function != NULL ||
+		is_compared(work, field))
 		field->stored = miru_work_get(miru_work_stored(work), name);
 	work->fields = lappend(work->fields, field);
 	return field;
@@ -210,6 +216,11 @@ needs_past(MiruFieldWork *work, const MiruWorkField *field)
 	if (field->rule == MIRU_RULE_COUNTER)
 		return !merge->is_missing && field->incoming != NULL &&
 			miru_is_unseen(stamp, base);
+	/* A function is told what the device had. */
+	if (field->rule == MIRU_RULE_FUNCTION && !merge->is_missing &&
+		base != MIRU_BASE_UNKNOWN &&
+		miru_is_concurrent(stamp, base, merge->device))
+		return true;
 	return is_compared(work, field) &&
 		miru_is_concurrent(stamp, base, merge->device) &&
 		!miru_work_is_same(field->normal, field->stored);
@@ -373,7 +384,7 @@ stamp_of(MiruFieldWork *work, const MiruWorkField *field)
 {
 	MiruStamp stamp = work->merge->incoming;
 
-	if (field->rule == MIRU_RULE_COUNTER)
+	if (field->rule == MIRU_RULE_COUNTER || field->rule == MIRU_RULE_FUNCTION)
 		stamp.clock =
 			Max(stamp.clock,
 				miru_stamps_get(work->merge->before, field->key)->clock);
@@ -390,6 +401,36 @@ write_value(MiruFieldWork *work, MiruWorkField *field, JsonbValue *value)
 		return;
 	miru_build_key(&work->written, field->name);
 	pushJsonbValue(&work->written, WJB_VALUE, value);
+}
+
+/*
+ * ask_function lets the application decide.  Without its word the decision is
+ * that the stored value stands and the incoming one is lost.
+ */
+static void
+ask_function(MiruFieldWork *work, MiruWorkField *field, MiruDecision *decision,
+			 JsonbValue **value)
+{
+	JsonbValue *made = NULL;
+
+	if (!miru_conflict_differs(work, field))
+	{
+		decision->lost = false;
+		return;
+	}
+	switch (miru_field_function(work, field, &made))
+	{
+		case MIRU_FUNCTION_STORED:
+			break;
+		case MIRU_FUNCTION_INCOMING:
+			decision->incoming_stands = true;
+			break;
+		case MIRU_FUNCTION_OTHER:
+			decision->incoming_stands = true;
+			decision->lost = false;
+			*value = made;
+			break;
+	}
 }
 
 /* merge_field decides for one field, and notes what it becomes. */
@@ -410,6 +451,9 @@ merge_field(MiruFieldWork *work, MiruWorkField *field)
 	if (field->rule == MIRU_RULE_COUNTER)
 		increment = miru_counter_increment(work, field);
 	decision = decide(work, field, increment);
+	if (field->rule == MIRU_RULE_FUNCTION && decision.lost &&
+		since_base(work, field) == MIRU_CHANGED)
+		ask_function(work, field, &decision, &value);
 	if (decision.lost)
 		miru_conflict_note_field(work, field, decision.incoming_stands);
 	if (!decision.incoming_stands)
@@ -517,7 +561,7 @@ own_rules(MiruFieldWork *work)
 		MiruWorkField *field = lfirst(cell);
 
 		if (field->rule != work->collection->default_rule)
-			miru_build_text(&state, field->name, miru_rule_name(field->rule));
+			miru_build_text(&state, field->name, field->rule_name);
 	}
 	rules = miru_build_end(&state);
 	return JB_ROOT_COUNT(rules) > 0 ? rules : NULL;

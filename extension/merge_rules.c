@@ -35,12 +35,13 @@ static const RuleInfo rules[] = {
 	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
 	[MIRU_RULE_MANUAL] = {"manual", true, true, false},
 	[MIRU_RULE_SET] = {"set", false, true, true},
+	[MIRU_RULE_FUNCTION] = {"", false, true, false},
 };
 
 bool
 miru_rule_parse(const char *name, MiruRule *rule)
 {
-	for (int i = 0; i < (int) lengthof(rules); i++)
+	for (int i = 0; i < MIRU_RULE_FUNCTION; i++)
 	{
 		if (strcmp(name, rules[i].name) != 0)
 			continue;
@@ -224,6 +225,7 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 			break;
 		case MIRU_RULE_FIRST_WINS:
 		case MIRU_RULE_MANUAL:
+		case MIRU_RULE_FUNCTION:
 			decision.incoming_stands = !concurrent && replaces(contest);
 			break;
 		case MIRU_RULE_SERVER_WINS:

@@ -20,7 +20,8 @@ typedef enum MiruRule
 	MIRU_RULE_MIN,		   /* the least value */
 	MIRU_RULE_COUNTER,	   /* the sum of all increments */
 	MIRU_RULE_MANUAL,	   /* as first_wins, until somebody decides */
-	MIRU_RULE_SET		   /* elements added and removed (element_set.c) */
+	MIRU_RULE_SET,		   /* elements added and removed (element_set.c) */
+	MIRU_RULE_FUNCTION	   /* what a function says (rule_function.c) */
 } MiruRule;
 
 /* What stands of a delete and a concurrent update. */
@@ -63,7 +64,10 @@ typedef struct MiruDecision
 				* far as is known */
 } MiruDecision;
 
-/* miru_rule_parse finds a rule by its name; false if there is none. */
+/*
+ * miru_rule_parse finds a rule by its name; false if there is none.  That of
+ * a function has its name.
+ */
 extern bool miru_rule_parse(const char *name, MiruRule *rule);
 extern const char *miru_rule_name(MiruRule rule);
 

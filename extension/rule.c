@@ -31,6 +31,8 @@
 #include "registry.h"
 #include "registry_table.h"
 #include "rule.h"
+#include "rule_function.h"
+#include "target.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -191,6 +193,8 @@ check_field_rule(const char *name)
 {
 	MiruRule rule;
 
+	if (miru_rule_is_function(name))
+		return MIRU_RULE_FUNCTION;
 	if (!miru_rule_parse(name, &rule))
 		miru_check_rule(name); /* throws */
 	if (!miru_rule_is_for_fields(rule))
@@ -262,6 +266,11 @@ mirusync_set_rule(PG_FUNCTION_ARGS)
 		char *field = text_to_cstring(PG_GETARG_TEXT_PP(1));
 		const char *key = field_key(collection, field, rule);
 
+		if (rule != NULL && miru_rule_is_function(rule))
+			rule = miru_rule_function_check(
+				rule,
+				miru_target_role(collection,
+								 miru_relation_get(collection->relid)));
 		if (rule != NULL)
 			store(collection->name, key, rule);
 		else
