@@ -89,7 +89,7 @@ REGRESS_OPTS = --load-extension=mirusync
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
 	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
 	feed_create feed_feed feed_move sql_maintenance push_key sync_column \
-	epoch_first forget backfill backfill_attach rescan
+	epoch_first forget backfill backfill_attach rescan resolve
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare)
