@@ -98,6 +98,14 @@ SELECT mirusync.get('zoe', 'merge_album', 'a');
 SELECT push('phone', format('{"number": 17, "kind": "put", "collection": "merge_album", "id": "a",
 	"fields": {"title": "C"}, "base": %s}', head)::jsonb) - 'seq' AS absent FROM mirusync.feed WHERE feed = 'zoe';
 SELECT mirusync.get('zoe', 'merge_album', 'a');
+-- What happens to a set is no matter of the rest.
+SELECT push('phone', '{"number": 18, "kind": "put", "collection": "merge_album", "id": "b",
+	"fields": {"title": "A", "tags": []}, "clock": "2026-01-01T09:00:00Z"}') ->> 'verdict' AS made;
+SELECT push('tablet', '{"number": 6, "kind": "patch", "collection": "merge_album", "id": "b",
+	"add": {"tags": ["x"]}, "clock": "2026-01-01T09:20:00Z"}') ->> 'verdict' AS added;
+SELECT push('desk', '{"number": 5, "kind": "patch", "collection": "merge_album", "id": "b",
+	"fields": {"title": "B"}, "clock": "2026-01-01T09:10:00Z"}') ->> 'verdict' AS title;
+SELECT mirusync.get('zoe', 'merge_album', 'b');
 
 -- Errors.
 SELECT mirusync.set_rule('photo', 'id', 'set');
