@@ -40,6 +40,7 @@
 #include "change_log.h"
 #include "convert.h"
 #include "doorbell.h"
+#include "element_set.h"
 #include "epoch.h"
 #include "feed.h"
 #include "flush.h"
@@ -346,8 +347,11 @@ wall_clock_ms(TimestampTz now)
  * there is one, did not write itself.  No clock goes back.
  */
 static void
-stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
+stamp_changed(const Row *row, MiruStamps *stamps, List *changes,
+			  MiruStamp stamp)
 {
+	MiruCollection *collection = miru_collection_get(row->collection);
+
 	ListCell *cell;
 
 	foreach(cell, changes)
@@ -359,6 +363,14 @@ stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 		/* A field that the table has not any more has no stamp. */
 		if (change->key == NULL)
 			continue;
+		/* What a push did to a set it has stamped itself. */
+		if (collection != NULL &&
+			miru_collection_rule(collection, change->key) == MIRU_RULE_SET)
+		{
+			if (stamp.device[0] == '\0')
+				miru_set_stamp(stamps, change, stamp);
+			continue;
+		}
 		stored = miru_stamps_get(stamps, change->key);
 		if (stored->seq == 0)
 			continue;
@@ -385,7 +397,7 @@ new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 	if (row->direct != NULL && !row->mixed)
 	{
 		stamps = miru_stamps_copy(row->direct->stamps);
-		stamp_changed(stamps, changes, row->direct->stamp);
+		stamp_changed(row, stamps, changes, row->direct->stamp);
 		return stamps;
 	}
 	if (row->direct != NULL)
@@ -403,7 +415,7 @@ new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 	if (whole)
 		miru_stamps_init(stamps, by_sql);
 	else
-		stamp_changed(stamps, changes, by_sql);
+		stamp_changed(row, stamps, changes, by_sql);
 	return stamps;
 }
 

@@ -157,13 +157,13 @@ CREATE TABLE mirusync.field_rule (
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter', 'manual')),
+			'counter', 'manual', 'set') OR rule LIKE '%.%'),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
 COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
-COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
+COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge: a rule, or schema.function';
 
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
 	'WHERE collection IN (SELECT name FROM mirusync.collection'
