@@ -18,8 +18,8 @@
  * Locks: first the device of a numbered batch, then rows, and at the end
  * flush locks the feeds.
  *
- * What is rejected waits in the inbox, and later changes of the device to that
- * record with it (waiting.c).
+ * What is rejected waits in the inbox, and with a numbered change later ones of
+ * the device to that record (waiting.c).
  *
  * search_path is that of mirusync.push_search_path: the application's triggers
  * run under it, and the caller must not choose which names they find, since
@@ -379,7 +379,7 @@ apply_batch(MiruPush *push)
 	}
 	if (push->open == NIL)
 		return;
-	(void) miru_waiting_begin(push);
+	miru_waiting_begin(push);
 	apply_changes(push, push->open);
 	miru_waiting_keep_batch(push);
 }
