@@ -509,6 +509,14 @@ warn_of_trigger(Oid relid, const MiruTrigger *before)
 				   "Detach the table with mirusync.detach() and attach it again.")));
 }
 
+/* restores_trigger: a dump makes a trigger first, then enables it always. */
+static bool
+restores_trigger(Node *command)
+{
+	return IsA(command, CreateTrigStmt) &&
+		!((CreateTrigStmt *) command)->replace;
+}
+
 static void
 warn_of_missed(Oid root)
 {
@@ -613,7 +621,8 @@ follow(Touch *touch, Node *command, List **told)
 			check_logged(touch->relid);
 			break;
 		case TOUCH_TRIGGER:
-			warn_of_trigger(touch->relid, &touch->trigger);
+			if (!restores_trigger(command))
+				warn_of_trigger(touch->relid, &touch->trigger);
 			break;
 		case TOUCH_MISSED:
 			warn_of_missed(touch->relid);
