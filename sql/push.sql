@@ -320,6 +320,21 @@ SELECT verdicts('phone', '{"number": 32, "kind": "put", "collection": "outer_one
 SELECT feed, kind, user_id, device FROM mirusync.change_log WHERE collection = 'outer_one' AND id = '3' OR collection = 'diary' AND id = '31'
 	ORDER BY feed;
 
+-- A role that was dropped may not do what everybody may.
+CREATE ROLE regress_mirusync_brief;
+CREATE TABLE open_to_all (id int PRIMARY KEY, owner text, body text);
+GRANT ALL ON open_to_all TO PUBLIC;
+GRANT USAGE ON SCHEMA push_test TO PUBLIC;
+SELECT mirusync.attach('open_to_all', feed => 'owner', role => 'regress_mirusync_brief');
+SELECT verdicts('phone', '{"number": 50, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "a"}}', 'rosa');
+DROP ROLE regress_mirusync_brief;
+SELECT verdicts('phone', '{"number": 51, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "b"}}', 'rosa');
+UPDATE mirusync.collection SET role = 'regress_mirusync_pusher' WHERE name = 'open_to_all';
+SELECT verdicts('phone', '{"number": 52, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "c"}}', 'rosa');
+SELECT body FROM open_to_all;
+SELECT mirusync.detach('open_to_all');
+REVOKE USAGE ON SCHEMA push_test FROM PUBLIC;
+
 -- A collection that devices may only read, by every road.
 CREATE TABLE news (id int PRIMARY KEY, owner text, title text);
 SELECT mirusync.attach('news', feed => 'owner', pushable => false);
