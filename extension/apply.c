@@ -312,7 +312,7 @@ read_pending(Merge *merge, MiruOrigin *pending)
 	before->pending = pending->index;
 	before->shared = pending->shared ||
 		strcmp(pending->device, merge->pusher->device) != 0;
-	before->stored_seq = pending->merged_with;
+	before->stored_seq = miru_origin_merged_with(pending);
 	before->stamps = pending->stamps;
 	before->newest = newest_stamp(pending->stamps, 0);
 	before->image = pending->image;
@@ -480,6 +480,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->base = change->base;
 	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;
+	origin->after = merge->before.pending;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
 	origin->id = pstrdup(change->id);
