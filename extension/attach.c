@@ -15,11 +15,11 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "attach_check.h"
 #include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
-#include "access/relation.h"
 #include "capture.h"
 #include "catalog/pg_inherits.h"
 #include "epoch.h"

@@ -16,8 +16,8 @@
 #include "postgres.h"
 
 #include "capture.h"
-#include "convert.h"
 #include "catalog/pg_type.h"
+#include "convert.h"
 #include "cursor.h"
 #include "epoch.h"
 #include "event.h"
