@@ -176,7 +176,8 @@ DROP TRIGGER "!mirusync_truncate" ON parted_0;
 DROP TRIGGER "!mirusync_capture" ON form_2;
 -- One that is renamed is ours all the same, and one that replaces it is not.
 CREATE VIEW ours AS SELECT tgrelid::regclass AS relation, tgname, tgenabled FROM pg_trigger
-	WHERE tgfoid = 'mirusync.capture'::regproc AND tgrelid <> 'mirusync.document'::regclass ORDER BY 1::text, 2;
+	WHERE tgfoid = 'mirusync.capture'::regproc AND tgrelid <> 'mirusync.document'::regclass
+	ORDER BY tgrelid::regclass::text COLLATE "C", tgname;
 CREATE TABLE named (id int PRIMARY KEY, owner text);
 CREATE TABLE named_parts (id int PRIMARY KEY, owner text) PARTITION BY LIST (id);
 CREATE TABLE named_1 PARTITION OF named_parts FOR VALUES IN (1);
