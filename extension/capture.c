@@ -103,9 +103,11 @@ static void
 check_not_numbering(void)
 {
 	if (transaction.numbering)
-		ereport(ERROR, errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
-				errmsg("changes are being numbered"),
-				errdetail("A cast to json must not write to attached tables."));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_E_MODIFYING_SQL_DATA_NOT_PERMITTED),
+				 errmsg("changes are being numbered"),
+				 errdetail(
+					 "A cast to json must not write to attached tables.")));
 }
 
 void
