@@ -15,11 +15,11 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "attach_check.h"
 #include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
-#include "access/relation.h"
 #include "capture.h"
 #include "catalog/pg_inherits.h"
 #include "epoch.h"
@@ -42,13 +42,22 @@ check_partitions(Oid relid)
 {
 	ListCell *cell;
 
-	foreach(cell, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+	foreach(cell, miru_partition_tables(relid, ShareRowExclusiveLock))
 	{
 		Relation rel;
 
 		if (lfirst_oid(cell) == relid)
 			continue;
 		rel = relation_open(lfirst_oid(cell), NoLock);
+		/* It gets no triggers any more. */
+		if (PartitionHasPendingDetach(lfirst_oid(cell)))
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" is being detached",
+						RelationGetRelationName(rel)),
+				 errhint(
+					 "Use ALTER TABLE ... DETACH PARTITION ... FINALIZE to complete the pending detach operation.")));
 		miru_check_partition(rel);
 		relation_close(rel, NoLock);
 	}

@@ -222,6 +222,8 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 	note->origin = miru_origin_current();
 	note->direct = note->origin >= 0 &&
 		is_pushed_record(miru_origin_get(note->origin), rel->relid, key);
+	if (note->direct)
+		miru_origin_noted(note->origin);
 	note->tombstone = tombstone;
 	note->key_offset = key_offset;
 	memcpy((char *) note + key_offset, key, key->t_len);

@@ -538,7 +538,7 @@ find_before(Flush *flush, Row *row, MiruFeed *feed)
 
 	row->previous = before ? before->seq : 0;
 	if (row->direct != NULL && strcmp(row->direct->feed, feed->name) == 0 &&
-		row->direct->merged_with != row->previous)
+		miru_origin_merged_with(row->direct) != row->previous)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -16,9 +16,9 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "catalog/pg_type.h"
 #include "conflict.h"
 #include "convert.h"
-#include "catalog/pg_type.h"
 #include "cursor.h"
 #include "epoch.h"
 #include "event.h"

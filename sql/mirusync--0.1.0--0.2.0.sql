@@ -165,6 +165,14 @@ COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
 COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
 
+-- A role that was dropped would come back as a number too: such a collection
+-- is dumped as one that takes no pushes.
+SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
+	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND (role IS NULL OR role IN (SELECT oid FROM pg_catalog.pg_roles))'
+	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule FROM mirusync.collection'
+	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND role NOT IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
 	'WHERE collection IN (SELECT name FROM mirusync.collection'
 	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class))');
