@@ -32,9 +32,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_attach);
-PG_FUNCTION_INFO_V1(mirusync_detach);
-PG_FUNCTION_INFO_V1(mirusync_create_collection);
+PG_FUNCTION_INFO_V1(mirusync_attach_0_2);
+PG_FUNCTION_INFO_V1(mirusync_detach_0_2);
+PG_FUNCTION_INFO_V1(mirusync_create_collection_0_2);
 
 /* check_partitions sees that all that is below a table can be attached. */
 static void
@@ -110,7 +110,7 @@ attach_table(MiruAttachment *attachment)
  * excluding, backfill)
  */
 Datum
-mirusync_attach(PG_FUNCTION_ARGS)
+mirusync_attach_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
 										"rule",		NULL,	"pushable",
@@ -140,7 +140,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 
 /* mirusync.detach(relation) */
 Datum
-mirusync_detach(PG_FUNCTION_ARGS)
+mirusync_detach_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation"};
 	Oid relid;
@@ -177,7 +177,7 @@ is_same(const MiruCollection *collection, const MiruAttachment *wanted)
 
 /* mirusync.create_collection(name, rule, pushable) */
 Datum
-mirusync_create_collection(PG_FUNCTION_ARGS)
+mirusync_create_collection_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"name", "rule", "pushable"};
 	MiruAttachment wanted = {0};

@@ -67,8 +67,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-PG_FUNCTION_INFO_V1(mirusync_ddl_start);
-PG_FUNCTION_INFO_V1(mirusync_ddl_end);
+PG_FUNCTION_INFO_V1(mirusync_ddl_start_0_2);
+PG_FUNCTION_INFO_V1(mirusync_ddl_end_0_2);
 
 typedef enum TouchKind
 {
@@ -686,7 +686,7 @@ note_doomed(DropStmt *command)
 
 /* mirusync.ddl_start() */
 Datum
-mirusync_ddl_start(PG_FUNCTION_ARGS)
+mirusync_ddl_start_0_2(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo, "mirusync.ddl_start");
 
@@ -700,7 +700,7 @@ mirusync_ddl_start(PG_FUNCTION_ARGS)
 
 /* mirusync.ddl_end() */
 Datum
-mirusync_ddl_end(PG_FUNCTION_ARGS)
+mirusync_ddl_end_0_2(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo, "mirusync.ddl_end");
 	List *done = touches;

@@ -40,7 +40,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_rescan);
+PG_FUNCTION_INFO_V1(mirusync_rescan_0_2);
 
 /* A record, while its feed is visited. */
 typedef struct Told
@@ -319,7 +319,7 @@ find_relation(const char *name)
 
 /* mirusync.rescan(collection, batch_rows) */
 Datum
-mirusync_rescan(PG_FUNCTION_ARGS)
+mirusync_rescan_0_2(PG_FUNCTION_ARGS)
 {
 	Rescan rescan = {0};
 	MiruFeedJob *job = &rescan.job;
