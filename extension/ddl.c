@@ -506,7 +506,8 @@ warn_of_trigger(Oid relid, const MiruTrigger *before)
 				   "Enable it with ALTER TABLE ... ENABLE ALWAYS TRIGGER, then %s.",
 				   how)
 			 : errhint(
-				   "Detach the table with mirusync.detach() and attach it again.")));
+				   "Detach the table with mirusync.detach(), attach it again, then %s.",
+				   how)));
 }
 
 /* restores_trigger: a dump makes a trigger first, then enables it always. */
