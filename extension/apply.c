@@ -301,6 +301,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->base = change->base;
 	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;
+	origin->after = merge->before.pending;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
 	origin->id = pstrdup(change->id);

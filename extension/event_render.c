@@ -585,7 +585,7 @@ return_event(ReturnSetInfo *result, const MiruEvent *event)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-PG_FUNCTION_INFO_V1(mirusync_pull_events);
+PG_FUNCTION_INFO_V1(mirusync_pull_events_0_2);
 
 /* render_live renders a page as it happened, from the cursor on. */
 static List *
@@ -599,9 +599,9 @@ render_live(const MiruPage *page, int64 after)
 	return events;
 }
 
-/* mirusync_pull_events is pull_events(feed, after, max, live, seen). */
+/* mirusync_pull_events_0_2 is pull_events(feed, after, max, live, seen). */
 Datum
-mirusync_pull_events(PG_FUNCTION_ARGS)
+mirusync_pull_events_0_2(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));

@@ -86,6 +86,7 @@ typedef struct Row
 	Jsonb *known;  /* in place of old: what devices were last told, or NULL */
 	HeapTuple now; /* as it stands, or NULL */
 	char *new_feed;
+	bool gone; /* rescan found that its devices have it, and there is no row */
 	MiruOrigin *direct; /* push of this very record, or NULL */
 	MiruOrigin *cause;	/* push that caused it, or NULL */
 	bool mixed;
@@ -232,6 +233,7 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 static void
 load_gone(MiruNote *note, Row *row)
 {
+	row->gone = true;
 	row->collection = miru_note_text(note, note->collection_offset);
 	row->id = miru_note_text(note, note->id_offset);
 	row->old_feed = miru_note_text(note, note->old_feed_offset);
@@ -550,7 +552,7 @@ find_before(Flush *flush, Row *row, MiruFeed *feed)
 
 	row->previous = before ? before->seq : 0;
 	if (row->direct != NULL && strcmp(row->direct->feed, feed->name) == 0 &&
-		row->direct->merged_with != row->previous)
+		miru_origin_merged_with(row->direct) != row->previous)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -632,8 +634,11 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruRecord record = {0};
 	Jsonb *from = row->known;
 
-	/* Came and went in this transaction, and nobody asked for a tombstone. */
-	if ((before == NULL || before->deleted) && !pushed)
+	/*
+	 * Came and went in this transaction, and nobody asked for a tombstone.
+	 * What rescan misses devices have, although detach() forgot its state.
+	 */
+	if (!pushed && (before != NULL ? before->deleted : !row->gone))
 		return;
 	record.deleted = true;
 	record.image = last_image(row);

@@ -33,9 +33,9 @@
 #include "access/xact.h"
 #include "acting.h"
 #include "batch.h"
+#include "commands/trigger.h"
 #include "conflict.h"
 #include "convert.h"
-#include "commands/trigger.h"
 #include "epoch.h"
 #include "errors.h"
 #include "event.h"
@@ -57,7 +57,7 @@
 #include "verdict.h"
 #include "waiting.h"
 
-PG_FUNCTION_INFO_V1(mirusync_push);
+PG_FUNCTION_INFO_V1(mirusync_push_0_2);
 
 /* How often changes that failed alone are tried again after the others. */
 #define RETRY_PASSES 3
@@ -496,9 +496,9 @@ miru_push_check_name(const char *what, const char *name)
 				 errmsg("%s must have 1 to 255 bytes", what)));
 }
 
-/* mirusync_push pushes one native batch of a user's device. */
+/* mirusync_push_0_2 pushes one native batch of a user's device. */
 Datum
-mirusync_push(PG_FUNCTION_ARGS)
+mirusync_push_0_2(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MiruPush push = {0};

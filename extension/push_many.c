@@ -16,9 +16,9 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "catalog/pg_type.h"
 #include "conflict.h"
 #include "convert.h"
-#include "catalog/pg_type.h"
 #include "cursor.h"
 #include "epoch.h"
 #include "event.h"
@@ -34,7 +34,7 @@
 #include "utils/snapmgr.h"
 #include "verdict.h"
 
-PG_FUNCTION_INFO_V1(mirusync_push_many);
+PG_FUNCTION_INFO_V1(mirusync_push_many_0_2);
 
 /* At most this many messages in a group: one subtransaction each, and beyond
  * 64 open ones every other reader of the database slows down. */
@@ -460,9 +460,9 @@ output_events(List *deliveries, Output *output)
 		output_feed_events(of_feed, output);
 }
 
-/* mirusync_push_many pushes a group of messages in one transaction. */
+/* mirusync_push_many_0_2 pushes a group of messages in one transaction. */
 Datum
-mirusync_push_many(PG_FUNCTION_ARGS)
+mirusync_push_many_0_2(PG_FUNCTION_ARGS)
 {
 	Output output;
 	Member *members;

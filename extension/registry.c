@@ -81,7 +81,7 @@ static MemoryContext retired = NULL;
 /* OIDs of registry_tables, as of the last time that anything was read. */
 static Oid registry_oids[lengthof(registry_tables)];
 
-PG_FUNCTION_INFO_V1(mirusync_registry_changed);
+PG_FUNCTION_INFO_V1(mirusync_registry_changed_0_2);
 
 
 /* -------------------------------------------------------------------------
@@ -559,11 +559,11 @@ miru_collection_get(const char *name)
  * ------------------------------------------------------------------------- */
 
 /*
- * mirusync_registry_changed is the trigger on these tables: what SQL
+ * mirusync_registry_changed_0_2 is the trigger on these tables: what SQL
  * writes there, a restore for example, must reach every backend's cache.
  */
 Datum
-mirusync_registry_changed(PG_FUNCTION_ARGS)
+mirusync_registry_changed_0_2(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,

@@ -40,8 +40,8 @@
 #include "utils/builtins.h"
 #include "verdict.h"
 
-PG_FUNCTION_INFO_V1(mirusync_retry);
-PG_FUNCTION_INFO_V1(mirusync_discard);
+PG_FUNCTION_INFO_V1(mirusync_retry_0_2);
+PG_FUNCTION_INFO_V1(mirusync_discard_0_2);
 
 /* What has become of changes that came together. */
 typedef enum State
@@ -354,11 +354,11 @@ check_event(Call *call)
 }
 
 /*
- * mirusync_retry applies a rejected change and what waits behind it:
+ * mirusync_retry_0_2 applies a rejected change and what waits behind it:
  * retry(feed, rejected, edited).
  */
 Datum
-mirusync_retry(PG_FUNCTION_ARGS)
+mirusync_retry_0_2(PG_FUNCTION_ARGS)
 {
 	Call call = {0};
 	Unit *blocker;
@@ -392,11 +392,11 @@ mirusync_retry(PG_FUNCTION_ARGS)
 }
 
 /*
- * mirusync_discard throws a rejected change away and applies what waited
+ * mirusync_discard_0_2 throws a rejected change away and applies what waited
  * behind it, or throws that away too: discard(feed, rejected, following).
  */
 Datum
-mirusync_discard(PG_FUNCTION_ARGS)
+mirusync_discard_0_2(PG_FUNCTION_ARGS)
 {
 	Call call = {0};
 	int settings;

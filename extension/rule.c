@@ -39,8 +39,8 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-PG_FUNCTION_INFO_V1(mirusync_set_rule);
-PG_FUNCTION_INFO_V1(mirusync_set_delete_rule);
+PG_FUNCTION_INFO_V1(mirusync_set_rule_0_2);
+PG_FUNCTION_INFO_V1(mirusync_set_delete_rule_0_2);
 
 /* Longest name of a document's field that can have a rule, in bytes. */
 #define FIELD_NAME_MAX 255
@@ -248,7 +248,7 @@ find_own(const char *name)
 
 /* mirusync.set_rule(collection, field, rule) */
 Datum
-mirusync_set_rule(PG_FUNCTION_ARGS)
+mirusync_set_rule_0_2(PG_FUNCTION_ARGS)
 {
 	bool of_field = !PG_ARGISNULL(1);
 	const char *names[] = {"collection", NULL, of_field ? NULL : "rule"};
@@ -287,7 +287,7 @@ mirusync_set_rule(PG_FUNCTION_ARGS)
 
 /* mirusync.set_delete_rule(collection, rule) */
 Datum
-mirusync_set_delete_rule(PG_FUNCTION_ARGS)
+mirusync_set_delete_rule_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"collection", "rule"};
 	MiruCollection *collection;

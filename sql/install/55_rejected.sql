@@ -92,7 +92,7 @@ CREATE FUNCTION mirusync.retry(feed text, rejected bigint,
 	edited jsonb DEFAULT NULL, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_retry'
+AS 'MODULE_PATHNAME', 'mirusync_retry_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.retry(text, bigint, jsonb) IS
 'apply a rejected change again, with other fields if given, then those that wait behind it; returns what became of each';
@@ -101,7 +101,7 @@ CREATE FUNCTION mirusync.discard(feed text, rejected bigint,
 	following boolean DEFAULT false, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_discard'
+AS 'MODULE_PATHNAME', 'mirusync_discard_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.discard(text, bigint, boolean) IS
 'throw a rejected change away, then apply those that wait behind it, or throw them away as well; returns what became of each';
