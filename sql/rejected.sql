@@ -282,9 +282,11 @@ SELECT number, verdict, code FROM verdicts('s1', '{"number": 1, "kind": "patch",
 	{"number": 2, "kind": "patch", "collection": "trip", "id": "n", "fields": {"km": 2}}', 'rosa');
 SELECT number, verdict, code FROM verdicts('s1', '{"number": 3, "kind": "patch", "collection": "trip", "id": "n", "fields": {"km": 3}}', 'rosa');
 SELECT status, code FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-03T00:00:02Z", "trip": {"id": "n", "km": 8}}');
+SELECT status, code FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-03T00:00:03Z", "trip": {"id": "n", "km": -3}}');
 SELECT number, type, fields, sqlstate, behind, tries FROM events;
 SELECT number, verdict FROM mirusync.discard('rosa', 209);
 SELECT number, verdict FROM mirusync.discard('rosa', 210, following => true);
+SELECT number, verdict FROM mirusync.retry('rosa', 213, '{"id": "n", "km": 9}');
 SELECT id, km FROM trip ORDER BY id;
 SELECT * FROM events;
 
