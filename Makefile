@@ -82,17 +82,17 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 # In the order in which one would learn the product.  The last two leave many
 # dead rows, and vacuum would place other tests' rows among them.
 REGRESS      = hlc access attach columns documents capture partition foreign_key push \
-	rejected merge merge_deletes merge_conflicts pull events native \
-	practice_log_objects doorbell rights rights_walk \
-	rights_hostile ddl types keys writes epoch forget backfill rescan \
-	partition_rescan merge_vectors fold
+	rejected merge merge_deletes merge_conflicts merge_sets merge_functions pull \
+	events native practice_log_objects doorbell rights rights_walk rights_hostile ddl \
+	types keys writes epoch forget backfill rescan partition_rescan \
+	merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
-	sql_repeatable_read push_commit push_sql push_push push_count push_retry push_rejected \
-	feed_create feed_feed feed_move partition_attach partition_detach \
+	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
+	push_rejected feed_create feed_feed feed_move partition_attach partition_detach \
 	sql_maintenance push_key sync_column epoch_first forget backfill \
-	backfill_attach rescan partition_backfill
+	backfill_attach rescan partition_backfill resolve
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare)

@@ -301,6 +301,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->base = change->base;
 	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;
+	origin->after = merge->before.pending;
 	origin->feed = pstrdup(change->feed);
 	origin->collection = pstrdup(change->collection);
 	origin->id = pstrdup(change->id);
@@ -498,6 +499,7 @@ apply_missing(Merge *merge)
 	MiruDecision decision = {true, false};
 	Jsonb *image = NULL;
 	MiruFieldMerge fields;
+	MiruStamps *stamps;
 	Jsonb *object;
 
 	if (before->known)
@@ -526,8 +528,9 @@ apply_missing(Merge *merge)
 	object = fields.stands ? fields.result : fields.stored;
 	if (image != NULL && merge->target.rel->data_attnum == 0)
 		object = miru_object_overlay(image, object);
-	return insert(merge, miru_stamps_whole(merge->incoming), fields.rules,
-				  object, false);
+	stamps = miru_stamps_whole(merge->incoming);
+	miru_merge_keep_parts(&fields, stamps);
+	return insert(merge, stamps, fields.rules, object, false);
 }
 
 /* has_fields tells whether the change says anything about a field. */
@@ -535,9 +538,11 @@ static bool
 has_fields(Merge *merge)
 {
 	const Jsonb *add = merge->change->add;
+	const Jsonb *remove = merge->change->remove;
 
 	return JB_ROOT_COUNT(merge->object) > 0 ||
-		(add != NULL && JB_ROOT_COUNT(add) > 0);
+		(add != NULL && JB_ROOT_COUNT(add) > 0) ||
+		(remove != NULL && JB_ROOT_COUNT(remove) > 0);
 }
 
 static void

@@ -15,11 +15,11 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "attach_check.h"
 #include "attach_columns.h"
 #include "attach_trigger.h"
 #include "attached.h"
-#include "access/relation.h"
 #include "capture.h"
 #include "catalog/pg_inherits.h"
 #include "epoch.h"
@@ -32,9 +32,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_attach);
-PG_FUNCTION_INFO_V1(mirusync_detach);
-PG_FUNCTION_INFO_V1(mirusync_create_collection);
+PG_FUNCTION_INFO_V1(mirusync_attach_0_2);
+PG_FUNCTION_INFO_V1(mirusync_detach_0_2);
+PG_FUNCTION_INFO_V1(mirusync_create_collection_0_2);
 
 /* check_partitions sees that all that is below a table can be attached. */
 static void
@@ -42,13 +42,22 @@ check_partitions(Oid relid)
 {
 	ListCell *cell;
 
-	foreach(cell, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+	foreach(cell, miru_partition_tables(relid, ShareRowExclusiveLock))
 	{
 		Relation rel;
 
 		if (lfirst_oid(cell) == relid)
 			continue;
 		rel = relation_open(lfirst_oid(cell), NoLock);
+		/* It gets no triggers any more. */
+		if (PartitionHasPendingDetach(lfirst_oid(cell)))
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" is being detached",
+						RelationGetRelationName(rel)),
+				 errhint(
+					 "Use ALTER TABLE ... DETACH PARTITION ... FINALIZE to complete the pending detach operation.")));
 		miru_check_partition(rel);
 		relation_close(rel, NoLock);
 	}
@@ -101,7 +110,7 @@ attach_table(MiruAttachment *attachment)
  * excluding, backfill)
  */
 Datum
-mirusync_attach(PG_FUNCTION_ARGS)
+mirusync_attach_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "feed", NULL,
 										"rule",		NULL,	"pushable",
@@ -131,7 +140,7 @@ mirusync_attach(PG_FUNCTION_ARGS)
 
 /* mirusync.detach(relation) */
 Datum
-mirusync_detach(PG_FUNCTION_ARGS)
+mirusync_detach_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation"};
 	Oid relid;
@@ -168,7 +177,7 @@ is_same(const MiruCollection *collection, const MiruAttachment *wanted)
 
 /* mirusync.create_collection(name, rule, pushable) */
 Datum
-mirusync_create_collection(PG_FUNCTION_ARGS)
+mirusync_create_collection_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"name", "rule", "pushable"};
 	MiruAttachment wanted = {0};

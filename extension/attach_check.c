@@ -76,7 +76,7 @@ miru_check_rule(const char *rule)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown rule \"%s\"", rule),
 			 errhint(
-				 "The rules are \"lww\", \"lww_field\", \"first_wins\", \"server_wins\" and \"manual\", and for single fields also \"max\", \"min\" and \"counter\".")));
+				 "The rules are \"lww\", \"lww_field\", \"first_wins\", \"server_wins\" and \"manual\", and for single fields also \"max\", \"min\", \"counter\", \"set\" or a function with its schema.")));
 	if (!miru_rule_is_for_collections(parsed))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

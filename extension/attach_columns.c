@@ -32,7 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_sync_column);
+PG_FUNCTION_INFO_V1(mirusync_sync_column_0_2);
 
 /* ----- attach's arguments ----- */
 
@@ -279,7 +279,7 @@ sync_column(Relation rel, const char *name, bool wanted)
 
 /* mirusync.sync_column(relation, column_name, synced) */
 Datum
-mirusync_sync_column(PG_FUNCTION_ARGS)
+mirusync_sync_column_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "column_name", "synced"};
 	Relation rel;

@@ -8,10 +8,11 @@
  * copied, so each partition that has rows is given one; TRUNCATE of a table
  * above truncates those, and fires their triggers.
  *
- * Both fire always, also for a replication worker, and
- * first, since "!" sorts before letters.  They are ordinary triggers: a dump
- * contains them, and they depend on mirusync.capture() like any other.  They
- * are created as the extension's owner, since a role that may attach a table,
+ * Both fire always, also for a replication worker.  They are ordinary
+ * triggers: a dump contains them, and they depend on mirusync.capture() like
+ * any other, by which they are known.  Their names are only names: "!" sorts
+ * before letters, so they fire first, but nothing relies on that.  They are
+ * created as the extension's owner, since a role that may attach a table,
  * or make a partition, need not have the right to make triggers on it.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -39,66 +40,85 @@ capture_name(void)
 	return list_make2(makeString("mirusync"), makeString("capture"));
 }
 
-/*
- * find_trigger returns a trigger of ours, InvalidOid if it is not there, and
- * when it fires.
- */
-static Oid
-find_trigger(Oid relid, const char *name, char *enabled)
+/* is_ours tells a trigger by its function, since triggers can be renamed. */
+static bool
+is_ours(Form_pg_trigger trigger)
 {
-	Oid capture = LookupFuncName(capture_name(), 0, NULL, false);
-	Oid trigger = get_trigger_oid(relid, name, true);
-	Relation pg_trigger;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	bool is_ours;
+	return trigger->tgfoid == LookupFuncName(capture_name(), 0, NULL, true);
+}
 
-	if (!OidIsValid(trigger))
-		return InvalidOid;
-
-	pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	is_ours = HeapTupleIsValid(tuple) &&
-		((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == capture;
-	if (is_ours)
-		*enabled = ((Form_pg_trigger) GETSTRUCT(tuple))->tgenabled;
-	systable_endscan(scan);
-	table_close(pg_trigger, AccessShareLock);
-	return is_ours ? trigger : InvalidOid;
+/* describe fills in what there is to know of a trigger of ours. */
+static void
+describe(Form_pg_trigger form, MiruTrigger *trigger)
+{
+	trigger->oid = form->oid;
+	trigger->relid = form->tgrelid;
+	trigger->name = form->tgname;
+	trigger->kind = TRIGGER_FOR_ROW(form->tgtype) ? MIRU_TRIGGER_ROW
+												  : MIRU_TRIGGER_TRUNCATE;
+	trigger->enabled = form->tgenabled;
 }
 
 bool
-miru_is_trigger_name(const char *name)
+miru_trigger_get(Oid oid, MiruTrigger *trigger)
 {
-	return strcmp(name, CAPTURE_TRIGGER) == 0 ||
-		strcmp(name, TRUNCATE_TRIGGER) == 0;
+	Relation pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1,
+							  &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple) &&
+		is_ours((Form_pg_trigger) GETSTRUCT(tuple));
+	if (found)
+		describe((Form_pg_trigger) GETSTRUCT(tuple), trigger);
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+	return found;
 }
 
-char
-miru_trigger_enabled(Oid relid, const char *name)
+bool
+miru_trigger_find(Oid relid, MiruTriggerKind kind, MiruTrigger *trigger)
 {
-	char enabled = '\0';
+	Relation pg_trigger = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
 
-	(void) find_trigger(relid, name, &enabled);
-	return enabled;
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_trigger, TriggerRelidNameIndexId, true, NULL,
+							  1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (!is_ours(form))
+			continue;
+		describe(form, trigger);
+		found = trigger->kind == kind;
+	}
+	systable_endscan(scan);
+	table_close(pg_trigger, AccessShareLock);
+	return found;
 }
 
 /* drop_trigger drops a trigger of ours, if it is there. */
 static void
-drop_trigger(Oid relid, const char *name)
+drop_trigger(Oid relid, MiruTriggerKind kind)
 {
-	char enabled;
-	Oid trigger = find_trigger(relid, name, &enabled);
+	MiruTrigger trigger;
 	ObjectAddress address;
 
-	if (!OidIsValid(trigger))
+	if (!miru_trigger_find(relid, kind, &trigger))
 		return;
-	ObjectAddressSet(address, TriggerRelationId, trigger);
+	ObjectAddressSet(address, TriggerRelationId, trigger.oid);
 	performDeletion(&address, DROP_RESTRICT, 0);
 }
 
@@ -109,13 +129,13 @@ miru_triggers_drop(Oid relid)
 
 	foreach(cell, miru_partition_leaves(relid, ShareRowExclusiveLock))
 		miru_trigger_of_truncate_drop(lfirst_oid(cell));
-	drop_trigger(relid, CAPTURE_TRIGGER);
+	drop_trigger(relid, MIRU_TRIGGER_ROW);
 }
 
 void
 miru_trigger_of_truncate_drop(Oid leaf)
 {
-	drop_trigger(leaf, TRUNCATE_TRIGGER);
+	drop_trigger(leaf, MIRU_TRIGGER_TRUNCATE);
 }
 
 static void

@@ -9,6 +9,22 @@
 
 #include "postgres.h"
 
+typedef enum MiruTriggerKind
+{
+	MIRU_TRIGGER_ROW,	  /* for each changed row */
+	MIRU_TRIGGER_TRUNCATE /* before TRUNCATE */
+} MiruTriggerKind;
+
+/* A trigger of ours. */
+typedef struct MiruTrigger
+{
+	Oid oid;
+	Oid relid;
+	NameData name;
+	MiruTriggerKind kind;
+	char enabled; /* TRIGGER_FIRES_... */
+} MiruTrigger;
+
 /*
  * miru_triggers_create puts our triggers on a table and its partitions.  Some
  * may be there already, if the table was restored without the registry.
@@ -20,10 +36,11 @@ extern void miru_triggers_drop(Oid relid);
 extern void miru_trigger_of_truncate(Oid leaf);
 extern void miru_trigger_of_truncate_drop(Oid leaf);
 
-/* miru_is_trigger_name tells whether a trigger is called like one of ours. */
-extern bool miru_is_trigger_name(const char *name);
+/* miru_trigger_get describes a trigger; false if it is none of ours. */
+extern bool miru_trigger_get(Oid oid, MiruTrigger *trigger);
 
-/* miru_trigger_enabled says when one of ours fires; zero: it is not there. */
-extern char miru_trigger_enabled(Oid relid, const char *name);
+/* miru_trigger_find finds ours of a table, whatever it is called now. */
+extern bool
+miru_trigger_find(Oid relid, MiruTriggerKind kind, MiruTrigger *trigger);
 
 #endif /* MIRUSYNC_ATTACH_TRIGGER_H */

@@ -53,7 +53,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-PG_FUNCTION_INFO_V1(mirusync_backfill);
+PG_FUNCTION_INFO_V1(mirusync_backfill_0_2);
 
 /* How long the lock on the table is waited for, and how often. */
 #define LOCK_WAIT		  "100ms"
@@ -315,7 +315,7 @@ open_collection(Backfill *backfill)
 
 /* mirusync.backfill(relation, batch_rows) */
 Datum
-mirusync_backfill(PG_FUNCTION_ARGS)
+mirusync_backfill_0_2(PG_FUNCTION_ARGS)
 {
 	Backfill backfill = {0};
 	MiruFeedJob *job = &backfill.job;

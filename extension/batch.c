@@ -7,7 +7,7 @@
  *      "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
- *        "add": {...}, "base": 17, "feed": "anna"}]}
+ *        "add": {...}, "remove": {...}, "base": 17, "feed": "anna"}]}
  *
  * gives
  *
@@ -130,46 +130,66 @@ get_object(Jsonb *object, const char *name)
 	return JsonbValueToJsonb(&value);
 }
 
-/* read_add reads increments: numbers, of fields that are not set as well. */
-static void
-read_add(MiruChange *change, Jsonb *object)
+static bool
+is_array(const JsonbValue *value)
 {
+	return value->type == jbvBinary &&
+		JsonContainerIsArray(value->val.binary.data);
+}
+
+/*
+ * read_deltas reads what is added or removed: numbers or arrays, of fields
+ * that are not set as well.
+ */
+static Jsonb *
+read_deltas(MiruChange *change, Jsonb *object, const char *key)
+{
+	bool removes = strcmp(key, "remove") == 0;
+	const char *expected = removes
+		? "remove must be an object of arrays"
+		: "add must be an object of numbers and arrays";
+	Jsonb *deltas = get_object(object, key);
 	ListCell *cell;
 
-	change->add = get_object(object, "add");
-	if (change->add == NULL)
+	if (deltas == NULL)
 	{
-		reject(change, "add must be an object of numbers");
-		return;
+		reject(change, expected);
+		return NULL;
 	}
-	foreach(cell, miru_object_names(change->add))
+	foreach(cell, miru_object_names(deltas))
 	{
 		char *name = strVal(lfirst(cell));
 		JsonbValue value;
 
-		miru_object_get(change->add, name, &value);
-		if (value.type != jbvNumeric)
-			reject(change, "add must be an object of numbers");
+		miru_object_get(deltas, name, &value);
+		if (!is_array(&value) && (removes || value.type != jbvNumeric))
+			reject(change, expected);
 		if (change->object != NULL &&
 			miru_object_get(change->object, name, &value))
-			reject(change, "a field stands both in fields and in add");
+			reject(change,
+				   psprintf("a field stands both in fields and in %s", key));
 	}
+	return deltas;
 }
 
 static void
 read_fields(MiruChange *change, Jsonb *object)
 {
 	bool has_add = has(object, "add");
+	bool has_remove = has(object, "remove");
 
 	if (change->kind == MIRU_DELETE)
 		return;
 	change->object = get_object(object, "fields");
-	if (change->object == NULL && has_add && !has(object, "fields"))
+	if (change->object == NULL && (has_add || has_remove) &&
+		!has(object, "fields"))
 		change->object = miru_object_pick(object, NIL);
 	if (change->object == NULL)
 		reject(change, "fields must be an object");
 	if (has_add)
-		read_add(change, object);
+		change->add = read_deltas(change, object, "add");
+	if (has_remove)
+		change->remove = read_deltas(change, object, "remove");
 }
 
 static void
@@ -361,6 +381,18 @@ miru_batch_is_atomic(Jsonb *batch)
 
 /* ----- writing ----- */
 
+/* is_delta tells whether a field was sent as what is added and removed. */
+static bool
+is_delta(const MiruChange *change, const char *name)
+{
+	JsonbValue value;
+
+	return (change->add != NULL &&
+			miru_object_get(change->add, name, &value)) ||
+		(change->remove != NULL &&
+		 miru_object_get(change->remove, name, &value));
+}
+
 /*
  * is_news tells whether a stored field is to be told to the device: one that
  * it sent and that stands otherwise; after a patch one that changed together
@@ -376,7 +408,7 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		return true;
 	if (miru_object_get(change->object, name, &other))
 		return !miru_values_equal(&other, stored);
-	if (change->kind == MIRU_PUT)
+	if (change->kind == MIRU_PUT || is_delta(change, name))
 		return true;
 	return winner->changed != NULL &&
 		miru_object_get(winner->changed, name, &other);

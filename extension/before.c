@@ -57,7 +57,7 @@ read_pending(MiruBefore *before, const MiruOrigin *pending,
 	before->pending = pending->index;
 	before->shared = pending->shared ||
 		strcmp(pending->device, pusher->device) != 0;
-	before->stored_seq = pending->merged_with;
+	before->stored_seq = miru_origin_merged_with(pending);
 	before->stamps = pending->stamps;
 	before->newest = miru_stamps_newest_of(pending->stamps, 0);
 	before->image = pending->image;

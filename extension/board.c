@@ -34,7 +34,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-PG_FUNCTION_INFO_V1(mirusync_worker_status);
+PG_FUNCTION_INFO_V1(mirusync_worker_status_0_2);
 
 #define TRANCHE "mirusync"
 
@@ -526,11 +526,11 @@ state_of(const Slot *slot)
 }
 
 /*
- * mirusync_worker_status returns what there is to know of this database's
+ * mirusync_worker_status_0_2 returns what there is to know of this database's
  * worker.
  */
 Datum
-mirusync_worker_status(PG_FUNCTION_ARGS)
+mirusync_worker_status_0_2(PG_FUNCTION_ARGS)
 {
 	TupleDesc row;
 	Datum values[9];

@@ -55,7 +55,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-PG_FUNCTION_INFO_V1(mirusync_capture);
+PG_FUNCTION_INFO_V1(mirusync_capture_0_2);
 
 /* What to return to when a subtransaction aborts. */
 typedef struct Mark
@@ -222,6 +222,8 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 	note->origin = miru_origin_current();
 	note->direct = note->origin >= 0 &&
 		is_pushed_record(miru_origin_get(note->origin), rel->relid, key);
+	if (note->direct)
+		miru_origin_noted(note->origin);
 	note->tombstone = tombstone;
 	note->key_offset = key_offset;
 	memcpy((char *) note + key_offset, key, key->t_len);
@@ -480,9 +482,9 @@ note_trigger(const Source *source, TriggerData *trigger)
 		note_delete(source, row);
 }
 
-/* mirusync_capture is the trigger of every attached table. */
+/* mirusync_capture_0_2 is the trigger of every attached table. */
 Datum
-mirusync_capture(PG_FUNCTION_ARGS)
+mirusync_capture_0_2(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerEvent event;

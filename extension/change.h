@@ -35,7 +35,9 @@ typedef struct MiruChange
 	char *collection;
 	char *id;
 	Jsonb *object;	   /* put, patch: fields; delete: image or NULL */
-	Jsonb *add;		   /* put, patch: increments of counters, or NULL */
+	Jsonb *add;		   /* put, patch: increments of counters and elements
+						* of sets, or NULL */
+	Jsonb *remove;	   /* put, patch: elements of sets, or NULL */
 	Hlc clock;		   /* 0: stamped on arrival */
 	int64 base;		   /* feed number the device had seen, or
 						* MIRU_BASE_UNKNOWN */

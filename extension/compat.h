@@ -34,6 +34,8 @@
 #define miru_is_database_owner(database, role)                                 \
 	object_ownercheck(DatabaseRelationId, database, role)
 #define miru_may_act_as(user, role) member_can_set_role(user, role)
+#define miru_function_aclcheck(function, role)                                 \
+	object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE)
 #else
 #define miru_insert_index_tuples(info, slot, estate, conflict)                 \
 	ExecInsertIndexTuples(info, slot, estate, false, true, conflict, NIL)
@@ -41,6 +43,8 @@
 #define miru_is_database_owner(database, role)                                 \
 	pg_database_ownercheck(database, role)
 #define miru_may_act_as(user, role) is_member_of_role(user, role)
+#define miru_function_aclcheck(function, role)                                 \
+	pg_proc_aclcheck(function, role, ACL_EXECUTE)
 #endif
 
 #if PG_VERSION_NUM >= 180000

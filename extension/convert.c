@@ -19,8 +19,8 @@
  */
 #include "postgres.h"
 
-#include "convert.h"
 #include "catalog/namespace.h"
+#include "convert.h"
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "type.h"

@@ -11,7 +11,7 @@
  *   partition detached         its rows are gone; it loses the trigger
  *   partition dropped          its rows are gone
  *   column changed             NOTICE: devices keep the old form
- *   trigger disabled, dropped  WARNING: changes are not seen
+ *   trigger disabled, gone     WARNING: changes are not seen
  *   SET UNLOGGED, INHERIT      error
  *
  * Parse trees say this badly (a partition may be dropped with its schema, by
@@ -67,14 +67,14 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-PG_FUNCTION_INFO_V1(mirusync_ddl_start);
-PG_FUNCTION_INFO_V1(mirusync_ddl_end);
+PG_FUNCTION_INFO_V1(mirusync_ddl_start_0_2);
+PG_FUNCTION_INFO_V1(mirusync_ddl_end_0_2);
 
 typedef enum TouchKind
 {
 	TOUCH_LINK,			  /* it came below another table, or left it */
 	TOUCH_TABLE,		  /* it was altered */
-	TOUCH_TRIGGER,		  /* a trigger of ours was altered or dropped */
+	TOUCH_TRIGGER,		  /* a trigger of ours was altered, replaced, dropped */
 	TOUCH_COLUMN_ADDED,	  /* it got a column */
 	TOUCH_COLUMN_ALTERED, /* a column of it was altered */
 	TOUCH_COLUMN_DROPPED, /* a field of it was dropped */
@@ -89,7 +89,7 @@ typedef struct Touch
 	Oid relid;
 	Oid parent;			 /* of a link */
 	AttrNumber attnum;	 /* of a column */
-	NameData trigger;	 /* name of a trigger */
+	MiruTrigger trigger; /* as it was */
 	SubTransactionId id; /* in which it was done */
 } Touch;
 
@@ -259,28 +259,14 @@ on_drop_column(Oid relid, AttrNumber attnum)
 		add_touch(TOUCH_COLUMN_DROPPED, relid);
 }
 
+/* on_trigger is told before the change can be seen. */
 static void
-on_trigger(Oid trigger)
+on_trigger(Oid oid)
 {
-	Relation pg_trigger = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
+	MiruTrigger trigger;
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(pg_trigger, TriggerOidIndexId, true, NULL, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (miru_is_trigger_name(NameStr(form->tgname)))
-			add_touch(TOUCH_TRIGGER, form->tgrelid)->trigger = form->tgname;
-	}
-	systable_endscan(scan);
-	table_close(pg_trigger, AccessShareLock);
+	if (miru_trigger_get(oid, &trigger))
+		add_touch(TOUCH_TRIGGER, trigger.relid)->trigger = trigger;
 }
 
 static void
@@ -309,6 +295,8 @@ on_object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 		case OAT_POST_CREATE:
 			if (class == RelationRelationId && sub > 0)
 				add_touch(TOUCH_COLUMN_ADDED, object)->attnum = sub;
+			else if (class == TriggerRelationId)
+				on_trigger(object); /* CREATE OR REPLACE */
 			break;
 		case OAT_POST_ALTER:
 			on_alter(class, object, sub, arg);
@@ -488,9 +476,10 @@ how_to_rescan(Oid root)
 
 /* warn_of_trigger says what a trigger of ours no longer sees. */
 static void
-warn_of_trigger(Oid relid, const char *trigger)
+warn_of_trigger(Oid relid, const MiruTrigger *before)
 {
-	char enabled;
+	MiruTrigger trigger;
+	bool is_there;
 	Oid root;
 	char *how;
 
@@ -499,8 +488,8 @@ warn_of_trigger(Oid relid, const char *trigger)
 	root = miru_partition_root(relid);
 	if (!OidIsValid(root))
 		return;
-	enabled = miru_trigger_enabled(relid, trigger);
-	if (enabled == TRIGGER_FIRES_ALWAYS)
+	is_there = miru_trigger_find(relid, before->kind, &trigger);
+	if (is_there && trigger.enabled == TRIGGER_FIRES_ALWAYS)
 		return;
 	how = how_to_rescan(root);
 	ereport(
@@ -508,15 +497,25 @@ warn_of_trigger(Oid relid, const char *trigger)
 		(errcode(ERRCODE_WARNING),
 		 errmsg("not every change of attached table \"%s\" is seen any more",
 				get_rel_name(relid)),
-		 enabled == '\0'
-			 ? errdetail("Its trigger \"%s\" is gone.", trigger)
-			 : errdetail("Its trigger \"%s\" is not enabled always.", trigger),
-		 enabled == '\0'
+		 is_there
+			 ? errdetail("Its trigger \"%s\" is not enabled always.",
+						 NameStr(trigger.name))
+			 : errdetail("Its trigger \"%s\" is gone.", NameStr(before->name)),
+		 is_there
 			 ? errhint(
-				   "Detach the table with mirusync.detach() and attach it again.")
-			 : errhint(
 				   "Enable it with ALTER TABLE ... ENABLE ALWAYS TRIGGER, then %s.",
+				   how)
+			 : errhint(
+				   "Detach the table with mirusync.detach(), attach it again, then %s.",
 				   how)));
+}
+
+/* restores_trigger: a dump makes a trigger first, then enables it always. */
+static bool
+restores_trigger(Node *command)
+{
+	return IsA(command, CreateTrigStmt) &&
+		!((CreateTrigStmt *) command)->replace;
 }
 
 static void
@@ -623,7 +622,8 @@ follow(Touch *touch, Node *command, List **told)
 			check_logged(touch->relid);
 			break;
 		case TOUCH_TRIGGER:
-			warn_of_trigger(touch->relid, NameStr(touch->trigger));
+			if (!restores_trigger(command))
+				warn_of_trigger(touch->relid, &touch->trigger);
 			break;
 		case TOUCH_MISSED:
 			warn_of_missed(touch->relid);
@@ -687,7 +687,7 @@ note_doomed(DropStmt *command)
 
 /* mirusync.ddl_start() */
 Datum
-mirusync_ddl_start(PG_FUNCTION_ARGS)
+mirusync_ddl_start_0_2(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo, "mirusync.ddl_start");
 
@@ -701,7 +701,7 @@ mirusync_ddl_start(PG_FUNCTION_ARGS)
 
 /* mirusync.ddl_end() */
 Datum
-mirusync_ddl_end(PG_FUNCTION_ARGS)
+mirusync_ddl_end_0_2(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = event_data(fcinfo, "mirusync.ddl_end");
 	List *done = touches;

@@ -189,7 +189,7 @@ return_message(ReturnSetInfo *result, const MiruRendered *message)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-PG_FUNCTION_INFO_V1(mirusync_pull_events);
+PG_FUNCTION_INFO_V1(mirusync_pull_events_0_2);
 
 /* render_live renders a page as it happened, from the cursor on. */
 static List *
@@ -240,9 +240,9 @@ render_state(MiruDialects wanted, const MiruPage *page, const char *feed,
 	return messages;
 }
 
-/* mirusync_pull_events is pull_events(feed, after, max, live, seen, dialects). */
+/* mirusync_pull_events_0_2 is pull_events(feed, after, max, live, seen, dialects). */
 Datum
-mirusync_pull_events(PG_FUNCTION_ARGS)
+mirusync_pull_events_0_2(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));

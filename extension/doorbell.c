@@ -42,8 +42,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-PG_FUNCTION_INFO_V1(mirusync_ring);
-PG_FUNCTION_INFO_V1(mirusync_doorbell_hash);
+PG_FUNCTION_INFO_V1(mirusync_ring_0_2);
+PG_FUNCTION_INFO_V1(mirusync_doorbell_hash_0_2);
 
 #define HASH_BYTES 8
 
@@ -248,9 +248,9 @@ miru_doorbell_init(void)
 	RegisterXactCallback(on_transaction, NULL);
 }
 
-/* mirusync_ring rings the doorbells of an array of feeds. */
+/* mirusync_ring_0_2 rings the doorbells of an array of feeds. */
 Datum
-mirusync_ring(PG_FUNCTION_ARGS)
+mirusync_ring_0_2(PG_FUNCTION_ARGS)
 {
 	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
 	List *feeds = NIL;
@@ -269,9 +269,9 @@ mirusync_ring(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* mirusync_doorbell_hash returns the hash that a feed's rings carry. */
+/* mirusync_doorbell_hash_0_2 returns the hash that a feed's rings carry. */
 Datum
-mirusync_doorbell_hash(PG_FUNCTION_ARGS)
+mirusync_doorbell_hash_0_2(PG_FUNCTION_ARGS)
 {
 	StringInfoData hex;
 

@@ -58,7 +58,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(mirusync_new_epoch);
+PG_FUNCTION_INFO_V1(mirusync_new_epoch_0_2);
 
 /* Columns of mirusync.epoch. */
 enum
@@ -225,7 +225,7 @@ miru_epoch_current(void)
 
 /* mirusync.new_epoch() */
 Datum
-mirusync_new_epoch(PG_FUNCTION_ARGS)
+mirusync_new_epoch_0_2(PG_FUNCTION_ARGS)
 {
 	char *identity;
 	int32 last;

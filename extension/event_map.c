@@ -494,11 +494,11 @@ miru_event_normalise(const MiruEventCollection *collection, Jsonb *object)
 	return JB_ROOT_IS_OBJECT(normalised) ? normalised : NULL;
 }
 
-PG_FUNCTION_INFO_V1(mirusync_mapping_changed);
+PG_FUNCTION_INFO_V1(mirusync_mapping_changed_0_2);
 
-/* mirusync_mapping_changed drops the cached map in every backend. */
+/* mirusync_mapping_changed_0_2 drops the cached map in every backend. */
 Datum
-mirusync_mapping_changed(PG_FUNCTION_ARGS)
+mirusync_mapping_changed_0_2(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,

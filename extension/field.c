@@ -59,7 +59,7 @@
 #include "utils/inval.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_synced_columns);
+PG_FUNCTION_INFO_V1(mirusync_synced_columns_0_2);
 
 /* Columns of mirusync.field. */
 enum
@@ -468,13 +468,13 @@ synced_names(Relation rel, List *rows)
 }
 
 /*
- * mirusync_synced_columns returns the columns of an attached table that are
+ * mirusync_synced_columns_0_2 returns the columns of an attached table that are
  * synced, for the view mirusync.collections, which has the other two arguments
  * from mirusync.attached.  It notes nothing, and does not mind a table that
  * has lost its key.
  */
 Datum
-mirusync_synced_columns(PG_FUNCTION_ARGS)
+mirusync_synced_columns_0_2(PG_FUNCTION_ARGS)
 {
 	Relation rel = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
 	Relation field;

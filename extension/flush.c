@@ -40,6 +40,7 @@
 #include "change_log.h"
 #include "convert.h"
 #include "doorbell.h"
+#include "element_set.h"
 #include "epoch.h"
 #include "feed.h"
 #include "flush.h"
@@ -85,6 +86,7 @@ typedef struct Row
 	Jsonb *known;  /* in place of old: what devices were last told, or NULL */
 	HeapTuple now; /* as it stands, or NULL */
 	char *new_feed;
+	bool gone; /* rescan found that its devices have it, and there is no row */
 	MiruOrigin *direct; /* push of this very record, or NULL */
 	MiruOrigin *cause;	/* push that caused it, or NULL */
 	bool mixed;
@@ -231,6 +233,7 @@ collection_of(MiruRelation *rel, const Datum *key_values)
 static void
 load_gone(MiruNote *note, Row *row)
 {
+	row->gone = true;
 	row->collection = miru_note_text(note, note->collection_offset);
 	row->id = miru_note_text(note, note->id_offset);
 	row->old_feed = miru_note_text(note, note->old_feed_offset);
@@ -346,8 +349,11 @@ wall_clock_ms(TimestampTz now)
  * there is one, did not write itself.  No clock goes back.
  */
 static void
-stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
+stamp_changed(const Row *row, MiruStamps *stamps, List *changes,
+			  MiruStamp stamp)
 {
+	MiruCollection *collection = miru_collection_get(row->collection);
+
 	ListCell *cell;
 
 	foreach(cell, changes)
@@ -359,6 +365,14 @@ stamp_changed(MiruStamps *stamps, List *changes, MiruStamp stamp)
 		/* A field that the table has not any more has no stamp. */
 		if (change->key == NULL)
 			continue;
+		/* What a push did to a set it has stamped itself. */
+		if (collection != NULL &&
+			miru_collection_rule(collection, change->key) == MIRU_RULE_SET)
+		{
+			if (stamp.device[0] == '\0')
+				miru_set_stamp(stamps, change, stamp);
+			continue;
+		}
 		stored = miru_stamps_get(stamps, change->key);
 		if (stored->seq == 0)
 			continue;
@@ -385,7 +399,7 @@ new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 	if (row->direct != NULL && !row->mixed)
 	{
 		stamps = miru_stamps_copy(row->direct->stamps);
-		stamp_changed(stamps, changes, row->direct->stamp);
+		stamp_changed(row, stamps, changes, row->direct->stamp);
 		return stamps;
 	}
 	if (row->direct != NULL)
@@ -403,7 +417,7 @@ new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 	if (whole)
 		miru_stamps_init(stamps, by_sql);
 	else
-		stamp_changed(stamps, changes, by_sql);
+		stamp_changed(row, stamps, changes, by_sql);
 	return stamps;
 }
 
@@ -554,7 +568,7 @@ find_before(Flush *flush, Row *row, MiruFeed *feed)
 
 	row->previous = before ? before->seq : 0;
 	if (row->direct != NULL && strcmp(row->direct->feed, feed->name) == 0 &&
-		row->direct->merged_with != row->previous)
+		miru_origin_merged_with(row->direct) != row->previous)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -636,8 +650,11 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruRecord record = {0};
 	Jsonb *from = row->known;
 
-	/* Came and went in this transaction, and nobody asked for a tombstone. */
-	if ((before == NULL || before->deleted) && !pushed)
+	/*
+	 * Came and went in this transaction, and nobody asked for a tombstone.
+	 * What rescan misses devices have, although detach() forgot its state.
+	 */
+	if (!pushed && (before != NULL ? before->deleted : !row->gone))
 		return;
 	record.deleted = true;
 	record.image = last_image(row);

@@ -59,7 +59,7 @@
 #include "utils/wait_event.h"
 #include "verdict.h"
 
-PG_FUNCTION_INFO_V1(mirusync_forget);
+PG_FUNCTION_INFO_V1(mirusync_forget_0_2);
 
 /* What a call works with. */
 typedef struct Forget
@@ -358,9 +358,9 @@ check_arguments(FunctionCallInfo fcinfo)
 	PreventCommandIfReadOnly("mirusync.forget()");
 }
 
-/* mirusync_forget is forget(feed, batch_rows, grace). */
+/* mirusync_forget_0_2 is forget(feed, batch_rows, grace). */
 Datum
-mirusync_forget(PG_FUNCTION_ARGS)
+mirusync_forget_0_2(PG_FUNCTION_ARGS)
 {
 	Forget forget = {0};
 	MemoryContext old_context;

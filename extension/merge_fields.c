@@ -17,45 +17,16 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "conflict.h"
+#include "element_set.h"
 #include "errors.h"
 #include "jsonb_build.h"
-#include "merge_fields.h"
+#include "field_work.h"
 #include "merge_rules.h"
 #include "nodes/value.h"
 #include "number.h"
 #include "object.h"
 #include "past.h"
-#include "utils/lsyscache.h"
 #include "utils/numeric.h"
-
-/* One merge while it goes on. */
-typedef struct Work
-{
-	MiruFieldMerge *merge;
-	MiruCollection *collection;
-	bool is_document;
-	bool is_put;
-	bool past_is_known;		  /* history goes back to the base */
-	bool whole_wins;		  /* the fields that are merged together */
-	List *fields;			  /* of Field: all that the change speaks of */
-	JsonbParseState *written; /* those that change, with their values */
-} Work;
-
-/* One field of it. */
-typedef struct Field
-{
-	char *name;
-	char *key; /* among the stamps */
-	MiruRule rule;
-	JsonbValue *incoming;  /* NULL: removed, or added to */
-	JsonbValue *normal;	   /* the same as the table would give it back */
-	JsonbValue *increment; /* of a counter, as sent; else NULL */
-	JsonbValue *stored;	   /* NULL: not there, or of no interest */
-	MiruPastField *past;   /* what the device knew; NULL: what is stored */
-	bool is_removed;
-} Field;
 
 char *
 miru_stamp_key(MiruRelation *rel, const char *name)
@@ -66,8 +37,8 @@ miru_stamp_key(MiruRelation *rel, const char *name)
 }
 
 /* stored_record returns the record as it stands. */
-static Jsonb *
-stored_record(Work *work)
+Jsonb *
+miru_work_stored(MiruFieldWork *work)
 {
 	MiruFieldMerge *merge = work->merge;
 
@@ -78,16 +49,16 @@ stored_record(Work *work)
 	return merge->stored;
 }
 
-static JsonbValue *
-get_value(const Jsonb *object, const char *name)
+JsonbValue *
+miru_work_get(const Jsonb *object, const char *name)
 {
 	JsonbValue *value = palloc(sizeof(JsonbValue));
 
 	return miru_object_get(object, name, value) ? value : NULL;
 }
 
-static bool
-is_value(const JsonbValue *value)
+bool
+miru_work_is_value(const JsonbValue *value)
 {
 	return value != NULL && value->type != jbvNull;
 }
@@ -100,102 +71,130 @@ is_value(const JsonbValue *value)
  * merged together are replaced together, and counters look at differences.
  */
 static bool
-is_compared(Work *work, const Field *field)
+is_compared(MiruFieldWork *work, const MiruWorkField *field)
 {
 	const MiruFieldMerge *merge = work->merge;
 
 	return work->is_put && !merge->is_missing &&
 		merge->change->base != MIRU_BASE_UNKNOWN &&
-		field->rule != MIRU_RULE_LWW && field->rule != MIRU_RULE_COUNTER;
+		field->rule != MIRU_RULE_LWW && field->rule != MIRU_RULE_COUNTER &&
+		field->rule != MIRU_RULE_SET;
 }
 
-static bool
-is_same(JsonbValue *a, JsonbValue *b)
+bool
+miru_work_is_same(JsonbValue *a, JsonbValue *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
 	return miru_values_compare(a, b) == 0;
 }
 
-static Field *
-add_field(Work *work, char *name)
+static MiruWorkField *
+add_field(MiruFieldWork *work, char *name)
 {
-	Field *field = palloc0(sizeof(Field));
+	MiruWorkField *field = palloc0(sizeof(MiruWorkField));
+	const MiruFieldRule *own;
 
 	field->name = name;
 	field->key = miru_stamp_key(work->merge->target->rel, name);
-	field->rule = miru_collection_rule(work->collection, field->key);
-	if (miru_rule_needs_values(field->rule) || is_compared(work, field))
-		field->stored = get_value(stored_record(work), name);
+	own = miru_collection_field_rule(work->collection, field->key);
+	field->rule = own ? own->rule : work->collection->default_rule;
+	field->function = own ? own->function : NULL;
+	field->rule_name = field->function ? field->function
+									   : miru_rule_name(field->rule);
+	if (miru_rule_needs_values(field->rule) || field->function != NULL ||
+		is_compared(work, field))
+		field->stored = miru_work_get(miru_work_stored(work), name);
 	work->fields = lappend(work->fields, field);
 	return field;
 }
 
 static void
-add_sent(Work *work)
+add_sent(MiruFieldWork *work)
 {
 	const Jsonb *object = work->merge->object;
 	ListCell *cell;
 
 	foreach(cell, miru_object_names(object))
 	{
-		Field *field = add_field(work, strVal(lfirst(cell)));
+		MiruWorkField *field = add_field(work, strVal(lfirst(cell)));
 
-		field->incoming = get_value(object, field->name);
+		field->incoming = miru_work_get(object, field->name);
 		field->normal = field->incoming;
 		/* A time, say, may be the same and be written in another way. */
 		if (!work->is_document && is_compared(work, field) &&
-			is_value(field->incoming) &&
-			!is_same(field->incoming, field->stored))
+			miru_work_is_value(field->incoming) &&
+			!miru_work_is_same(field->incoming, field->stored))
 			field->normal = miru_target_normal(work->merge->target, field->name,
 											   field->incoming);
 	}
 }
 
-static void
-add_increments(Work *work)
+static MiruWorkField *
+find_field(MiruFieldWork *work, const char *name)
 {
-	MiruRelation *rel = work->merge->target->rel;
-	const Jsonb *add = work->merge->change->add;
 	ListCell *cell;
 
-	if (add == NULL)
+	foreach(cell, work->fields)
+	{
+		MiruWorkField *field = lfirst(cell);
+
+		if (strcmp(field->name, name) == 0)
+			return field;
+	}
+	return NULL;
+}
+
+/* add_deltas: what is added to counters and sets, or taken from sets. */
+static void
+add_deltas(MiruFieldWork *work, const Jsonb *deltas, bool taken)
+{
+	MiruRelation *rel = work->merge->target->rel;
+	ListCell *cell;
+
+	if (deltas == NULL)
 		return;
-	foreach(cell, miru_object_names(add))
+	foreach(cell, miru_object_names(deltas))
 	{
 		char *name = strVal(lfirst(cell));
-		Field *field;
+		JsonbValue *value = miru_work_get(deltas, name);
+		bool is_number = value->type == jbvNumeric;
+		MiruWorkField *field;
 
 		if (!work->is_document && miru_field_by_name(rel, name) == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("collection \"%s\" has no field \"%s\"",
 							work->collection->name, name)));
-		field = add_field(work, name);
-		if (field->rule != MIRU_RULE_COUNTER)
+		field = taken ? find_field(work, name) : NULL;
+		if (field == NULL)
+			field = add_field(work, name);
+		if (field->rule != (is_number ? MIRU_RULE_COUNTER : MIRU_RULE_SET))
 			ereport(ERROR,
 					(errcode(ERRCODE_MIRU_INVALID_OBJECT),
-					 errmsg("field \"%s\" is not a counter", name)));
-		field->increment = get_value(add, name);
+					 errmsg(is_number ? "field \"%s\" is not a counter"
+									  : "field \"%s\" is not a set",
+							name)));
+		if (taken)
+			field->taken = value;
+		else
+			field->added = value;
 	}
 }
 
 /* add_absent: a put of a document removes the fields that it has not. */
 static void
-add_absent(Work *work)
+add_absent(MiruFieldWork *work)
 {
-	const MiruFieldMerge *merge = work->merge;
-	const Jsonb *add = merge->change->add;
 	ListCell *cell;
 
 	if (!work->is_put || !work->is_document)
 		return;
-	foreach(cell, miru_object_names(stored_record(work)))
+	foreach(cell, miru_object_names(miru_work_stored(work)))
 	{
 		char *name = strVal(lfirst(cell));
 
-		if (get_value(merge->object, name) == NULL &&
-			(add == NULL || get_value(add, name) == NULL))
+		if (find_field(work, name) == NULL)
 			add_field(work, name);
 	}
 }
@@ -208,7 +207,7 @@ add_absent(Work *work)
  * whole record may be one that somebody else has changed since.
  */
 static bool
-needs_past(Work *work, const Field *field)
+needs_past(MiruFieldWork *work, const MiruWorkField *field)
 {
 	const MiruFieldMerge *merge = work->merge;
 	const MiruStamp *stamp = miru_stamps_get(merge->before, field->key);
@@ -217,13 +216,18 @@ needs_past(Work *work, const Field *field)
 	if (field->rule == MIRU_RULE_COUNTER)
 		return !merge->is_missing && field->incoming != NULL &&
 			miru_is_unseen(stamp, base);
+	/* A function is told what the device had. */
+	if (field->rule == MIRU_RULE_FUNCTION && !merge->is_missing &&
+		base != MIRU_BASE_UNKNOWN &&
+		miru_is_concurrent(stamp, base, merge->device))
+		return true;
 	return is_compared(work, field) &&
 		miru_is_concurrent(stamp, base, merge->device) &&
-		!is_same(field->normal, field->stored);
+		!miru_work_is_same(field->normal, field->stored);
 }
 
 static void
-check_base(Work *work, const Field *field)
+check_base(MiruFieldWork *work, const MiruWorkField *field)
 {
 	if (work->merge->change->base == MIRU_BASE_UNKNOWN)
 		ereport(ERROR,
@@ -235,7 +239,7 @@ check_base(Work *work, const Field *field)
 
 /* look_back finds out what the device knew of the fields. */
 static void
-look_back(Work *work)
+look_back(MiruFieldWork *work)
 {
 	MiruFieldMerge *merge = work->merge;
 	MiruPastField *past = palloc0(Max(list_length(work->fields), 1) *
@@ -245,7 +249,7 @@ look_back(Work *work)
 
 	foreach(cell, work->fields)
 	{
-		Field *field = lfirst(cell);
+		MiruWorkField *field = lfirst(cell);
 
 		if (!needs_past(work, field))
 			continue;
@@ -269,88 +273,59 @@ look_back(Work *work)
 										 past, count);
 }
 
-/* ----- counters ----- */
+/* ----- sets ----- */
 
-/* column_scale returns to how many digits a field's values are rounded. */
-static int
-column_scale(Work *work, const Field *field)
+/* check_set returns a set's value as its column would give it back. */
+static JsonbValue *
+check_set(MiruFieldWork *work, const MiruWorkField *field, JsonbValue *value)
 {
-	MiruRelation *rel = work->merge->target->rel;
-	Oid type;
-	int32 typmod;
-	Oid collation;
-
-	if (work->is_document)
-		return NUMERIC_MAX_PRECISION;
-	get_atttypetypmodcoll(rel->relid,
-						  miru_field_by_name(rel, field->name)->attnum, &type,
-						  &typmod, &collation);
-	type = getBaseTypeAndTypmod(type, &typmod);
-	if (type != NUMERICOID || typmod < (int32) VARHDRSZ)
-		return NUMERIC_MAX_PRECISION;
-	/* As make_numeric_typmod() packs it; before 15 there are no others. */
-	return (((typmod - (int32) VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-}
-
-static Numeric
-check_number(const Field *field, const JsonbValue *value)
-{
-	if (is_value(value) && value->type != jbvNumeric)
+	if (!miru_set_is(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
-				 errmsg("value of counter \"%s\" is not a number",
-						field->name)));
-	return miru_number_of(value);
+				 errmsg("value of set \"%s\" is not an array", field->name)));
+	if (work->is_document || !miru_work_is_value(value))
+		return value;
+	return miru_target_normal(work->merge->target, field->name, value);
 }
 
 /*
- * increment_of returns by how much the device changed a counter; NULL if not
- * at all.  Of a value that is its difference to what the device knew: what
- * is stored, without what others have added since.
+ * merge_set returns what a set becomes; false if it stays.  A whole one that
+ * ends empty is as it was sent: null, or not there.
  */
-static Numeric
-increment_of(Work *work, const Field *field)
+static bool
+merge_set(MiruFieldWork *work, MiruWorkField *field, JsonbValue **result)
 {
-	Numeric stored = check_number(field, field->stored);
-	Numeric increment;
+	MiruFieldMerge *merge = work->merge;
+	MiruSetMerge set = {0};
 
-	if (field->increment != NULL)
-		increment = field->increment->val.numeric;
-	else if (field->incoming == NULL)
-		return NULL;
-	else
-	{
-		increment = check_number(field, field->incoming);
-		if (field->past != NULL && !work->past_is_known)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_MIRU_UNKNOWN_BASE),
-				 errmsg(
-					 "history of counter \"%s\" does not go back to base " INT64_FORMAT,
-					 field->name, work->merge->change->base),
-				 errhint("Push an increment, as \"add\".")));
-		increment = miru_number_subtract(increment, stored);
-		if (field->past != NULL)
-			increment = miru_number_add(increment, field->past->others);
-	}
-	if (increment != NULL)
-		increment = miru_number_round(increment, column_scale(work, field));
-	return increment;
-}
-
-/* sum_of returns a counter with its increment. */
-static JsonbValue *
-sum_of(const Field *field, Numeric increment)
-{
-	return miru_number_value(
-		miru_number_add(miru_number_of(field->stored), increment));
+	if (!miru_set_is(field->stored))
+		check_set(work, field, field->stored); /* throws */
+	set.key = field->key;
+	set.stamps = merge->stamps;
+	set.incoming = merge->incoming;
+	set.base = merge->change->base;
+	set.is_new = merge->is_missing;
+	set.stored = field->stored;
+	set.is_whole = field->added == NULL && field->taken == NULL;
+	set.whole = check_set(work, field, field->incoming);
+	set.add = check_set(work, field, field->added);
+	set.remove = check_set(work, field, field->taken);
+	if (!miru_set_merge(&set) &&
+		(miru_work_is_value(field->stored) ||
+		 !miru_work_is_value(field->incoming)))
+		return false;
+	*result = set.result;
+	if (set.is_whole && !miru_work_is_value(field->incoming) &&
+		JsonContainerSize(set.result->val.binary.data) == 0)
+		*result = field->incoming;
+	return true;
 }
 
 /* ----- decisions ----- */
 
 /* order_of compares two values that are not null, as the column's type does. */
 static int
-order_of(Work *work, const Field *field)
+order_of(MiruFieldWork *work, const MiruWorkField *field)
 {
 	if (work->is_document)
 		return miru_values_compare(field->incoming, field->stored);
@@ -359,23 +334,23 @@ order_of(Work *work, const Field *field)
 }
 
 static MiruSince
-since_base(Work *work, const Field *field)
+since_base(MiruFieldWork *work, const MiruWorkField *field)
 {
 	if (!is_compared(work, field))
 		return MIRU_CHANGED;
-	if (is_same(field->normal, field->stored))
+	if (miru_work_is_same(field->normal, field->stored))
 		return MIRU_UNCHANGED;
 	/* Nobody else has changed it, so what is stored is what it had. */
 	if (field->past == NULL)
 		return MIRU_CHANGED;
 	if (!work->past_is_known)
 		return MIRU_NOT_TOLD;
-	return is_same(field->normal, field->past->value) ? MIRU_UNCHANGED
-													  : MIRU_CHANGED;
+	return miru_work_is_same(field->normal, field->past->value) ? MIRU_UNCHANGED
+																: MIRU_CHANGED;
 }
 
 static MiruDecision
-decide(Work *work, const Field *field, Numeric increment)
+decide(MiruFieldWork *work, const MiruWorkField *field, Numeric increment)
 {
 	MiruFieldMerge *merge = work->merge;
 	MiruDecision decision = {work->whole_wins, false};
@@ -388,8 +363,8 @@ decide(Work *work, const Field *field, Numeric increment)
 	contest.base = merge->change->base;
 	contest.since = since_base(work, field);
 	contest.ties_lose = merge->change->ties_lose;
-	contest.has_stored = is_value(field->stored);
-	contest.has_incoming = is_value(field->incoming);
+	contest.has_stored = miru_work_is_value(field->stored);
+	contest.has_incoming = miru_work_is_value(field->incoming);
 	contest.order = 1; /* what is not looked at counts as another value */
 	if (field->rule == MIRU_RULE_COUNTER)
 		/* A new one has a value though it be 0. */
@@ -401,177 +376,26 @@ decide(Work *work, const Field *field, Numeric increment)
 	return miru_decide(field->rule, &contest);
 }
 
-/* ----- conflicts ----- */
-
-static Jsonb *
-jsonb_of(JsonbValue *value)
-{
-	return value ? JsonbValueToJsonb(value) : NULL;
-}
-
-/* add_conflict notes one; "field" is its key, NULL for the whole record. */
-static MiruConflict *
-add_conflict(Work *work, const char *field, MiruRule rule,
-			 const MiruStamp *stored)
-{
-	MiruFieldMerge *merge = work->merge;
-	MiruConflict *conflict = palloc0(sizeof(MiruConflict));
-
-	conflict->collection = work->collection->name;
-	conflict->record = merge->target->id;
-	conflict->field = field;
-	conflict->rule = miru_rule_name(rule);
-	conflict->stored.stamp = *stored;
-	conflict->incoming.stamp = merge->incoming;
-	conflict->pending = merge->pending;
-	merge->conflicts = lappend(merge->conflicts, conflict);
-	return conflict;
-}
-
-/* differs tells whether a field's values do, and reads the stored one. */
-static bool
-differs(Work *work, Field *field)
-{
-	MiruTarget *target = work->merge->target;
-
-	field->stored = get_value(stored_record(work), field->name);
-	field->normal = field->incoming;
-	if (!work->is_document && is_value(field->incoming) &&
-		!is_same(field->incoming, field->stored))
-		field->normal = miru_target_normal(target, field->name,
-										   field->incoming);
-	return !is_same(field->normal, field->stored);
-}
-
-static void
-note_lost(Work *work, Field *field, bool incoming_stands)
-{
-	MiruConflict *conflict;
-
-	if (!differs(work, field))
-		return;
-	conflict = add_conflict(work, field->key, field->rule,
-							miru_stamps_get(work->merge->before, field->key));
-	conflict->outcome = incoming_stands	  ? MIRU_INCOMING_STANDS
-		: field->rule == MIRU_RULE_MANUAL ? MIRU_OPEN
-										  : MIRU_STORED_STANDS;
-	conflict->stored.value = jsonb_of(field->stored);
-	conflict->incoming.value = jsonb_of(field->incoming);
-}
-
-/*
- * unseen_whole returns the newest stamp of the fields that are merged
- * together that the device had not seen; NULL if it had seen all of them, or
- * does not say what it had seen.
- */
-static const MiruStamp *
-unseen_whole(Work *work)
-{
-	const MiruFieldMerge *merge = work->merge;
-	const MiruStamps *before = merge->before;
-	int64 base = merge->change->base;
-	const MiruStamp *newest = NULL;
-
-	if (base == MIRU_BASE_UNKNOWN || merge->is_missing ||
-		work->collection->default_rule != MIRU_RULE_LWW)
-		return NULL;
-	if (miru_is_concurrent(&before->base, base, merge->device))
-		newest = &before->base;
-	for (int i = 0; i < before->count; i++)
-	{
-		const MiruFieldStamp *field = &before->fields[i];
-
-		if (miru_collection_rule(work->collection, field->key) ==
-				MIRU_RULE_LWW &&
-			miru_is_concurrent(&field->stamp, base, merge->device) &&
-			(newest == NULL || field->stamp.clock > newest->clock))
-			newest = &field->stamp;
-	}
-	return newest;
-}
-
-/*
- * note_whole notes what was lost of the fields that are merged together: if
- * the change wins those that others wrote and it replaces, else its own.
- */
-static void
-note_whole(Work *work, const MiruStamp *unseen)
-{
-	MiruFieldMerge *merge = work->merge;
-	JsonbParseState *stored;
-	JsonbParseState *incoming;
-	MiruConflict *conflict;
-	bool any = false;
-	ListCell *cell;
-
-	miru_build_begin(&stored);
-	miru_build_begin(&incoming);
-	foreach(cell, work->fields)
-	{
-		Field *field = lfirst(cell);
-
-		if (field->rule != MIRU_RULE_LWW ||
-			(work->whole_wins &&
-			 !miru_is_concurrent(miru_stamps_get(merge->before, field->key),
-								 merge->change->base, merge->device)) ||
-			!differs(work, field))
-			continue;
-		any = true;
-		if (field->stored != NULL)
-		{
-			miru_build_key(&stored, field->name);
-			pushJsonbValue(&stored, WJB_VALUE, field->stored);
-		}
-		if (field->incoming != NULL)
-		{
-			miru_build_key(&incoming, field->name);
-			pushJsonbValue(&incoming, WJB_VALUE, field->incoming);
-		}
-	}
-	if (!any)
-		return;
-	conflict = add_conflict(work, NULL, MIRU_RULE_LWW, unseen);
-	conflict->outcome = work->whole_wins ? MIRU_INCOMING_STANDS
-										 : MIRU_STORED_STANDS;
-	conflict->stored.value = miru_build_end(&stored);
-	conflict->incoming.value = miru_build_end(&incoming);
-}
-
 /* ----- the result ----- */
 
 /* stamp_of returns the stamp of what stands: of a sum the newest clock. */
 static MiruStamp
-stamp_of(Work *work, const Field *field)
+stamp_of(MiruFieldWork *work, const MiruWorkField *field)
 {
 	MiruStamp stamp = work->merge->incoming;
 
-	if (field->rule == MIRU_RULE_COUNTER)
+	if (field->rule == MIRU_RULE_COUNTER || field->rule == MIRU_RULE_FUNCTION)
 		stamp.clock =
 			Max(stamp.clock,
 				miru_stamps_get(work->merge->before, field->key)->clock);
 	return stamp;
 }
 
-/* merge_field decides for one field, and notes what it becomes. */
+/* write_value notes what a field becomes. */
 static void
-merge_field(Work *work, Field *field)
+write_value(MiruFieldWork *work, MiruWorkField *field, JsonbValue *value)
 {
-	MiruFieldMerge *merge = work->merge;
-	JsonbValue *value = field->incoming;
-	Numeric increment = NULL;
-	MiruDecision decision;
-
-	if (field->rule == MIRU_RULE_COUNTER)
-		increment = increment_of(work, field);
-	decision = decide(work, field, increment);
-	if (decision.lost)
-		note_lost(work, field, decision.incoming_stands);
-	if (!decision.incoming_stands)
-		return;
-	merge->stands = true;
-	miru_stamps_set(merge->stamps, field->key, stamp_of(work, field));
-	if (field->rule == MIRU_RULE_COUNTER)
-		value = sum_of(field, increment);
+	work->merge->stands = true;
 	field->is_removed = value == NULL;
 	if (value == NULL)
 		return;
@@ -579,11 +403,72 @@ merge_field(Work *work, Field *field)
 	pushJsonbValue(&work->written, WJB_VALUE, value);
 }
 
+/*
+ * ask_function lets the application decide.  Without its word the decision is
+ * that the stored value stands and the incoming one is lost.
+ */
+static void
+ask_function(MiruFieldWork *work, MiruWorkField *field, MiruDecision *decision,
+			 JsonbValue **value)
+{
+	JsonbValue *made = NULL;
+
+	if (!miru_conflict_differs(work, field))
+	{
+		decision->lost = false;
+		return;
+	}
+	switch (miru_field_function(work, field, &made))
+	{
+		case MIRU_FUNCTION_STORED:
+			break;
+		case MIRU_FUNCTION_INCOMING:
+			decision->incoming_stands = true;
+			break;
+		case MIRU_FUNCTION_OTHER:
+			decision->incoming_stands = true;
+			decision->lost = false;
+			*value = made;
+			break;
+	}
+}
+
+/* merge_field decides for one field, and notes what it becomes. */
+static void
+merge_field(MiruFieldWork *work, MiruWorkField *field)
+{
+	MiruFieldMerge *merge = work->merge;
+	JsonbValue *value = field->incoming;
+	Numeric increment = NULL;
+	MiruDecision decision;
+
+	if (field->rule == MIRU_RULE_SET)
+	{
+		if (merge_set(work, field, &value))
+			write_value(work, field, value);
+		return;
+	}
+	if (field->rule == MIRU_RULE_COUNTER)
+		increment = miru_counter_increment(work, field);
+	decision = decide(work, field, increment);
+	if (field->rule == MIRU_RULE_FUNCTION && decision.lost &&
+		since_base(work, field) == MIRU_CHANGED)
+		ask_function(work, field, &decision, &value);
+	if (decision.lost)
+		miru_conflict_note_field(work, field, decision.incoming_stands);
+	if (!decision.incoming_stands)
+		return;
+	miru_stamps_set(merge->stamps, field->key, stamp_of(work, field));
+	if (field->rule == MIRU_RULE_COUNTER)
+		value = miru_counter_sum(field, increment);
+	write_value(work, field, value);
+}
+
 /* ----- all of them ----- */
 
 /* whole_stands: the fields without a rule of their own, by the newest. */
 static bool
-whole_stands(Work *work)
+whole_stands(MiruFieldWork *work)
 {
 	MiruFieldMerge *merge = work->merge;
 	MiruStamp newest = merge->before->base;
@@ -608,7 +493,7 @@ whole_stands(Work *work)
  * rule of their own.
  */
 static void
-put_whole(Work *work)
+put_whole(MiruFieldWork *work)
 {
 	MiruFieldMerge *merge = work->merge;
 	ListCell *cell;
@@ -621,21 +506,22 @@ put_whole(Work *work)
 
 		miru_stamps_set(merge->stamps, key,
 						*miru_stamps_get(merge->before, key));
+		miru_set_keep_stamps(merge->before, merge->stamps, key);
 	}
 }
 
 /* document_of puts what is written into what is kept of the stored one. */
 static Jsonb *
-document_of(Work *work, Jsonb *written)
+document_of(MiruFieldWork *work, Jsonb *written)
 {
-	Jsonb *stored = stored_record(work);
+	Jsonb *stored = miru_work_stored(work);
 	List *kept = NIL;
 	bool any_removed = false;
 	ListCell *cell;
 
 	foreach(cell, work->fields)
 	{
-		Field *field = lfirst(cell);
+		MiruWorkField *field = lfirst(cell);
 
 		any_removed |= field->is_removed;
 		if (!field->is_removed)
@@ -647,9 +533,23 @@ document_of(Work *work, Jsonb *written)
 	return miru_object_overlay(stored, written);
 }
 
+void
+miru_merge_keep_parts(const MiruFieldMerge *merge, MiruStamps *stamps)
+{
+	ListCell *cell;
+
+	foreach(cell, merge->target->collection->field_rules)
+	{
+		MiruFieldRule *rule = lfirst(cell);
+
+		if (rule->rule == MIRU_RULE_SET)
+			miru_set_keep_stamps(merge->stamps, stamps, rule->field);
+	}
+}
+
 /* own_rules returns the rules of the fields that have one of their own. */
 static Jsonb *
-own_rules(Work *work)
+own_rules(MiruFieldWork *work)
 {
 	JsonbParseState *state;
 	Jsonb *rules;
@@ -658,10 +558,10 @@ own_rules(Work *work)
 	miru_build_begin(&state);
 	foreach(cell, work->fields)
 	{
-		Field *field = lfirst(cell);
+		MiruWorkField *field = lfirst(cell);
 
 		if (field->rule != work->collection->default_rule)
-			miru_build_text(&state, field->name, miru_rule_name(field->rule));
+			miru_build_text(&state, field->name, field->rule_name);
 	}
 	rules = miru_build_end(&state);
 	return JB_ROOT_COUNT(rules) > 0 ? rules : NULL;
@@ -670,7 +570,7 @@ own_rules(Work *work)
 void
 miru_merge_fields(MiruFieldMerge *merge)
 {
-	Work work = {0};
+	MiruFieldWork work = {0};
 	const MiruStamp *unseen;
 	Jsonb *written;
 	ListCell *cell;
@@ -681,7 +581,7 @@ miru_merge_fields(MiruFieldMerge *merge)
 	work.is_put = merge->change->kind == MIRU_PUT;
 	merge->stands = false;
 	merge->stamps = miru_stamps_copy(merge->before);
-	unseen = unseen_whole(&work);
+	unseen = miru_conflict_unseen_whole(&work);
 	if (work.collection->default_rule == MIRU_RULE_LWW)
 	{
 		work.whole_wins = whole_stands(&work);
@@ -689,7 +589,8 @@ miru_merge_fields(MiruFieldMerge *merge)
 			put_whole(&work);
 		/* The usual case, for which no field need be looked at. */
 		if (work.is_put && work.collection->field_rules == NIL &&
-			merge->change->add == NULL && unseen == NULL)
+			merge->change->add == NULL && merge->change->remove == NULL &&
+			unseen == NULL)
 		{
 			merge->result = merge->object;
 			return;
@@ -697,11 +598,12 @@ miru_merge_fields(MiruFieldMerge *merge)
 	}
 
 	add_sent(&work);
-	add_increments(&work);
+	add_deltas(&work, merge->change->add, false);
+	add_deltas(&work, merge->change->remove, true);
 	add_absent(&work);
 	look_back(&work);
 	if (unseen != NULL)
-		note_whole(&work, unseen);
+		miru_conflict_note_whole(&work, unseen);
 	miru_build_begin(&work.written);
 	foreach(cell, work.fields)
 		merge_field(&work, lfirst(cell));

@@ -47,6 +47,13 @@ typedef struct MiruFieldMerge
  */
 extern void miru_merge_fields(MiruFieldMerge *merge);
 
+/*
+ * miru_merge_keep_parts adds the stamps of elements that were removed to those
+ * of a new record.
+ */
+extern void
+miru_merge_keep_parts(const MiruFieldMerge *merge, MiruStamps *stamps);
+
 /* miru_stamp_key returns under which key a field is stamped. */
 extern char *miru_stamp_key(MiruRelation *rel, const char *name);
 

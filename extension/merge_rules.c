@@ -34,12 +34,14 @@ static const RuleInfo rules[] = {
 	[MIRU_RULE_MIN] = {"min", false, true, true},
 	[MIRU_RULE_COUNTER] = {"counter", false, true, true},
 	[MIRU_RULE_MANUAL] = {"manual", true, true, false},
+	[MIRU_RULE_SET] = {"set", false, true, true},
+	[MIRU_RULE_FUNCTION] = {"", false, true, false},
 };
 
 bool
 miru_rule_parse(const char *name, MiruRule *rule)
 {
-	for (int i = 0; i < (int) lengthof(rules); i++)
+	for (int i = 0; i < MIRU_RULE_FUNCTION; i++)
 	{
 		if (strcmp(name, rules[i].name) != 0)
 			continue;
@@ -89,6 +91,30 @@ miru_lww_delete_wins(const MiruStamp *stored, const MiruStamp *incoming,
 	if (slack_ms > 0)
 		return hlc_ms(stored->clock) <= hlc_ms(incoming->clock) + slack_ms;
 	return miru_lww_wins(stored, incoming, ties_lose);
+}
+
+/* is_by_clock: of adding and removing an element the newer counts. */
+static bool
+is_by_clock(const MiruStamp *stored, const MiruStamp *incoming, int64 base)
+{
+	return base == MIRU_BASE_UNKNOWN ||
+		strcmp(stored->device, incoming->device) == 0;
+}
+
+bool
+miru_add_stands(const MiruStamp *removed, const MiruStamp *incoming, int64 base)
+{
+	return !is_by_clock(removed, incoming, base) ||
+		incoming->clock >= removed->clock;
+}
+
+bool
+miru_remove_stands(const MiruStamp *added, const MiruStamp *incoming,
+				   int64 base)
+{
+	if (is_by_clock(added, incoming, base))
+		return incoming->clock > added->clock;
+	return !miru_is_unseen(added, base);
 }
 
 static const char *const delete_rules[] = {
@@ -199,6 +225,7 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 			break;
 		case MIRU_RULE_FIRST_WINS:
 		case MIRU_RULE_MANUAL:
+		case MIRU_RULE_FUNCTION:
 			decision.incoming_stands = !concurrent && replaces(contest);
 			break;
 		case MIRU_RULE_SERVER_WINS:
@@ -213,6 +240,7 @@ miru_decide(MiruRule rule, const MiruContest *contest)
 			decision.lost = false;
 			break;
 		case MIRU_RULE_COUNTER:
+		case MIRU_RULE_SET:
 			decision.incoming_stands = contest->has_incoming;
 			decision.lost = false;
 			break;

@@ -19,7 +19,9 @@ typedef enum MiruRule
 	MIRU_RULE_MAX,		   /* the greatest value */
 	MIRU_RULE_MIN,		   /* the least value */
 	MIRU_RULE_COUNTER,	   /* the sum of all increments */
-	MIRU_RULE_MANUAL	   /* as first_wins, until somebody decides */
+	MIRU_RULE_MANUAL,	   /* as first_wins, until somebody decides */
+	MIRU_RULE_SET,		   /* elements added and removed (element_set.c) */
+	MIRU_RULE_FUNCTION	   /* what a function says (rule_function.c) */
 } MiruRule;
 
 /* What stands of a delete and a concurrent update. */
@@ -62,7 +64,10 @@ typedef struct MiruDecision
 				* far as is known */
 } MiruDecision;
 
-/* miru_rule_parse finds a rule by its name; false if there is none. */
+/*
+ * miru_rule_parse finds a rule by its name; false if there is none.  That of
+ * a function has its name.
+ */
 extern bool miru_rule_parse(const char *name, MiruRule *rule);
 extern const char *miru_rule_name(MiruRule rule);
 
@@ -106,6 +111,17 @@ extern const char *miru_delete_rule_name(MiruDeleteRule rule);
 extern MiruDecision
 miru_decide_delete(MiruDeleteRule rule, bool incoming_deletes,
 				   bool is_concurrent, bool incoming_is_last);
+
+/*
+ * miru_add_stands tells whether an element is there that was removed and is
+ * added, miru_remove_stands whether one is gone that was added and is
+ * removed.  The add wins unless who removes it had seen it; of one device,
+ * and where it is not known what was seen, the newer.
+ */
+extern bool miru_add_stands(const MiruStamp *removed, const MiruStamp *incoming,
+							int64 base);
+extern bool miru_remove_stands(const MiruStamp *added,
+							   const MiruStamp *incoming, int64 base);
 
 /* miru_is_unseen tells whether what has that stamp came after the base. */
 extern bool miru_is_unseen(const MiruStamp *stamp, int64 base);

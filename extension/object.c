@@ -17,7 +17,9 @@
 #include "nodes/value.h"
 #include "object.h"
 #include "type.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 /*
@@ -27,9 +29,6 @@
  */
 #define OBJECT_MAX_BYTES  (128 * 1024 * 1024)
 #define MEASURE_MIN_BYTES (4 * 1024 * 1024)
-#include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 
 static JsonbValue *
 value_of_column(MiruField *field, Datum datum, bool isnull)

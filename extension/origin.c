@@ -7,6 +7,10 @@
  * Those of a subtransaction are the tail of the list, which its abort cuts off
  * (capture.c).
  *
+ * A BEFORE trigger of the application may push in its turn, and that flushes
+ * before the row of the outer push is written.  The outer push then is late:
+ * its row is noted after the flush, so it is pending until the next one.
+ *
  * Everything here ends with the top transaction.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -23,9 +27,10 @@ static struct
 	MiruOrigin **origins;
 	int count;
 	int allocated;
-	int flushed;	  /* those before it have become changes */
-	int current;	  /* 1 + index; 0: nobody's */
-	int *buckets;	  /* the last origin of each hash, or -1 */
+	int flushed;  /* those before it have become changes, but for the late */
+	int late;	  /* 1 + index of the first late one since; 0: none */
+	int current;  /* 1 + index; 0: nobody's */
+	int *buckets; /* the last origin of each hash, or -1 */
 	int bucket_count; /* a power of 2 */
 } pushes;
 
@@ -120,19 +125,46 @@ miru_origin_pending(const char *feed, const char *collection, const char *id)
 {
 	uint32 hash = hash_id(collection, id);
 
+	int first = pushes.late > 0 ? pushes.late - 1 : pushes.flushed;
+
 	if (pushes.count == 0)
 		return NULL;
-	for (int i = pushes.buckets[hash & (pushes.bucket_count - 1)];
-		 i >= pushes.flushed; i = pushes.origins[i]->previous)
+	for (int i = pushes.buckets[hash & (pushes.bucket_count - 1)]; i >= first;
+		 i = pushes.origins[i]->previous)
 	{
 		MiruOrigin *origin = pushes.origins[i];
 
-		if (origin->hash == hash && strcmp(origin->id, id) == 0 &&
+		if ((i >= pushes.flushed || origin->late) && origin->hash == hash &&
+			strcmp(origin->id, id) == 0 &&
 			strcmp(origin->collection, collection) == 0 &&
 			strcmp(origin->feed, feed) == 0)
 			return origin;
 	}
 	return NULL;
+}
+
+int64
+miru_origin_merged_with(const MiruOrigin *origin)
+{
+	int64 number = origin->merged_with;
+
+	while (origin->after >= 0)
+	{
+		origin = pushes.origins[origin->after];
+		if (origin->seq != 0)
+			return origin->seq;
+	}
+	return number;
+}
+
+void
+miru_origin_noted(int origin)
+{
+	if (origin >= pushes.flushed)
+		return;
+	pushes.origins[origin]->late = true;
+	if (pushes.late == 0 || origin < pushes.late - 1)
+		pushes.late = origin + 1;
 }
 
 int
@@ -150,13 +182,17 @@ miru_origins_any(void)
 void
 miru_origins_flushed(void)
 {
+	while (pushes.late > 0 && pushes.late <= pushes.flushed)
+		pushes.origins[pushes.late++ - 1]->late = false;
+	pushes.late = 0;
 	pushes.flushed = pushes.count;
 }
 
 MiruOriginMark
 miru_origins_mark(void)
 {
-	MiruOriginMark mark = {pushes.count, pushes.flushed, pushes.current};
+	MiruOriginMark mark = {pushes.count, pushes.flushed, pushes.late,
+						   pushes.current};
 
 	return mark;
 }
@@ -166,6 +202,7 @@ miru_origins_restore(MiruOriginMark mark)
 {
 	truncate_origins(mark.count);
 	pushes.flushed = mark.flushed;
+	pushes.late = mark.late;
 	pushes.current = mark.current;
 }
 

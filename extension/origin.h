@@ -28,6 +28,7 @@ typedef struct MiruOrigin
 	int64 skew_ms;
 	int64 base;		   /* number that the device had seen, or unknown */
 	int64 merged_with; /* number of the state it was merged with; 0: none */
+	int after;		   /* pending push that it was merged with, -1: none */
 	const char *feed;
 	const char *collection;
 	const char *id;
@@ -37,6 +38,7 @@ typedef struct MiruOrigin
 	MinimalTuple key;
 	bool deleted;		/* the change deletes the record */
 	bool shared;		/* another device changed it in this transaction too */
+	bool late;			/* a flush came before its row was written */
 	MiruStamp stamp;	/* its own */
 	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
 	int index;			/* its place among the transaction's origins */
@@ -58,6 +60,12 @@ extern int miru_origin_add(MiruOrigin *origin);
 extern void miru_origin_set(int origin);
 extern MiruOrigin *miru_origin_get(int origin);
 
+/*
+ * miru_origin_merged_with returns the number of the state that a push was
+ * merged with, as far as that has one by now; 0: none.
+ */
+extern int64 miru_origin_merged_with(const MiruOrigin *origin);
+
 /* miru_origin_remove takes back the origin added last. */
 extern void miru_origin_remove(int origin);
 
@@ -74,15 +82,17 @@ typedef struct MiruOriginMark
 {
 	int count;
 	int flushed;
+	int late;
 	int current;
 } MiruOriginMark;
 
 /*
- * For capture: which push rows change for, -1: nobody's; whether there was
- * any; that those so far have become changes; back to a mark; and the end of
- * the transaction.
+ * For capture: which push rows change for, -1: nobody's; that its own row was
+ * noted; whether there was any; that those so far have become changes; back to
+ * a mark; and the end of the transaction.
  */
 extern int miru_origin_current(void);
+extern void miru_origin_noted(int origin);
 extern bool miru_origins_any(void);
 extern void miru_origins_flushed(void);
 extern MiruOriginMark miru_origins_mark(void);

@@ -35,6 +35,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "compat.h"
+#include "miscadmin.h"
 #include "partition.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -256,6 +257,24 @@ miru_leaf_row(const MiruLeaf *leaf, HeapTuple row, TupleDesc leaf_desc,
  * The tree
  * ------------------------------------------------------------------------- */
 
+/* In the order of find_all_inheritors(), in which everybody locks them. */
+List *
+miru_partition_tables(Oid relid, LOCKMODE lock)
+{
+	List *found = list_make1_oid(relid);
+	ListCell *cell;
+
+	foreach(cell, found)
+	{
+		CHECK_FOR_INTERRUPTS();
+		found = list_concat(found,
+							find_inheritance_children_extended(lfirst_oid(cell),
+															   false, lock,
+															   NULL, NULL));
+	}
+	return found;
+}
+
 List *
 miru_partition_leaves(Oid relid, LOCKMODE lock)
 {
@@ -269,7 +288,7 @@ miru_partition_leaves(Oid relid, LOCKMODE lock)
 			LockRelationOid(relid, lock);
 		return list_make1_oid(relid);
 	}
-	foreach(cell, find_all_inheritors(relid, lock, NULL))
+	foreach(cell, miru_partition_tables(relid, lock))
 	{
 		if (get_rel_relkind(lfirst_oid(cell)) != RELKIND_PARTITIONED_TABLE)
 			found = lappend_oid(found, lfirst_oid(cell));

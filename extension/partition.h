@@ -55,6 +55,12 @@ extern HeapTuple miru_leaf_row(const MiruLeaf *leaf, HeapTuple row,
 							   TupleDesc leaf_desc, TupleDesc root_desc);
 
 /*
+ * miru_partition_tables returns a partitioned table and everything below it,
+ * what is being detached concurrently too, and locks all but the table.
+ */
+extern List *miru_partition_tables(Oid relid, LOCKMODE lock);
+
+/*
  * miru_partition_leaves locks a table and everything below it, and returns
  * the OIDs of those that have rows.
  */

@@ -140,33 +140,33 @@ static const FormField occurrence_form[] =
 	 {"deletedAt", FORM_MOMENT, FORM_MAY_BE_EMPTY},
 	 END};
 
-PG_FUNCTION_INFO_V1(mirusync_practice_entry);
-PG_FUNCTION_INFO_V1(mirusync_practice_piece);
-PG_FUNCTION_INFO_V1(mirusync_practice_plan);
-PG_FUNCTION_INFO_V1(mirusync_practice_occurrence);
+PG_FUNCTION_INFO_V1(mirusync_practice_entry_0_2);
+PG_FUNCTION_INFO_V1(mirusync_practice_piece_0_2);
+PG_FUNCTION_INFO_V1(mirusync_practice_plan_0_2);
+PG_FUNCTION_INFO_V1(mirusync_practice_occurrence_0_2);
 
 Datum
-mirusync_practice_entry(PG_FUNCTION_ARGS)
+mirusync_practice_entry_0_2(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_JSONB_P(
 		miru_form_apply(entry_form, "entry", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
-mirusync_practice_piece(PG_FUNCTION_ARGS)
+mirusync_practice_piece_0_2(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_JSONB_P(
 		miru_form_apply(piece_form, "piece", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
-mirusync_practice_plan(PG_FUNCTION_ARGS)
+mirusync_practice_plan_0_2(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_JSONB_P(miru_form_apply(plan_form, "plan", PG_GETARG_JSONB_P(0)));
 }
 
 Datum
-mirusync_practice_occurrence(PG_FUNCTION_ARGS)
+mirusync_practice_occurrence_0_2(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_JSONB_P(
 		miru_form_apply(occurrence_form, "occurrence", PG_GETARG_JSONB_P(0)));

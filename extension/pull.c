@@ -42,17 +42,17 @@
 #include "object.h"
 #include "reader.h"
 #include "record.h"
+#include "registry.h"
 #include "storage/lmgr.h"
 #include "type.h"
-#include "registry.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(mirusync_pull);
-PG_FUNCTION_INFO_V1(mirusync_seq_before);
+PG_FUNCTION_INFO_V1(mirusync_pull_0_2);
+PG_FUNCTION_INFO_V1(mirusync_seq_before_0_2);
 
 /* A page ends when its objects have reached this size. */
 #define PAGE_BYTES (1024 * 1024)
@@ -396,11 +396,11 @@ page_to_jsonb(MiruPage *page, const char *feed)
 }
 
 /*
- * mirusync_pull is pull(user_id, feed, after, max, epoch, seen), a page of a
+ * mirusync_pull_0_2 is pull(user_id, feed, after, max, epoch, seen), a page of a
  * feed that the user may read.  Not strict: the last two may be null.
  */
 Datum
-mirusync_pull(PG_FUNCTION_ARGS)
+mirusync_pull_0_2(PG_FUNCTION_ARGS)
 {
 	MiruCursor cursor = {MIRU_NO_EPOCH, 0, 0};
 	char *user;
@@ -430,12 +430,12 @@ mirusync_pull(PG_FUNCTION_ARGS)
 }
 
 /*
- * mirusync_seq_before returns the packed cursor above which lies every record
+ * mirusync_seq_before_0_2 returns the packed cursor above which lies every record
  * that was changed at a time or after it.  Times of a feed never go back, so the
  * walk begins at the head and costs what it finds.
  */
 Datum
-mirusync_seq_before(PG_FUNCTION_ARGS)
+mirusync_seq_before_0_2(PG_FUNCTION_ARGS)
 {
 	char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);

@@ -18,8 +18,8 @@
  * Locks: first the device of a numbered batch, then rows, and at the end
  * flush locks the feeds.
  *
- * What is rejected waits in the inbox, and later changes of the device to that
- * record with it (waiting.c).
+ * What is rejected waits in the inbox, and with a numbered change later ones of
+ * the device to that record (waiting.c).
  *
  * search_path is that of mirusync.push_search_path: the application's triggers
  * run under it, and the caller must not choose which names they find, since
@@ -33,9 +33,9 @@
 #include "access/xact.h"
 #include "acting.h"
 #include "batch.h"
+#include "commands/trigger.h"
 #include "conflict.h"
 #include "convert.h"
-#include "commands/trigger.h"
 #include "epoch.h"
 #include "errors.h"
 #include "event.h"
@@ -57,7 +57,7 @@
 #include "verdict.h"
 #include "waiting.h"
 
-PG_FUNCTION_INFO_V1(mirusync_push);
+PG_FUNCTION_INFO_V1(mirusync_push_0_2);
 
 /* How often changes that failed alone are tried again after the others. */
 #define RETRY_PASSES 3
@@ -339,7 +339,7 @@ apply_together(MiruPush *push)
 		return;
 	throw_unless_verdict(error);
 	refuse_together(push, part.current, error);
-	miru_waiting_keep(push, push->open);
+	miru_waiting_keep_together(push);
 }
 
 /* ----- the two dialects ----- */
@@ -438,7 +438,7 @@ apply_batch(MiruPush *push)
 	miru_waiting_let_go(push);
 	if (push->open == NIL)
 		return;
-	(void) miru_waiting_begin(push);
+	miru_waiting_begin(push);
 	if (miru_batch_is_atomic(push->batch))
 		apply_together(push);
 	else
@@ -578,9 +578,9 @@ miru_push_check_name(const char *what, const char *name)
 				 errmsg("%s must have 1 to 255 bytes", what)));
 }
 
-/* mirusync_push pushes one native batch of a user's device. */
+/* mirusync_push_0_2 pushes one native batch of a user's device. */
 Datum
-mirusync_push(PG_FUNCTION_ARGS)
+mirusync_push_0_2(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MiruPush push = {0};

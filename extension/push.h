@@ -23,8 +23,8 @@ typedef struct MiruPush
 	List *changes;	   /* MiruChange */
 	List *kept;		   /* MiruVerdict of replayed changes */
 	List *open;		   /* of a batch: changes to be applied */
-	bool waits;		   /* the device has changes in the inbox */
-	bool any_rejected; /* of those to be applied */
+	bool waits;		   /* of a batch: its device has changes in the inbox */
+	bool any_rejected; /* of a batch: of those to be applied */
 	ErrorData *error;  /* it failed as a whole */
 } MiruPush;
 

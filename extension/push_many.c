@@ -7,8 +7,8 @@
  * other.  The result has a verdict for each, and what is to be delivered to
  * the feeds' other sessions, so that the relay needs no read for it.
  *
- * Locks: first the devices of all numbered batches, and those of events that
- * have changes in the inbox, then rows, message by message in the order of their users, so that two groups with the same users
+ * Locks: first the devices of all numbered batches, then rows, message by
+ * message in the order of their users, so that two groups with the same users
  * meet in one order; at the end flush locks the feeds.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -16,9 +16,9 @@
 #include "postgres.h"
 
 #include "capture.h"
+#include "catalog/pg_type.h"
 #include "conflict.h"
 #include "convert.h"
-#include "catalog/pg_type.h"
 #include "cursor.h"
 #include "dialects.h"
 #include "epoch.h"
@@ -35,9 +35,8 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
-#include "waiting.h"
 
-PG_FUNCTION_INFO_V1(mirusync_push_many);
+PG_FUNCTION_INFO_V1(mirusync_push_many_0_2);
 
 /* At most this many messages in a group: one subtransaction each, and beyond
  * 64 open ones every other reader of the database slows down. */
@@ -47,8 +46,7 @@ PG_FUNCTION_INFO_V1(mirusync_push_many);
 typedef struct Member
 {
 	MiruPush push;
-	int64 lock_key; /* of its device */
-	bool lock;		/* that is to be taken */
+	int64 lock_key; /* of a batch's device */
 } Member;
 
 static char **
@@ -107,8 +105,9 @@ set_member(Member *member, int place, char **texts)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown dialect \"%s\"", texts[IN_DIALECTS])));
-	member->lock_key = miru_verdict_lock_key(push->pusher.user,
-											 push->pusher.device);
+	if (!push->is_event)
+		member->lock_key = miru_verdict_lock_key(push->pusher.user,
+												 push->pusher.device);
 }
 
 static Member *
@@ -220,20 +219,14 @@ find_blocker(Member **order, int place)
 	return NULL;
 }
 
-/* lock_devices locks those that the inbox or numbered changes ask for. */
+/* lock_devices locks the devices of numbered batches. */
 static void
 lock_devices(Member **order, int count)
 {
-	for (int i = 0; i < count; i++)
-	{
-		MiruPush *push = &order[i]->push;
-
-		order[i]->lock = !push->is_event || miru_waiting_begin(push);
-	}
 	qsort(order, count, sizeof(Member *), compare_lock_keys);
 	for (int i = 0; i < count; i++)
 	{
-		if (order[i]->lock)
+		if (!order[i]->push.is_event)
 			miru_verdict_lock(order[i]->lock_key);
 	}
 }
@@ -242,7 +235,6 @@ static void
 apply_group(Member *members, int count)
 {
 	Member **order = palloc(Max(count, 1) * sizeof(Member *));
-	bool any_rejected = false;
 
 	for (int i = 0; i < count; i++)
 		order[i] = &members[i];
@@ -253,13 +245,8 @@ apply_group(Member *members, int count)
 		MiruPush *push = &order[i]->push;
 
 		push->error = find_blocker(order, i);
-		if (push->error != NULL)
-			continue;
-		/* An earlier message of the group may have gone into the inbox. */
-		if (push->is_event && any_rejected)
-			(void) miru_waiting_begin(push);
-		miru_push_apply(push);
-		any_rejected |= push->any_rejected || push->error != NULL;
+		if (push->error == NULL)
+			miru_push_apply(push);
 	}
 }
 
@@ -507,9 +494,9 @@ output_events(List *deliveries, Output *output)
 		output_feed_events(of_feed, output);
 }
 
-/* mirusync_push_many pushes a group of messages in one transaction. */
+/* mirusync_push_many_0_2 pushes a group of messages in one transaction. */
 Datum
-mirusync_push_many(PG_FUNCTION_ARGS)
+mirusync_push_many_0_2(PG_FUNCTION_ARGS)
 {
 	Output output;
 	Member *members;

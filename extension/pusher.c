@@ -25,8 +25,8 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-PG_FUNCTION_INFO_V1(mirusync_user_id);
-PG_FUNCTION_INFO_V1(mirusync_device_id);
+PG_FUNCTION_INFO_V1(mirusync_user_id_0_2);
+PG_FUNCTION_INFO_V1(mirusync_device_id_0_2);
 
 typedef struct Current
 {
@@ -101,7 +101,7 @@ miru_pusher_init(void)
 
 /* mirusync.user_id() */
 Datum
-mirusync_user_id(PG_FUNCTION_ARGS)
+mirusync_user_id_0_2(PG_FUNCTION_ARGS)
 {
 	if (current == NULL)
 		PG_RETURN_NULL();
@@ -110,7 +110,7 @@ mirusync_user_id(PG_FUNCTION_ARGS)
 
 /* mirusync.device_id() */
 Datum
-mirusync_device_id(PG_FUNCTION_ARGS)
+mirusync_device_id_0_2(PG_FUNCTION_ARGS)
 {
 	if (current == NULL)
 		PG_RETURN_NULL();

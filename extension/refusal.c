@@ -6,8 +6,8 @@
  *
  * A row is one change.  Changes of one event came together and are tried
  * together; "part_of" says so, as in the change log.  What waits behind what
- * is not stored: a change waits behind the earlier ones of its device that
- * have a record in common with it (waiting.c).
+ * is not stored: a numbered change waits behind the earlier numbered ones of
+ * its device to its record (waiting.c), which are what the index has.
  *
  * The change is kept in the form that push() takes, so that the batch's own
  * parser reads it again.  What it would find in another state later is made
@@ -19,11 +19,10 @@
  * that it is.  Two devices that are refused at once may exceed the bound by
  * what each of them sends at once.
  *
- * Locks: whoever puts a change behind another one, or takes one out, holds the
- * lock of its device (verdict.c), taken before he looks.  Else a change could
- * come to wait behind one that is just being retried, and nobody would release
- * it.  The first change of a device that is refused needs no lock: nobody can
- * retry it yet.
+ * Locks: whoever puts a numbered change behind another one, or takes one out,
+ * holds the lock of its device (verdict.c), taken before he looks.  Else a
+ * change could come to wait behind one that is just being retried, and nobody
+ * would release it.  Of an event the rows are lock enough.
  *
  * The functions that write need a connected SPI, and the rights of the owner.
  *
@@ -49,7 +48,7 @@
 
 #define MATCH_DEVICE                                                           \
 	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
-	" AND device OPERATOR(pg_catalog.=) $2"
+	" AND device OPERATOR(pg_catalog.=) $2 AND type IS NULL"
 #define MATCH_NUMBER                                                           \
 	" WHERE feed OPERATOR(pg_catalog.=) $1"                                    \
 	" AND number OPERATOR(pg_catalog.=) $2"
@@ -95,8 +94,9 @@ miru_refusal_device(const char *feed, int64 number)
 	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(number)};
 
 	miru_statement_run(&plan,
-					   "SELECT device FROM mirusync.refusal" MATCH_NUMBER, 2,
-					   types, values, NULL);
+					   "SELECT device FROM mirusync.refusal" MATCH_NUMBER
+					   " AND type IS NULL",
+					   2, types, values, NULL);
 	if (SPI_processed == 0)
 		return NULL;
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -324,49 +324,9 @@ find_same(MiruChange *change, Jsonb *sent, int64 part_of, int count)
 	return DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
 }
 
-/* answer_as_before gives a change the reason for which it waits. */
-static void
-answer_as_before(MiruChange *change)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, INT8OID};
-	Datum values[] = {CStringGetTextDatum(change->feed),
-					  Int64GetDatum(change->inbox)};
-	const char *sqlstate;
-
-	miru_statement_run(
-		&plan, "SELECT sqlstate, message FROM mirusync.refusal" MATCH_NUMBER, 2,
-		types, values, NULL);
-	sqlstate = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	change->sqlstate = MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2],
-									 sqlstate[3], sqlstate[4]);
-	change->reason = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-								  2);
-}
-
-/* take_over makes an event wait for the device that sent it last. */
-static void
-take_over(const MiruPusher *pusher, const char *feed, int64 part_of)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, INT8OID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(part_of),
-					  CStringGetTextDatum(pusher->device)};
-
-	miru_statement_run(&plan,
-					   "UPDATE mirusync.refusal SET device = $3"
-					   " WHERE feed OPERATOR(pg_catalog.=) $1"
-					   " AND part_of OPERATOR(pg_catalog.=) $2"
-					   " AND device OPERATOR(pg_catalog.<>) $3",
-					   lengthof(types), types, values, NULL);
-}
-
-/*
- * is_kept tells whether an event waits already.  The device of an event is its
- * session; sent again by another one it is that one's from now on.
- */
+/* is_kept tells whether an event waits already, and notes why it does now. */
 static bool
-is_kept(const MiruPusher *pusher, List *changes, List *sent)
+is_kept(List *changes, List *sent)
 {
 	MiruChange *first = linitial(changes);
 	int64 part_of = 0;
@@ -386,12 +346,8 @@ is_kept(const MiruPusher *pusher, List *changes, List *sent)
 	{
 		MiruChange *change = lfirst(cell);
 
-		if (change->sqlstate == ERRCODE_MIRU_WAITS)
-			answer_as_before(change);
-		else
-			miru_refusal_failed(change->feed, change->inbox, change);
+		miru_refusal_failed(change->feed, change->inbox, change);
 	}
-	take_over(pusher, first->feed, part_of);
 	return true;
 }
 
@@ -411,7 +367,7 @@ miru_refusal_keep(const MiruPusher *pusher, List *changes)
 		sent = lappend(sent, as_sent(pusher->device, lfirst(cell), now));
 		bytes += VARSIZE(llast(sent));
 	}
-	if (is_kept(pusher, changes, sent))
+	if (is_kept(changes, sent))
 		return;
 	no_room = !has_room(first->feed, list_length(changes), bytes);
 	foreach(cell, changes)
@@ -462,25 +418,53 @@ refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
 	return refusal;
 }
 
+#define SELECT_REFUSALS                                                         \
+	"SELECT number, part_of, user_id, device, change, collection, id, type, at" \
+	" FROM mirusync.refusal"
+
+/* refusals_of_rows returns the rows that a statement has just found. */
+static List *
+refusals_of_rows(const char *feed)
+{
+	List *refusals = NIL;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+		refusals = lappend(refusals,
+						   refusal_from_row(SPI_tuptable->vals[i],
+											SPI_tuptable->tupdesc, feed));
+	return refusals;
+}
+
 List *
 miru_refusal_read(const char *feed, const char *device)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, TEXTOID};
 	Datum values[] = {CStringGetTextDatum(feed), CStringGetTextDatum(device)};
-	List *refusals = NIL;
 
 	miru_statement_run(&plan,
-					   "SELECT number, part_of, user_id, device, change,"
-					   " collection, id, type, at"
-					   " FROM mirusync.refusal" MATCH_DEVICE
+					   SELECT_REFUSALS MATCH_DEVICE
 					   " ORDER BY number FOR UPDATE",
 					   2, types, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		refusals = lappend(refusals,
-						   refusal_from_row(SPI_tuptable->vals[i],
-											SPI_tuptable->tupdesc, feed));
-	return refusals;
+	return refusals_of_rows(feed);
+}
+
+List *
+miru_refusal_read_event(const char *feed, int64 number)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, INT8OID};
+	Datum values[] = {CStringGetTextDatum(feed), Int64GetDatum(number)};
+
+	miru_statement_run(&plan,
+					   SELECT_REFUSALS
+					   " WHERE feed OPERATOR(pg_catalog.=) $1"
+					   " AND part_of OPERATOR(pg_catalog.=)"
+					   " (SELECT part_of FROM mirusync.refusal" MATCH_NUMBER
+					   " AND type IS NOT NULL)"
+					   " ORDER BY number FOR UPDATE",
+					   2, types, values, NULL);
+	return refusals_of_rows(feed);
 }
 
 void
@@ -525,7 +509,8 @@ miru_refusal_let_go(const char *feed, const char *device, Datum numbers)
 		&plan,
 		"WITH RECURSIVE w AS MATERIALIZED ("
 		"SELECT number, part_of, device_number, collection, id"
-		" FROM mirusync.refusal" MATCH_DEVICE "), gone AS ("
+		" FROM mirusync.refusal" MATCH_DEVICE
+		" AND device_number IS NOT NULL), gone AS ("
 		"SELECT part_of FROM w"
 		" WHERE device_number OPERATOR(pg_catalog.=) ANY ($3) UNION"
 		" SELECT b.part_of FROM gone"

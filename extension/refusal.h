@@ -21,10 +21,10 @@ typedef struct MiruRefusal
 	MiruChange *change; /* as it was pushed */
 } MiruRefusal;
 
-/* miru_refusal_any tells whether any change of the device waits. */
+/* miru_refusal_any tells whether any numbered change of the device waits. */
 extern bool miru_refusal_any(const char *feed, const char *device);
 
-/* miru_refusal_waits tells whether one of the device to that record does. */
+/* miru_refusal_waits tells whether one to that record does. */
 extern bool miru_refusal_waits(const char *feed, const char *device,
 							   const char *collection, const char *id);
 
@@ -32,18 +32,24 @@ extern bool miru_refusal_waits(const char *feed, const char *device,
  * miru_refusal_keep puts rejected changes, that came together, into the inbox
  * and sets the number of each there ("inbox"), or says that there is no room
  * for all of them.  Where the very same event waits already, its changes
- * get that one's numbers, and if they were not tried its reason.
+ * get that one's numbers, and it their reason.
  */
 extern void miru_refusal_keep(const MiruPusher *pusher, List *changes);
 
-/* miru_refusal_device returns whose a change is, NULL if none such waits. */
+/*
+ * miru_refusal_device returns whose a numbered change is, NULL if none such
+ * waits.
+ */
 extern char *miru_refusal_device(const char *feed, int64 number);
 
 /*
- * miru_refusal_read returns all that waits of a device (MiruRefusal), in order.
- * Caller holds the device's lock.
+ * miru_refusal_read returns all numbered changes that wait of a device
+ * (MiruRefusal), in order.  Caller holds the device's lock.
  */
 extern List *miru_refusal_read(const char *feed, const char *device);
+
+/* miru_refusal_read_event locks and returns all changes of one's event. */
+extern List *miru_refusal_read_event(const char *feed, int64 number);
 
 /* miru_refusal_failed notes another try that failed, and why. */
 extern void

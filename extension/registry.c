@@ -36,6 +36,7 @@
 #include "field.h"
 #include "registry.h"
 #include "registry_table.h"
+#include "rule_function.h"
 #include "relation.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -80,7 +81,7 @@ static MemoryContext retired = NULL;
 /* OIDs of registry_tables, as of the last time that anything was read. */
 static Oid registry_oids[lengthof(registry_tables)];
 
-PG_FUNCTION_INFO_V1(mirusync_registry_changed);
+PG_FUNCTION_INFO_V1(mirusync_registry_changed_0_2);
 
 
 /* -------------------------------------------------------------------------
@@ -422,30 +423,43 @@ read_field_rules(MiruCollection *collection)
 		Datum values[FIELD_RULE_COLUMNS];
 		bool nulls[FIELD_RULE_COLUMNS];
 		MiruFieldRule *rule = palloc(sizeof(MiruFieldRule));
+		char *name;
 
 		heap_deform_tuple(tuple, desc, values, nulls);
 		rule->field = TextDatumGetCString(values[FIELD_RULE_FIELD - 1]);
-		rule->rule = parse_rule(
-			TextDatumGetCString(values[FIELD_RULE_RULE - 1]));
+		name = TextDatumGetCString(values[FIELD_RULE_RULE - 1]);
+		rule->function = miru_rule_is_function(name) ? name : NULL;
+		rule->rule = rule->function ? MIRU_RULE_FUNCTION : parse_rule(name);
 		collection->field_rules = lappend(collection->field_rules, rule);
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 }
 
-MiruRule
-miru_collection_rule(const MiruCollection *collection, const char *key)
+const MiruFieldRule *
+miru_collection_field_rule(const MiruCollection *collection, const char *key)
 {
+	const char *end = strpbrk(key, MIRU_ELEMENT_SEPARATOR);
+	size_t length = end ? (size_t) (end - key) : strlen(key);
 	ListCell *cell;
 
 	foreach(cell, collection->field_rules)
 	{
 		MiruFieldRule *rule = lfirst(cell);
 
-		if (strcmp(rule->field, key) == 0)
-			return rule->rule;
+		if (strncmp(rule->field, key, length) == 0 &&
+			rule->field[length] == '\0')
+			return rule;
 	}
-	return collection->default_rule;
+	return NULL;
+}
+
+MiruRule
+miru_collection_rule(const MiruCollection *collection, const char *key)
+{
+	const MiruFieldRule *own = miru_collection_field_rule(collection, key);
+
+	return own ? own->rule : collection->default_rule;
 }
 
 /*
@@ -545,11 +559,11 @@ miru_collection_get(const char *name)
  * ------------------------------------------------------------------------- */
 
 /*
- * mirusync_registry_changed is the trigger on these tables: what SQL
+ * mirusync_registry_changed_0_2 is the trigger on these tables: what SQL
  * writes there, a restore for example, must reach every backend's cache.
  */
 Datum
-mirusync_registry_changed(PG_FUNCTION_ARGS)
+mirusync_registry_changed_0_2(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,

@@ -93,6 +93,7 @@ typedef struct MiruFieldRule
 {
 	char *field; /* its key among the stamps */
 	MiruRule rule;
+	char *function; /* its name, if that is the rule; else NULL */
 } MiruFieldRule;
 
 /* A collection, by name. */
@@ -119,7 +120,11 @@ extern MiruCollection *miru_collection_get(const char *name);
 /* miru_field_by_name returns the field or NULL. */
 extern MiruField *miru_field_by_name(MiruRelation *rel, const char *name);
 
-/* miru_collection_rule returns the rule of a field, by its stamp key. */
+/* miru_collection_field_rule finds the rule of a field's own, or NULL. */
+extern const MiruFieldRule *
+miru_collection_field_rule(const MiruCollection *collection, const char *key);
+
+/* miru_collection_rule returns the rule of a field or part, by stamp key. */
 extern MiruRule
 miru_collection_rule(const MiruCollection *collection, const char *key);
 

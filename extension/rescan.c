@@ -12,6 +12,11 @@
  * a put, the record counts as changed as a whole.  Otherwise only the fields
  * that differ are told and stamped; the others keep their clocks.
  *
+ * detach() forgets the state of records, but devices keep them, and the history
+ * goes on from there when a table is attached under that name again.  So a
+ * record that the history has and the table has not is gone too, though it has
+ * no state.
+ *
  * It goes feed by feed (feed_job.c), and compares under the feed's lock: rows,
  * records and history are then of one moment, since nobody can number a
  * change between them.  What a writer has not committed yet he will number
@@ -40,14 +45,15 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-PG_FUNCTION_INFO_V1(mirusync_rescan);
+PG_FUNCTION_INFO_V1(mirusync_rescan_0_2);
 
 /* A record, while its feed is visited. */
 typedef struct Told
 {
 	char *id;
 	Jsonb *object; /* what devices were last told; NULL: not known */
-	bool live;	   /* they were told that it is there */
+	bool live;	   /* its state says that they were told it is there */
+	bool there;	   /* so does the history */
 	bool present;  /* there is a row */
 	char status;
 } Told;
@@ -113,7 +119,7 @@ told_of(Rescan *rescan, const char *id)
 	told = told_insert(rescan->told, MemoryContextStrdup(rescan->context, id),
 					   &found);
 	told->object = NULL;
-	told->live = told->present = false;
+	told->live = told->there = told->present = false;
 	return told;
 }
 
@@ -126,6 +132,7 @@ fold_change(void *arg, const MiruLogEntry *entry)
 	Jsonb *before = told->object;
 	MemoryContext caller = MemoryContextSwitchTo(rescan->context);
 
+	told->there = entry->to != NULL;
 	if (entry->to == NULL)
 		told->object = NULL;
 	else if (entry->from == NULL)
@@ -206,11 +213,9 @@ compare_rows(Rescan *rescan)
 
 /* note_gone notes a record that devices have, if it has no row. */
 static void
-note_gone(void *arg, const char *id)
+note_gone(Rescan *rescan, Told *told)
 {
-	Rescan *rescan = arg;
 	MiruRelation *rel = rescan->job.rel;
-	Told *told = told_of(rescan, id);
 	MiruKnown known = {NULL, rescan->collection, told->id};
 
 	if (told->present)
@@ -218,6 +223,29 @@ note_gone(void *arg, const char *id)
 	known.object = miru_object_without_hidden(rel, told->object);
 	miru_capture_gone(rel, rescan->feed, &known);
 	rescan->deleted++;
+}
+
+static void
+note_gone_of_state(void *arg, const char *id)
+{
+	Rescan *rescan = arg;
+
+	note_gone(rescan, told_of(rescan, id));
+}
+
+/* note_gone_of_history notes those that have no state either. */
+static void
+note_gone_of_history(Rescan *rescan)
+{
+	told_iterator iterator;
+	Told *told;
+
+	told_start_iterate(rescan->told, &iterator);
+	while ((told = told_iterate(rescan->told, &iterator)) != NULL)
+	{
+		if (told->there && !told->live)
+			note_gone(rescan, told);
+	}
 }
 
 /* ----- the job ----- */
@@ -272,7 +300,8 @@ visit(MiruFeedJob *job, const char *feed)
 	miru_record_each_live(feed, rescan->collection, note_live, rescan);
 	miru_change_log_each(feed, rescan->collection, fold_change, rescan);
 	compare_rows(rescan);
-	miru_record_each_live(feed, rescan->collection, note_gone, rescan);
+	miru_record_each_live(feed, rescan->collection, note_gone_of_state, rescan);
+	note_gone_of_history(rescan);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(rescan->context);
 	return rescan->count;
@@ -319,7 +348,7 @@ find_relation(const char *name)
 
 /* mirusync.rescan(collection, batch_rows) */
 Datum
-mirusync_rescan(PG_FUNCTION_ARGS)
+mirusync_rescan_0_2(PG_FUNCTION_ARGS)
 {
 	Rescan rescan = {0};
 	MiruFeedJob *job = &rescan.job;

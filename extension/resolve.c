@@ -31,7 +31,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-PG_FUNCTION_INFO_V1(mirusync_resolve);
+PG_FUNCTION_INFO_V1(mirusync_resolve_0_2);
 
 /* One resolution while it goes on. */
 typedef struct Resolution
@@ -329,9 +329,9 @@ check_open(const MiruConflict *conflict, const char *feed, int64 id)
 						id, feed)));
 }
 
-/* mirusync_resolve is resolve(feed, conflict, choose, value). */
+/* mirusync_resolve_0_2 is resolve(feed, conflict, choose, value). */
 Datum
-mirusync_resolve(PG_FUNCTION_ARGS)
+mirusync_resolve_0_2(PG_FUNCTION_ARGS)
 {
 	Resolution resolution = {0};
 	MiruTable table;

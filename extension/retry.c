@@ -4,8 +4,9 @@
  *
  * Owns no table.
  *
- * Both take one change out of what waits of a device, and then go through what
- * waits behind it, in order.  A retried change is applied like a push of that
+ * Both take one change out of what waits, and then go through what waits behind
+ * it, in order: of a numbered change, later ones of its device; of an event
+ * nothing (waiting.c).  A retried change is applied like a push of that
  * user's device, by the rule of its collection, with the clock and base that
  * it had; so it becomes an ordinary change with a number.  Only the session is
  * nobody's: the device that sent it was told that it was rejected, and is to
@@ -15,8 +16,11 @@
  * behind it.  What came before it in the same call is done.  Errors that are
  * nobody's fault are thrown, and nothing is done.
  *
- * Locks: the device, as a numbered batch of it would; then rows of the inbox,
- * of the application, and at the end flush locks the feed.
+ * Locks: for a numbered change the device, as a batch of it would; then rows of
+ * the inbox, of the application, and at the end flush locks the feed.  An event
+ * that is sent again while it is retried asks for its rows of the inbox after
+ * it has locked some of the application's, so the two may deadlock, if its
+ * group has another message to the same record.  That is nobody's fault.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -36,8 +40,8 @@
 #include "utils/builtins.h"
 #include "verdict.h"
 
-PG_FUNCTION_INFO_V1(mirusync_retry);
-PG_FUNCTION_INFO_V1(mirusync_discard);
+PG_FUNCTION_INFO_V1(mirusync_retry_0_2);
+PG_FUNCTION_INFO_V1(mirusync_discard_0_2);
 
 /* What has become of changes that came together. */
 typedef enum State
@@ -61,7 +65,7 @@ typedef struct Call
 {
 	char *feed;
 	int64 number; /* the change that it is about */
-	List *units;  /* all that waits of its device, in order */
+	List *units;  /* with all that may wait behind it, in order */
 	Unit *unit;	  /* the one with that change */
 } Call;
 
@@ -80,28 +84,13 @@ refusal_of(const Unit *unit, int64 number)
 	return NULL;
 }
 
-/* unit_of returns the unit that a change came with, NULL if there is none. */
-static Unit *
-unit_of(const Call *call, int64 part_of)
-{
-	ListCell *cell;
-
-	foreach(cell, call->units)
-	{
-		Unit *unit = lfirst(cell);
-
-		if (((MiruRefusal *) linitial(unit->refusals))->part_of == part_of)
-			return unit;
-	}
-	return NULL;
-}
-
 static void
 add(Call *call, MiruRefusal *refusal)
 {
-	Unit *unit = unit_of(call, refusal->part_of);
+	Unit *unit = call->units == NIL ? NULL : llast(call->units);
 
-	if (unit == NULL)
+	if (unit == NULL ||
+		((MiruRefusal *) linitial(unit->refusals))->part_of != refusal->part_of)
 	{
 		unit = palloc0(sizeof(Unit));
 		unit->push.pusher.user = refusal->user;
@@ -123,14 +112,18 @@ static void
 find(Call *call)
 {
 	char *device = miru_refusal_device(call->feed, call->number);
+	List *refusals;
 	ListCell *cell;
 
 	if (device != NULL)
 	{
 		miru_verdict_lock(miru_verdict_lock_key(call->feed, device));
-		foreach(cell, miru_refusal_read(call->feed, device))
-			add(call, lfirst(cell));
+		refusals = miru_refusal_read(call->feed, device);
 	}
+	else
+		refusals = miru_refusal_read_event(call->feed, call->number);
+	foreach(cell, refusals)
+		add(call, lfirst(cell));
 	if (call->unit == NULL)
 		ereport(
 			ERROR,
@@ -141,26 +134,15 @@ find(Call *call)
 				 "It may have been retried or discarded. See mirusync.rejected.")));
 }
 
+/* share_record compares two numbered changes: an event is alone in a call. */
 static bool
 share_record(const Unit *a, const Unit *b)
 {
-	ListCell *i;
-	ListCell *j;
+	const MiruChange *x = linitial(a->push.changes);
+	const MiruChange *y = linitial(b->push.changes);
 
-	foreach(i, a->push.changes)
-	{
-		const MiruChange *x = lfirst(i);
-
-		foreach(j, b->push.changes)
-		{
-			const MiruChange *y = lfirst(j);
-
-			if (strcmp(x->collection, y->collection) == 0 &&
-				strcmp(x->id, y->id) == 0)
-				return true;
-		}
-	}
-	return false;
+	return strcmp(x->collection, y->collection) == 0 &&
+		strcmp(x->id, y->id) == 0;
 }
 
 /* blocker_of returns an earlier unit that a unit waits behind, NULL: none. */
@@ -372,11 +354,11 @@ check_event(Call *call)
 }
 
 /*
- * mirusync_retry applies a rejected change and what waits behind it:
+ * mirusync_retry_0_2 applies a rejected change and what waits behind it:
  * retry(feed, rejected, edited).
  */
 Datum
-mirusync_retry(PG_FUNCTION_ARGS)
+mirusync_retry_0_2(PG_FUNCTION_ARGS)
 {
 	Call call = {0};
 	Unit *blocker;
@@ -410,11 +392,11 @@ mirusync_retry(PG_FUNCTION_ARGS)
 }
 
 /*
- * mirusync_discard throws a rejected change away and applies what waited
+ * mirusync_discard_0_2 throws a rejected change away and applies what waited
  * behind it, or throws that away too: discard(feed, rejected, following).
  */
 Datum
-mirusync_discard(PG_FUNCTION_ARGS)
+mirusync_discard_0_2(PG_FUNCTION_ARGS)
 {
 	Call call = {0};
 	int settings;

@@ -31,14 +31,16 @@
 #include "registry.h"
 #include "registry_table.h"
 #include "rule.h"
+#include "rule_function.h"
+#include "target.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-PG_FUNCTION_INFO_V1(mirusync_set_rule);
-PG_FUNCTION_INFO_V1(mirusync_set_delete_rule);
+PG_FUNCTION_INFO_V1(mirusync_set_rule_0_2);
+PG_FUNCTION_INFO_V1(mirusync_set_delete_rule_0_2);
 
 /* Longest name of a document's field that can have a rule, in bytes. */
 #define FIELD_NAME_MAX 255
@@ -120,6 +122,13 @@ is_exact_number(Oid type)
 	}
 }
 
+static bool
+is_array_or_json(Oid type)
+{
+	type = getBaseType(type);
+	return type == JSONBOID || OidIsValid(get_element_type(type));
+}
+
 /*
  * check_type throws unless values of a column's type can merge by the rule.
  * Sums of floats would depend on the order in which they are made.
@@ -131,15 +140,18 @@ check_type(const MiruField *field, MiruRule rule)
 	Oid compare = lookup_type_cache(field->type, TYPECACHE_CMP_PROC)->cmp_proc;
 
 	if ((!ordered || OidIsValid(compare)) &&
-		(rule != MIRU_RULE_COUNTER || is_exact_number(field->type)))
+		(rule != MIRU_RULE_COUNTER || is_exact_number(field->type)) &&
+		(rule != MIRU_RULE_SET || is_array_or_json(field->type)))
 		return;
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_DATATYPE_MISMATCH),
 		 errmsg("field \"%s\" of type %s cannot have rule \"%s\"", field->name,
 				format_type_be(field->type), miru_rule_name(rule)),
-		 ordered
-			 ? errdetail("Values of that type have no order.")
+		 ordered ? errdetail("Values of that type have no order.")
+			 : rule == MIRU_RULE_SET
+			 ? errdetail(
+				   "A set is an array or a jsonb, or a domain over one of these.")
 			 : errdetail(
 				   "A counter is a smallint, integer, bigint or numeric, or a domain over one of these.")));
 }
@@ -181,6 +193,8 @@ check_field_rule(const char *name)
 {
 	MiruRule rule;
 
+	if (miru_rule_is_function(name))
+		return MIRU_RULE_FUNCTION;
 	if (!miru_rule_parse(name, &rule))
 		miru_check_rule(name); /* throws */
 	if (!miru_rule_is_for_fields(rule))
@@ -234,7 +248,7 @@ find_own(const char *name)
 
 /* mirusync.set_rule(collection, field, rule) */
 Datum
-mirusync_set_rule(PG_FUNCTION_ARGS)
+mirusync_set_rule_0_2(PG_FUNCTION_ARGS)
 {
 	bool of_field = !PG_ARGISNULL(1);
 	const char *names[] = {"collection", NULL, of_field ? NULL : "rule"};
@@ -252,6 +266,11 @@ mirusync_set_rule(PG_FUNCTION_ARGS)
 		char *field = text_to_cstring(PG_GETARG_TEXT_PP(1));
 		const char *key = field_key(collection, field, rule);
 
+		if (rule != NULL && miru_rule_is_function(rule))
+			rule = miru_rule_function_check(
+				rule,
+				miru_target_role(collection,
+								 miru_relation_get(collection->relid)));
 		if (rule != NULL)
 			store(collection->name, key, rule);
 		else
@@ -268,7 +287,7 @@ mirusync_set_rule(PG_FUNCTION_ARGS)
 
 /* mirusync.set_delete_rule(collection, rule) */
 Datum
-mirusync_set_delete_rule(PG_FUNCTION_ARGS)
+mirusync_set_delete_rule_0_2(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"collection", "rule"};
 	MiruCollection *collection;

@@ -138,6 +138,25 @@ find_field(const MiruStamps *stamps, const char *key)
 }
 
 const MiruStamp *
+miru_stamps_find(const MiruStamps *stamps, const char *key)
+{
+	MiruFieldStamp *field = find_field(stamps, key);
+
+	return field ? &field->stamp : NULL;
+}
+
+/*
+ * is_implied tells whether the base says already what an entry would.  Not of
+ * a part of a field, which without an entry has the stamp of the field.
+ */
+static bool
+is_implied(const MiruStamps *stamps, const char *key, const MiruStamp *stamp)
+{
+	return is_same(&stamps->base, stamp) &&
+		strpbrk(key, MIRU_ELEMENT_SEPARATOR) == NULL;
+}
+
+const MiruStamp *
 miru_stamps_get(const MiruStamps *stamps, const char *key)
 {
 	MiruFieldStamp *field = find_field(stamps, key);
@@ -152,7 +171,7 @@ miru_stamps_set(MiruStamps *stamps, const char *key, MiruStamp stamp)
 
 	if (field == NULL)
 	{
-		if (is_same(&stamps->base, &stamp))
+		if (is_implied(stamps, key, &stamp))
 			return;
 		if (stamps->count == stamps->allocated)
 		{
@@ -295,9 +314,8 @@ miru_stamps_pack(const MiruStamps *stamps, int *length)
 	{
 		const MiruFieldStamp *field = &stamps->fields[i];
 
-		/* What the base says already needs no entry. */
 		indexes[i] = -1;
-		if (is_same(&field->stamp, &stamps->base))
+		if (is_implied(stamps, field->key, &field->stamp))
 			continue;
 		indexes[i] = device_index(devices, &device_count, field->stamp.device);
 		size += strlen(field->key) + 4 * MAX_INT_LENGTH;

@@ -9,6 +9,12 @@
 
 #include "hlc.h"
 
+/*
+ * Parts of a field have stamps of their own under its key, this byte and their
+ * own key (element_set.c).  It stands in no UTF-8 text.
+ */
+#define MIRU_ELEMENT_SEPARATOR "\xff"
+
 /* One writing of a field. */
 typedef struct MiruStamp
 {
@@ -47,6 +53,10 @@ extern MiruStamps *miru_stamps_copy(const MiruStamps *stamps);
 /* miru_stamps_get returns the stamp in force for a field. */
 extern const MiruStamp *
 miru_stamps_get(const MiruStamps *stamps, const char *key);
+
+/* miru_stamps_find returns a stamp of that very key, or NULL. */
+extern const MiruStamp *
+miru_stamps_find(const MiruStamps *stamps, const char *key);
 
 /* miru_stamps_set stamps one field; strings are kept, not copied. */
 extern void

@@ -185,7 +185,19 @@ prepare(MiruRelation *rel, Statement *statement)
 Oid
 miru_target_role(const MiruCollection *collection, const MiruRelation *rel)
 {
-	return OidIsValid(collection->role) ? collection->role : rel->owner;
+	if (!OidIsValid(collection->role))
+		return rel->owner;
+	/* One that was dropped may still do what everybody may. */
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(collection->role)))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role of collection \"%s\" does not exist any more",
+					collection->name),
+			 errhint(
+				 "Give it another: UPDATE mirusync.collection SET role = ... WHERE name = %s.",
+				 quote_literal_cstr(collection->name))));
+	return collection->role;
 }
 
 /*

@@ -8,7 +8,7 @@
  * before it finds any table (registry.c) it looks which version the extension
  * has, once, and then again when the registry's tables were touched, which
  * every update script does.  An older library that a session has kept loaded
- * notices in the same way.
+ * does not even find our functions then (former.c).
  *
  * Major and minor version must agree, as between relay and extension: patch
  * versions change no SQL object.

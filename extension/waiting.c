@@ -8,7 +8,13 @@
  * are rejected too, with a code of its own, without being tried.  Changes to
  * other records, and of other devices, pass.
  *
- * The earlier one is in the inbox, or in the same batch.  A push whose device
+ * Only numbered changes wait, and only behind such.  A device that numbers its
+ * changes sends a queue that it made before it knew what becomes of the first.
+ * One that sends events is told of each before it goes on, takes back what was
+ * refused, and has each record whole in the next event.  That one stands by
+ * itself, and making it wait would hold the user up for what is gone.
+ *
+ * The earlier one is in the inbox, or in the same batch.  A batch whose device
  * has nothing in the inbox pays for finding that out, once, and no more.
  *
  * What is kept: every change that could be read, and was refused when it was
@@ -49,12 +55,11 @@ make_canonical(void *arg)
 	change->id = miru_key_id(rel, key);
 }
 
-bool
+void
 miru_waiting_begin(MiruPush *push)
 {
 	push->waits = miru_rejected_max_changes > 0 &&
 		miru_refusal_any(push->pusher.user, push->pusher.device);
-	return push->waits;
 }
 
 /*
@@ -143,8 +148,12 @@ complete(MiruPush *push, MiruChange *change)
 		ReThrowError(error);
 }
 
-void
-miru_waiting_keep(MiruPush *push, List *changes)
+/*
+ * keep keeps rejected changes of a push that are to be applied together or not
+ * at all, if all are such as are kept.
+ */
+static void
+keep(MiruPush *push, List *changes)
 {
 	ListCell *cell;
 
@@ -172,7 +181,7 @@ miru_waiting_keep_batch(MiruPush *push)
 		MiruChange *change = lfirst(cell);
 
 		if (!no_room)
-			miru_waiting_keep(push, list_make1(change));
+			keep(push, list_make1(change));
 		else
 			change->no_room = is_kept_kind(change);
 		/* A smaller one may fit, but not without what came before it. */
@@ -181,9 +190,14 @@ miru_waiting_keep_batch(MiruPush *push)
 }
 
 void
+miru_waiting_keep_together(MiruPush *push)
+{
+	keep(push, push->open);
+}
+
+void
 miru_waiting_keep_event(MiruPush *push)
 {
-	MiruChange *first;
 	ListCell *cell;
 
 	if (push->changes == NIL)
@@ -197,9 +211,5 @@ miru_waiting_keep_event(MiruPush *push)
 		change->reason = push->error->message;
 		change->detail = push->error->detail;
 	}
-	miru_waiting_keep(push, push->changes);
-	/* What waits already is answered as it was. */
-	first = linitial(push->changes);
-	push->error->sqlerrcode = first->sqlstate;
-	push->error->message = first->reason;
+	keep(push, push->changes);
 }

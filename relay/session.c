@@ -248,6 +248,7 @@ session_new(WsConn *conn, const Claims *claims, const Dialect *dialect)
 	unsigned char random[8];
 	char id[17];
 	char user[LOG_VALUE_MAX];
+	char address[ADDRESS_TEXT_MAX];
 
 	if (RAND_bytes(random, sizeof(random)) != 1)
 		abort();
@@ -268,8 +269,9 @@ session_new(WsConn *conn, const Claims *claims, const Dialect *dialect)
 	metrics_count(METRIC_SESSIONS_OPENED);
 	loop_task_init(&session->flush, flush, session);
 	loop_task_init(&session->reap, reap, session);
-	log_info("session opened session=%s user=%s dialect=%s", id,
-			 log_value(user, sizeof(user), claims->user), dialect->name);
+	log_info("session opened session=%s dialect=%s user=%s address=%s", id,
+			 dialect->name, log_value(user, sizeof(user), claims->user),
+			 ws_address(conn, address));
 	return session;
 }
 

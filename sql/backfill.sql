@@ -1,6 +1,8 @@
 -- attach(backfill => false) and backfill(): a table is attached while it is
 -- written to, and each feed gets its rows at once.
 SET client_min_messages = notice;
+-- What other tests told of a collection that is called the same here.
+DELETE FROM mirusync.change_log WHERE collection = 'item';
 CREATE SCHEMA backfill_test;
 SET search_path = backfill_test;
 CREATE VIEW changes AS

@@ -176,10 +176,40 @@ ALTER TABLE parted_0 DISABLE TRIGGER USER;
 ALTER TABLE parted_0 ENABLE ALWAYS TRIGGER "!mirusync_capture", ENABLE ALWAYS TRIGGER "!mirusync_truncate";
 DROP TRIGGER "!mirusync_truncate" ON parted_0;
 DROP TRIGGER "!mirusync_capture" ON form_2;
+-- One that is renamed is ours all the same, and one that replaces it is not.
+CREATE VIEW ours AS SELECT tgrelid::regclass AS relation, tgname, tgenabled FROM pg_trigger
+	WHERE tgfoid = 'mirusync.capture'::regproc AND tgrelid <> 'mirusync.document'::regclass
+	ORDER BY tgrelid::regclass::text COLLATE "C", tgname;
+CREATE TABLE named (id int PRIMARY KEY, owner text);
+CREATE TABLE named_parts (id int PRIMARY KEY, owner text) PARTITION BY LIST (id);
+CREATE TABLE named_1 PARTITION OF named_parts FOR VALUES IN (1);
+SELECT mirusync.attach('named', feed => 'owner'), mirusync.attach('named_parts', feed => 'owner');
+ALTER TRIGGER "!mirusync_capture" ON named RENAME TO a;
+ALTER TRIGGER "!mirusync_truncate" ON named RENAME TO b;
+ALTER TRIGGER "!mirusync_capture" ON named_parts RENAME TO c;
+ALTER TRIGGER "!mirusync_truncate" ON named_1 RENAME TO d;
+ALTER TABLE named DISABLE TRIGGER a;
+ALTER TABLE named ENABLE ALWAYS TRIGGER a;
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE OR REPLACE TRIGGER b BEFORE TRUNCATE ON named EXECUTE FUNCTION nothing();
+ALTER TABLE named DISABLE TRIGGER b;
+SELECT * FROM ours WHERE relation::text LIKE 'named%';
+DROP TRIGGER d ON named_1;
+DROP TRIGGER c ON named_parts;
+SELECT mirusync.detach('named_parts'), mirusync.attach('named_parts', feed => 'owner');
+ALTER TRIGGER "!mirusync_capture" ON named_parts RENAME TO c;
+ALTER TRIGGER "!mirusync_truncate" ON named_1 RENAME TO d;
+ALTER TABLE named_parts DETACH PARTITION named_1;
+ALTER TABLE named_parts ATTACH PARTITION named_1 FOR VALUES IN (1);
+SELECT * FROM ours WHERE relation::text LIKE 'named%';
+ALTER TRIGGER "!mirusync_truncate" ON named_1 RENAME TO d;
+SELECT mirusync.detach('named'), mirusync.detach('named_parts');
+SELECT * FROM ours WHERE relation::text LIKE 'named%';
 
 -- What makes it a table of another kind is refused.
 ALTER TABLE form_2 SET UNLOGGED;
 CREATE TABLE heir () INHERITS (form_2);
+ALTER TABLE parted_0 SET UNLOGGED;
 CREATE TABLE heir (LIKE form_2 INCLUDING ALL);
 ALTER TABLE heir INHERIT form_2;
 DROP TABLE heir;

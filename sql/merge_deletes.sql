@@ -125,6 +125,66 @@ DELETE FROM plan WHERE id = 6;
 SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "plan", "id": "6",
 	"fields": {"title": "Song"}, "base": %s}', :base)::jsonb) - 'seq' AS stays;
 
+-- Under update_wins and delete_wins the order of arrival does not matter: a
+-- delete and three random updates that had seen nothing of each other, in
+-- every order, each time on a record of its own.  A failure shows the seed.
+CREATE TABLE pad (id int PRIMARY KEY, owner text NOT NULL, a text, b text, c text);
+SELECT mirusync.attach('pad', feed => 'owner');
+CREATE TABLE seed AS SELECT setseed(s) IS NULL AS done, s
+	FROM (SELECT extract(microseconds FROM clock_timestamp())::int % 1000000 / 1e6 OFFSET 0) r(s);
+CREATE FUNCTION play_order(n int, changes jsonb, place_order int[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	change jsonb;
+	base bigint;
+BEGIN
+	SELECT (push('desk', jsonb_build_object('number', 1000 + n, 'kind', 'put', 'collection', 'pad', 'id', n::text,
+		'fields', '{"a": "0", "b": "0", "c": "0"}'::jsonb, 'clock', '2026-01-01T00:00:00Z')) ->> 'seq') INTO base;
+	FOR i IN 1 .. 4 LOOP
+		change := changes -> place_order[i] - 1;
+		change := push(change ->> 'device', change - 'device' ||
+			jsonb_build_object('number', 1000 + n, 'collection', 'pad', 'id', n::text, 'base', base));
+		ASSERT change ->> 'verdict' <> 'rejected', change;
+	END LOOP;
+	RETURN coalesce((SELECT concat_ws(',', a, b, c) FROM pad WHERE id = n), 'deleted');
+END $$;
+CREATE FUNCTION random_changes() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
+	SELECT jsonb_build_array(jsonb_build_object('device', 'phone', 'kind', 'delete',
+		'clock', format('2026-01-01T00:00:0%sZ', 1 + floor(random() * 5)::int))) || jsonb_agg(
+		jsonb_build_object('device', device, 'kind', 'patch', 'clock', format('2026-01-01T00:00:0%sZ', 1 + floor(random() * 5)::int),
+			'fields', jsonb_build_object(substr('abc', 1 + floor(random() * 3)::int, 1), device)))
+	FROM unnest('{tablet,laptop,watch}'::text[]) device
+$$;
+CREATE FUNCTION orders(places int[]) RETURNS SETOF int[] LANGUAGE plpgsql AS $$
+BEGIN
+	IF cardinality(places) = 0 THEN
+		RETURN NEXT '{}';
+	END IF;
+	FOR i IN 1 .. cardinality(places) LOOP
+		RETURN QUERY SELECT places[i] || o FROM orders(places[:i - 1] || places[i + 1:]) o;
+	END LOOP;
+END $$;
+CREATE TABLE round AS SELECT r AS round, random_changes() AS changes FROM generate_series(1, 6) r;
+CREATE TABLE played (n int, round int, result text);
+CREATE PROCEDURE play_all(first int) LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN SELECT first + row_number() OVER () AS n, round.round, changes, o FROM round, orders('{1,2,3,4}') o LOOP
+		INSERT INTO played VALUES (r.n, r.round, play_order(r.n::int, r.changes, r.o));
+		COMMIT;
+	END LOOP;
+END $$;
+SELECT mirusync.set_delete_rule('pad', 'update_wins');
+CALL play_all(0);
+SELECT s AS seed, round, changes, array_agg(DISTINCT result) FROM seed, played JOIN round USING (round)
+GROUP BY s, round, changes HAVING count(DISTINCT result) <> 1 OR min(result) = 'deleted';
+TRUNCATE played;
+SELECT mirusync.set_delete_rule('pad', 'delete_wins');
+CALL play_all(1000);
+SELECT s AS seed, round, changes, array_agg(DISTINCT result) FROM seed, played JOIN round USING (round)
+GROUP BY s, round, changes HAVING count(DISTINCT result) <> 1 OR min(result) <> 'deleted';
+SELECT mirusync.detach('pad');
+
 -- Errors.
 SELECT mirusync.set_delete_rule('plan', 'lww');
 SELECT mirusync.set_delete_rule('plan', NULL);

@@ -20,7 +20,8 @@ DECLARE
 	whole boolean := rule = 'lww';
 BEGIN
 	PERFORM mirusync.create_collection('vector_' || rule, CASE WHEN whole THEN 'lww' ELSE 'lww_field' END);
-	EXECUTE format('CREATE TABLE %I (id text, feed text, f int, PRIMARY KEY (feed, id))', 'vector_table_' || rule);
+	EXECUTE format('CREATE TABLE %I (id text, feed text, f %s, PRIMARY KEY (feed, id))', 'vector_table_' || rule,
+		CASE rule WHEN 'set' THEN 'int[]' ELSE 'int' END);
 	PERFORM mirusync.attach(('vector_table_' || rule)::regclass, feed => 'feed',
 		rule => CASE WHEN whole THEN 'lww' ELSE 'lww_field' END);
 	IF NOT whole THEN
@@ -46,8 +47,12 @@ BEGIN
 	RETURN verdict;
 END $$;
 
+CREATE FUNCTION in_or_out(value jsonb) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object(CASE value WHEN '1' THEN 'add' ELSE 'remove' END, '{"f": [7]}'::jsonb)
+$$;
+
 -- play returns the field as it stands after the vector.  "at_base" is what it
--- was when it had the number "base".
+-- was when it had the number "base".  Of a set it tells whether 7 is in it.
 CREATE FUNCTION play(n int, v jsonb, in_table boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	in_feed text := format('vector %s %s', n, in_table);
@@ -61,14 +66,20 @@ BEGIN
 	PERFORM set_config('vector.start', clock_timestamp()::text, false);
 	-- Other records take the numbers before.
 	FOR i IN 1 .. (v ->> 'stored_number')::int - 1 LOOP
-		IF v ? 'at_base' AND i = (v ->> 'base')::int THEN
+		IF i = 1 AND v ->> 'rule' = 'set' THEN
+			PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('fields', jsonb_build_object(
+				'f', CASE WHEN v ->> 'stored' = '1' THEN '[]' ELSE '[7]' END::jsonb)), 0);
+		ELSIF v ? 'at_base' AND i = (v ->> 'base')::int THEN
 			PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('fields', had), 0);
 		ELSE
 			PERFORM push(in_feed, 'filler', i, change || jsonb_build_object('id', 'filler ' || i, 'fields', '{}'::jsonb));
 		END IF;
 	END LOOP;
 	IF v ->> 'stored_device' <> '' THEN
-		IF v ->> 'rule' = 'counter' AND v ? 'at_base' THEN
+		IF v ->> 'rule' = 'set' THEN
+			change := change || in_or_out(v -> 'stored') || jsonb_build_object('kind', 'patch',
+				'base', (v ->> 'stored_number')::int - 1);
+		ELSIF v ->> 'rule' = 'counter' AND v ? 'at_base' THEN
 			change := change || jsonb_build_object('kind', 'patch', 'fields', '{}'::jsonb,
 				'add', jsonb_build_object('f', (v ->> 'stored')::int - coalesce((v ->> 'at_base')::int, 0)));
 		ELSE
@@ -76,12 +87,17 @@ BEGIN
 				'base', (v ->> 'stored_number')::int - 1);
 		END IF;
 		PERFORM push(in_feed, v ->> 'stored_device', 1000, change, (v ->> 'stored_clock')::numeric);
+	ELSIF in_table AND v ->> 'rule' = 'set' THEN
+		EXECUTE format('UPDATE %I t SET f = CASE WHEN $2 THEN ''{7}'' ELSE ''{}'' END::int[] WHERE t.feed = $1',
+			in_collection) USING in_feed, v ->> 'stored' = '1';
+		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	ELSIF in_table THEN
 		EXECUTE format('INSERT INTO %I VALUES (''vector'', $1, $2)
 			ON CONFLICT (feed, id) DO UPDATE SET f = excluded.f', in_collection) USING in_feed, (stored ->> 'f')::int;
 		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	ELSE
-		PERFORM mirusync.put(in_feed, in_collection, 'vector', stored);
+		PERFORM mirusync.put(in_feed, in_collection, 'vector', CASE v ->> 'rule' WHEN 'set' THEN
+			jsonb_build_object('f', CASE WHEN v ->> 'stored' = '1' THEN '[7]' ELSE '[]' END::jsonb) ELSE stored END);
 		PERFORM mirusync.push(in_feed, 'flush', '{"changes": []}');
 	END IF;
 	SELECT seq INTO STRICT number FROM mirusync.record r
@@ -90,9 +106,11 @@ BEGIN
 	IF v ? 'base_gone' THEN
 		DELETE FROM mirusync.change_log l WHERE l.feed = in_feed;
 	END IF;
-	change := change - '{add,base}'::text[] || jsonb_build_object('kind', coalesce(v ->> 'kind', 'patch'),
+	change := change - '{add,remove,base}'::text[] || jsonb_build_object('kind', coalesce(v ->> 'kind', 'patch'),
 		'fields', CASE WHEN v ? 'incoming' THEN jsonb_build_object('f', v -> 'incoming') ELSE '{}' END);
-	IF v ? 'add' THEN
+	IF v ->> 'rule' = 'set' THEN
+		change := change - 'fields' || in_or_out(v -> 'incoming');
+	ELSIF v ? 'add' THEN
 		change := change || jsonb_build_object('add', jsonb_build_object('f', v -> 'add'));
 	END IF;
 	IF v ? 'base' THEN
@@ -109,6 +127,9 @@ BEGIN
 	ELSE
 		result := mirusync.get(in_feed, in_collection, 'vector') -> 'f';
 	END IF;
+	IF v ->> 'rule' = 'set' THEN
+		result := to_jsonb((result @> '7')::int);
+	END IF;
 	RETURN result;
 END $$;
 -- None gives anything else than it should.
@@ -120,7 +141,7 @@ FROM (SELECT * FROM vector WHERE NOT EXISTS (
 	SELECT FROM jsonb_each(v - '{case,kind,rule,stored_device,device}'::text[]) WHERE jsonb_typeof(value) = 'string')
 	OFFSET 0) vector, play(n, v, true) result WHERE result IS DISTINCT FROM v -> 'result';
 
--- lww, lww_field, max, min and counter claim that the order of arrival does not matter:
+-- lww, lww_field, max, min, counter and set claim that the order of arrival does not matter:
 -- random changes of three devices, in every order, each time into a new
 -- record, sent in random groups.  A failure shows the seed, from which
 -- "SELECT setseed(...)" makes the same changes again.
@@ -145,7 +166,7 @@ BEGIN
 END $$;
 CREATE TABLE played AS
 SELECT rule, round, place_order, row_number() OVER () AS place_in_all
-FROM unnest('{lww,lww_field,max,min,counter}'::text[]) rule, generate_series(1, 6) round,
+FROM unnest('{lww,lww_field,max,min,counter,set}'::text[]) rule, generate_series(1, 6) round,
 	orders('{1,2,3,4}') place_order;
 CREATE FUNCTION play_order(rule text, round int, place_order int[], n bigint) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -159,7 +180,11 @@ BEGIN
 		SELECT * INTO STRICT w FROM write WHERE write.round = play_order.round AND place = place_order[i];
 		devices := devices || w.device;
 		change := jsonb_build_object('kind', 'put', 'id', 'order ' || n,
-			CASE WHEN rule = 'counter' THEN 'add' ELSE 'fields' END, jsonb_build_object('f', w.value),
+			CASE WHEN rule = 'counter' THEN 'add'
+				WHEN rule <> 'set' THEN 'fields'
+				WHEN w.value < 2 THEN 'remove'
+				ELSE 'add' END,
+			jsonb_build_object('f', CASE rule WHEN 'set' THEN to_jsonb(ARRAY[w.value % 2]) ELSE to_jsonb(w.value) END),
 			'clock', format('2026-01-01T00:00:0%sZ', w.clock));
 		messages := messages || jsonb_build_object('changes', jsonb_build_array(
 			change || jsonb_build_object('number', 20 * n + 2 * w.place, 'collection', 'vector_' || rule),
@@ -181,10 +206,12 @@ SELECT count(play_order(rule, round, place_order, place_in_all)) FROM played;
 CREATE FUNCTION results(rule text) RETURNS TABLE (place bigint, result int) LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN QUERY EXECUTE format($q$
-		SELECT substr(id, 7)::bigint, (data ->> 'f')::int FROM mirusync.document
-			WHERE feed = 'order' AND collection = %L
-		UNION ALL SELECT substr(id, 7)::bigint, f FROM %I WHERE feed = 'order' $q$,
-		'vector_' || rule, 'vector_table_' || rule);
+		SELECT substr(id, 7)::bigint, %3$s FROM mirusync.document
+			WHERE feed = 'order' AND collection = %1$L
+		UNION ALL SELECT substr(id, 7)::bigint, %4$s FROM %2$I WHERE feed = 'order' $q$,
+		'vector_' || rule, 'vector_table_' || rule,
+		CASE rule WHEN 'set' THEN $q$(data -> 'f' @> '0')::int + 2 * (data -> 'f' @> '1')::int$q$ ELSE $q$(data ->> 'f')::int$q$ END,
+		CASE rule WHEN 'set' THEN $q$(f @> '{0}')::int + 2 * (f @> '{1}')::int$q$ ELSE 'f' END);
 END $$;
 -- Each round has one result, in documents and tables; of a counter the sum.
 SELECT s AS seed, rule, round, array_agg(DISTINCT result) AS results

@@ -3,8 +3,96 @@
 -- SPDX-License-Identifier: PostgreSQL
 \echo Use "ALTER EXTENSION mirusync UPDATE TO '0.2.0'" to load this file. \quit
 
+-- Who has written to an attached table and not committed yet would number it
+-- with an old library's code, on new tables.  So this waits for writers, and
+-- they for it; before anything else, since they hold that lock when they come
+-- to our tables.
+DO $$
+DECLARE
+	relation regclass;
+BEGIN
+	FOR relation IN
+		SELECT a.relation FROM mirusync.attached a
+		WHERE a.relation IN (SELECT c.oid FROM pg_catalog.pg_class c)
+		ORDER BY a.relation
+	LOOP
+		EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE MODE', relation);
+	END LOOP;
+END
+$$;
+
 -- Makes every session look at the version again (extension/version.c).
 UPDATE mirusync.attached SET relation = relation WHERE false;
+
+-- -------------------------------------------------------------------------
+-- Other link symbols (extension/former.c).  A session that still has the
+-- library of 0.1.0 does not find these, and fails.
+-- -------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION mirusync.capture()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'mirusync_capture_0_2'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.registry_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'mirusync_registry_changed_0_2'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.detach(relation regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_detach_0_2'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.create_collection(name text,
+	rule text DEFAULT 'lww', pushable boolean DEFAULT true)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_create_collection_0_2'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.push(user_id text, device text, batch jsonb)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_push_0_2'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
+
+CREATE OR REPLACE FUNCTION mirusync.seq_before(feed text, at timestamptz)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'mirusync_seq_before_0_2'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
+
+CREATE OR REPLACE FUNCTION mirusync.ring(feeds text[])
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_ring_0_2'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
+
+CREATE OR REPLACE FUNCTION mirusync.doorbell_hash(feed text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'mirusync_doorbell_hash_0_2'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
+
+CREATE OR REPLACE FUNCTION mirusync.mapping_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'mirusync_mapping_changed_0_2'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.practice_entry(entry jsonb)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_practice_entry_0_2'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.practice_piece(piece jsonb)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_practice_piece_0_2'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.practice_plan(plan jsonb)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_practice_plan_0_2'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE OR REPLACE FUNCTION mirusync.practice_occurrence(occurrence jsonb)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_practice_occurrence_0_2'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 -- -------------------------------------------------------------------------
 -- 20_tables.sql
@@ -157,14 +245,22 @@ CREATE TABLE mirusync.field_rule (
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter', 'manual')),
+			'counter', 'manual', 'set') OR rule LIKE '%.%'),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
 COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
-COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
+COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge: a rule, or schema.function';
 
+-- A role that was dropped would come back as a number too: such a collection
+-- is dumped as one that takes no pushes.
+SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
+	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND (role IS NULL OR role IN (SELECT oid FROM pg_catalog.pg_roles))'
+	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule FROM mirusync.collection'
+	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND role NOT IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
 	'WHERE collection IN (SELECT name FROM mirusync.collection'
 	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class))');
@@ -179,14 +275,14 @@ REVOKE ALL ON mirusync.field_rule FROM PUBLIC;
 
 CREATE FUNCTION mirusync.set_rule(collection text, field text, rule text)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_set_rule'
+AS 'MODULE_PATHNAME', 'mirusync_set_rule_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
 'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
 
 CREATE FUNCTION mirusync.set_delete_rule(collection text, rule text)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule'
+AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
 'set what stands of a delete and a concurrent update of one record';
@@ -199,7 +295,7 @@ CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL,
 	backfill boolean DEFAULT true)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_attach'
+AS 'MODULE_PATHNAME', 'mirusync_attach_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean) IS
 'sync a table: its rows are records of the feed that a column names';
@@ -214,7 +310,7 @@ DROP FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean);
 CREATE FUNCTION mirusync.sync_column(relation regclass, column_name name,
 	synced boolean)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_sync_column'
+AS 'MODULE_PATHNAME', 'mirusync_sync_column_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.sync_column(regclass, name, boolean) IS
 'sync a column of an attached table from now on, or sync it no more';
@@ -225,7 +321,7 @@ REVOKE ALL ON FUNCTION mirusync.sync_column(regclass, name, boolean)
 CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
 	sync_added boolean)
 RETURNS name[]
-AS 'MODULE_PATHNAME', 'mirusync_synced_columns'
+AS 'MODULE_PATHNAME', 'mirusync_synced_columns_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.synced_columns(regclass, name, boolean) IS
 'columns of an attached table that are synced; for the view collections';
@@ -287,7 +383,7 @@ COMMENT ON TRIGGER registry_changed ON mirusync.backfill IS
 'makes every backend read again what is attached';
 
 CREATE PROCEDURE mirusync.backfill(relation regclass, batch_rows int DEFAULT 10000)
-AS 'MODULE_PATHNAME', 'mirusync_backfill'
+AS 'MODULE_PATHNAME', 'mirusync_backfill_0_2'
 LANGUAGE C;
 COMMENT ON PROCEDURE mirusync.backfill(regclass, int) IS
 'number the rows of a table that was attached with backfill => false; may be interrupted and called again';
@@ -328,7 +424,7 @@ REVOKE ALL ON PROCEDURE mirusync.backfill(regclass, int) FROM PUBLIC;
 -- -------------------------------------------------------------------------
 
 CREATE PROCEDURE mirusync.rescan(collection text, batch_rows int DEFAULT 10000)
-AS 'MODULE_PATHNAME', 'mirusync_rescan'
+AS 'MODULE_PATHNAME', 'mirusync_rescan_0_2'
 LANGUAGE C;
 COMMENT ON PROCEDURE mirusync.rescan(text, int) IS
 'find by comparison what capture did not see of a collection, and number it';
@@ -434,7 +530,7 @@ COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incom
 CREATE FUNCTION mirusync.resolve(feed text, conflict bigint,
 	choose text DEFAULT NULL, value jsonb DEFAULT NULL)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_resolve'
+AS 'MODULE_PATHNAME', 'mirusync_resolve_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.resolve(text, bigint, text, jsonb) IS
 'decide a conflict: choose => ''stored'' or ''incoming'', or give a value';
@@ -449,14 +545,14 @@ REVOKE ALL ON FUNCTION mirusync.resolve(text, bigint, text, jsonb) FROM PUBLIC;
 -- Who is pushing, for policies, defaults, triggers and checks of tables.
 CREATE FUNCTION mirusync.user_id()
 RETURNS text
-AS 'MODULE_PATHNAME', 'mirusync_user_id'
+AS 'MODULE_PATHNAME', 'mirusync_user_id_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.user_id() IS
 'user whose push is being applied; null outside a push';
 
 CREATE FUNCTION mirusync.device_id()
 RETURNS text
-AS 'MODULE_PATHNAME', 'mirusync_device_id'
+AS 'MODULE_PATHNAME', 'mirusync_device_id_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.device_id() IS
 'device whose push is being applied; null outside a push';
@@ -466,7 +562,7 @@ CREATE FUNCTION mirusync.pull(user_id text, feed text,
 	after bigint DEFAULT 0, max int DEFAULT 500,
 	epoch int DEFAULT NULL, seen bigint DEFAULT NULL)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_pull'
+AS 'MODULE_PATHNAME', 'mirusync_pull_0_2'
 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.pull(text, text, bigint, int, int, bigint) IS
 'read a page of a feed: the records changed above a cursor, each once';
@@ -492,14 +588,14 @@ CREATE FUNCTION mirusync.worker_status(OUT state text, OUT pid int,
 	OUT waiting int, OUT overflows bigint, OUT restarts bigint,
 	OUT failed_at timestamptz)
 RETURNS record
-AS 'MODULE_PATHNAME', 'mirusync_worker_status'
+AS 'MODULE_PATHNAME', 'mirusync_worker_status_0_2'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.worker_status() IS
 'what the background worker of this database does and has done';
 
 CREATE FUNCTION mirusync.new_epoch()
 RETURNS int
-AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
+AS 'MODULE_PATHNAME', 'mirusync_new_epoch_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.new_epoch() IS
 'begin an epoch: for an administrator, after files were restored that kept system identifier and timeline';
@@ -508,7 +604,7 @@ COMMENT ON FUNCTION mirusync.new_epoch() IS
 -- procedure nor be called inside a transaction block.  It deletes as the owner
 -- of the extension: whoever may execute it may forget anybody.
 CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000, grace interval DEFAULT '2 s')
-LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget_0_2';
 COMMENT ON PROCEDURE mirusync.forget(text, int, interval) IS
 'delete what is kept of a feed and its user, after the application has deleted their rows';
 REVOKE ALL ON ROUTINE mirusync.worker_status(), mirusync.new_epoch(), mirusync.forget(text, int, interval)
@@ -522,7 +618,7 @@ CREATE FUNCTION mirusync.push_many(users text[], devices text[],
 	OUT after bigint, OUT seq bigint, OUT session text, OUT code text,
 	OUT body text, OUT native text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_push_many'
+AS 'MODULE_PATHNAME', 'mirusync_push_many_0_2'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
 	text[]) IS
@@ -539,7 +635,7 @@ CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
 	live boolean, seen bigint DEFAULT 0, dialects text[] DEFAULT '{event}')
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
 	complete boolean, session text, body text, native text)
-AS 'MODULE_PATHNAME', 'mirusync_pull_events'
+AS 'MODULE_PATHNAME', 'mirusync_pull_events_0_2'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
 COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) IS
@@ -785,9 +881,10 @@ CREATE TABLE mirusync.refusal (
 	tried_at	timestamptz,
 	CONSTRAINT refusal_pkey PRIMARY KEY (feed, number)
 );
-CREATE INDEX refusal_record ON mirusync.refusal (feed, device, collection, id);
+CREATE INDEX refusal_record ON mirusync.refusal (feed, device, collection, id)
+	WHERE type IS NULL;
 COMMENT ON TABLE mirusync.refusal IS 'pushed changes that were refused and wait; read the view rejected';
-COMMENT ON INDEX mirusync.refusal_record IS 'what push looks up: whether changes of a device, to a record, wait';
+COMMENT ON INDEX mirusync.refusal_record IS 'what push looks up: whether numbered changes of a device, to a record, wait';
 COMMENT ON SEQUENCE mirusync.refusal_number_seq IS 'numbers of refused changes';
 COMMENT ON COLUMN mirusync.refusal.feed IS 'feed that the change was for';
 COMMENT ON COLUMN mirusync.refusal.number IS 'number by which retry() and discard() know it; later ones came later';
@@ -806,8 +903,8 @@ COMMENT ON COLUMN mirusync.refusal.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.refusal.tries IS 'how often it was tried';
 COMMENT ON COLUMN mirusync.refusal.tried_at IS 'when it was last tried';
 
--- A change waits behind every earlier one of its device that has a record in
--- common with what it came with.
+-- A numbered change waits behind every earlier one of its device to its record;
+-- an event behind nothing.
 CREATE VIEW mirusync.rejected AS
 	SELECT r.feed, r.number, r.part_of, r.user_id, r.device, r.device_number,
 		r.type, r.collection, r.id, r.change ->> 'kind' AS kind,
@@ -815,13 +912,12 @@ CREATE VIEW mirusync.rejected AS
 		(r.change ->> 'clock')::mirusync.hlc AS clock,
 		(r.change ->> 'base')::bigint AS base,
 		r.sqlstate, r.message, r.detail,
-		(SELECT max(e.part_of)
-			FROM mirusync.refusal m JOIN mirusync.refusal e
-				ON e.feed = m.feed AND e.device = m.device
-				AND e.collection = m.collection AND e.id = m.id
-			WHERE m.feed = r.feed AND m.part_of = r.part_of
-				AND m.number >= r.part_of
-				AND e.part_of < r.part_of) AS behind,
+		(SELECT max(e.number)
+			FROM mirusync.refusal e
+			WHERE r.type IS NULL AND e.type IS NULL
+				AND e.feed = r.feed AND e.device = r.device
+				AND e.collection = r.collection AND e.id = r.id
+				AND e.number < r.number) AS behind,
 		r.at, r.tries, r.tried_at, r.change
 	FROM mirusync.refusal r;
 COMMENT ON VIEW mirusync.rejected IS 'inbox of pushed changes that were refused; see retry() and discard()';
@@ -841,7 +937,7 @@ COMMENT ON COLUMN mirusync.rejected.base IS 'number of the feed that the device 
 COMMENT ON COLUMN mirusync.rejected.sqlstate IS 'why it was refused when it was last tried; MS010: it has not been tried, since it waits behind another';
 COMMENT ON COLUMN mirusync.rejected.message IS 'message of that error';
 COMMENT ON COLUMN mirusync.rejected.detail IS 'its detail';
-COMMENT ON COLUMN mirusync.rejected.behind IS 'number of the change of its device that it waits behind, the last of them; null: it can be retried';
+COMMENT ON COLUMN mirusync.rejected.behind IS 'number of the change of its device that it waits behind, the last of them; null: it can be retried, as every event can';
 COMMENT ON COLUMN mirusync.rejected.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.rejected.tries IS 'how often it was tried';
 COMMENT ON COLUMN mirusync.rejected.tried_at IS 'when it was last tried';
@@ -853,7 +949,7 @@ CREATE FUNCTION mirusync.retry(feed text, rejected bigint,
 	edited jsonb DEFAULT NULL, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_retry'
+AS 'MODULE_PATHNAME', 'mirusync_retry_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.retry(text, bigint, jsonb) IS
 'apply a rejected change again, with other fields if given, then those that wait behind it; returns what became of each';
@@ -862,7 +958,7 @@ CREATE FUNCTION mirusync.discard(feed text, rejected bigint,
 	following boolean DEFAULT false, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_discard'
+AS 'MODULE_PATHNAME', 'mirusync_discard_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.discard(text, bigint, boolean) IS
 'throw a rejected change away, then apply those that wait behind it, or throw them away as well; returns what became of each';
@@ -880,14 +976,14 @@ REVOKE ALL ON FUNCTION mirusync.retry(text, bigint, jsonb),
 
 CREATE FUNCTION mirusync.ddl_start()
 RETURNS event_trigger
-AS 'MODULE_PATHNAME', 'mirusync_ddl_start'
+AS 'MODULE_PATHNAME', 'mirusync_ddl_start_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.ddl_start() IS
 'event trigger function: makes commands be watched for what they do to attached tables';
 
 CREATE FUNCTION mirusync.ddl_end()
 RETURNS event_trigger
-AS 'MODULE_PATHNAME', 'mirusync_ddl_end'
+AS 'MODULE_PATHNAME', 'mirusync_ddl_end_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.ddl_end() IS
 'event trigger function: follows what a command did to attached tables';

@@ -38,38 +38,38 @@ $$;
 \x on
 
 -- hello and status: what the device has digested, and where the feeds stand.
-SELECT * FROM say('nora', 's1', '{"type": "hello", "ref": 1, "protocol": 1, "device": "phone"}');
-SELECT * FROM say('nora', 's1', '{"type": "status"}');
+SELECT * FROM say('nola', 's1', '{"type": "hello", "ref": 1, "protocol": 1, "device": "phone"}');
+SELECT * FROM say('nola', 's1', '{"type": "status"}');
 
 -- A push, its answer, and what the others get; without a type, without one.
-SELECT * FROM say('nora', 's1', '{"type": "push", "ref": 2, "changes": [
+SELECT * FROM say('nola', 's1', '{"type": "push", "ref": 2, "changes": [
 	{"number": 1, "kind": "put", "collection": "task", "id": "t1", "fields": {"title": "milk"}},
 	{"number": 2, "kind": "put", "collection": "task", "id": "t2", "fields": {"title": ""}},
 	{"number": 3, "kind": "put", "collection": "setting", "id": "a", "fields": {"x": 1, "y": null}}]}');
-SELECT * FROM say('nora', 's1', '{"changes": [
+SELECT * FROM say('nola', 's1', '{"changes": [
 	{"number": 1, "kind": "put", "collection": "task", "id": "t1", "fields": {"title": "milk"}}]}');
 
 -- A patch comes with what changed only, and names what a document lost.
-SELECT * FROM say('nora', 's1', '{"type": "push", "changes": [
+SELECT * FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 4, "kind": "patch", "collection": "task", "id": "t1", "fields": {"done": true}},
 	{"number": 5, "kind": "put", "collection": "setting", "id": "a", "fields": {"y": 2}}]}');
 
 -- Atomic: all or nothing.  Sent again, the same.
-SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "atomic": true, "changes": [
 	{"number": 6, "kind": "put", "collection": "task", "id": "t3", "fields": {"title": "three"}},
 	{"number": 7, "kind": "put", "collection": "task", "id": "t4", "fields": {"title": ""}},
 	{"number": 8, "kind": "put", "collection": "task", "id": "t5", "fields": {"title": "five"}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "atomic": true, "changes": [
 	{"number": 6, "kind": "put", "collection": "task", "id": "t3", "fields": {"title": "three"}},
 	{"number": 7, "kind": "put", "collection": "task", "id": "t4", "fields": {"title": ""}},
 	{"number": 8, "kind": "put", "collection": "task", "id": "t5", "fields": {"title": "five"}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "atomic": true, "changes": [
 	{"number": 9, "kind": "put", "collection": "task", "id": "t3", "fields": {"title": "three"}},
 	{"number": 10, "kind": "erase", "collection": "task", "id": "t4"}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "discard": [6], "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "atomic": true, "discard": [6], "changes": [
 	{"number": 11, "kind": "put", "collection": "task", "id": "t3", "fields": {"title": "three"}},
 	{"number": 12, "kind": "delete", "collection": "task", "id": "t1"}]}');
-SELECT mirusync.push('nora', 'phone', '{"atomic": true, "changes": [
+SELECT mirusync.push('nola', 'phone', '{"atomic": true, "changes": [
 	{"number": 13, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
 	{"number": 14, "kind": "put", "collection": "nowhere", "id": "t7", "fields": {}}]}');
 SELECT id, title, done FROM task ORDER BY id;
@@ -78,109 +78,109 @@ SELECT id, title, done FROM task ORDER BY id;
 -- is not kept.  A later change to any of its records waits behind it.
 SELECT device_number, part_of = min(number) OVER (PARTITION BY part_of) AS first,
 	count(*) OVER (PARTITION BY part_of) AS together, id, sqlstate
-FROM mirusync.rejected WHERE feed = 'nora' AND device = 'phone' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+FROM mirusync.rejected WHERE feed = 'nola' AND device = 'phone' ORDER BY number;
+SELECT body FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 70, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "VI"}}]}');
 
 -- A device lets go of what it took back, and of all that came with it or waits
 -- behind it; again, of nothing.  The verdicts stay.
-SELECT mirusync.push('nora', 'tablet', '{"discard": [14], "changes": []}');
-SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
+SELECT mirusync.push('nola', 'tablet', '{"discard": [14], "changes": []}');
+SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
+SELECT body FROM say('nola', 's1', '{"type": "push", "discard": [14, 999], "changes": [
 	{"number": 71, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [14, 999], "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "discard": [14, 999], "changes": [
 	{"number": 71, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}},
 	{"number": 13, "kind": "put", "collection": "task", "id": "t6", "fields": {"title": "six"}}]}');
-SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
+SELECT device_number, id FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
 
 -- A retry of one is a retry of all.
-SELECT body FROM say('nora', 's1', '{"type": "push", "atomic": true, "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "atomic": true, "changes": [
 	{"number": 72, "kind": "put", "collection": "task", "id": "r1", "fields": {"title": "one"}},
 	{"number": 73, "kind": "put", "collection": "task", "id": "r2", "fields": {"title": ""}}]}');
-SELECT r.verdict, r.code FROM mirusync.rejected i, mirusync.retry('nora', i.number, '{"title": "two"}') r
-WHERE i.feed = 'nora' AND i.device_number = 73;
+SELECT r.verdict, r.code FROM mirusync.rejected i, mirusync.retry('nola', i.number, '{"title": "two"}') r
+WHERE i.feed = 'nola' AND i.device_number = 73;
 SELECT id, title FROM task WHERE id LIKE 'r_' ORDER BY id;
 
 -- A change refused alone, and others of the device to other records.
-SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 74, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}},
 	{"number": 75, "kind": "patch", "collection": "task", "id": "x1", "fields": {"done": true}},
 	{"number": 76, "kind": "put", "collection": "task", "id": "x2", "fields": {"title": ""}}]}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [75], "changes": []}');
-SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [74], "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "discard": [75], "changes": []}');
+SELECT device_number FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
+SELECT body FROM say('nola', 's1', '{"type": "push", "discard": [74], "changes": [
 	{"number": 77, "kind": "put", "collection": "task", "id": "x1", "fields": {"title": ""}}]}');
-SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
+SELECT device_number FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
 
 -- A push that is wrong as a whole lets go of nothing.
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76], "changes": [{}]}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": 76, "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76, 0], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": [76.5], "changes": []}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "discard": {"76": 76}, "changes": []}');
-SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
-SELECT body FROM say('nora', 's1', '{"type": "push", "discard": [76, 77], "changes": []}');
-SELECT device_number FROM mirusync.rejected WHERE feed = 'nora' ORDER BY number;
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "discard": [76], "changes": [{}]}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "discard": 76, "changes": []}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "discard": [76, 0], "changes": []}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "discard": [76.5], "changes": []}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "discard": {"76": 76}, "changes": []}');
+SELECT device_number FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
+SELECT body FROM say('nola', 's1', '{"type": "push", "discard": [76, 77], "changes": []}');
+SELECT device_number FROM mirusync.rejected WHERE feed = 'nola' ORDER BY number;
 
 -- A hello moves what is digested; wrong messages are wrong as a whole.
-SELECT body FROM say('nora', 's1', '{"type": "hello", "protocol": 1, "device": "phone", "digested": 5}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "hello", "digested": "x"}');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "goodbye"}');
-SELECT status, code, body FROM say('nora', 's1', '[1]');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "changes": []}, ');
-SELECT status, code, body FROM say('nora', 's1', '{"type": "push", "atomic": 1, "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "hello", "protocol": 1, "device": "phone", "digested": 5}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "hello", "digested": "x"}');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "goodbye"}');
+SELECT status, code, body FROM say('nola', 's1', '[1]');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "changes": []}, ');
+SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "atomic": 1, "changes": [
 	{"number": 15, "kind": "delete", "collection": "task", "id": "t1"}]}');
-SELECT say('nora', 's1', '{"type": "push", "changes": []}', '{klingon}');
-SELECT say('nora', 's1', '{"type": "push", "changes": []}', '{}');
+SELECT say('nola', 's1', '{"type": "push", "changes": []}', '{klingon}');
+SELECT say('nola', 's1', '{"type": "push", "changes": []}', '{}');
 
 -- A page of a catch-up, in either dialect or both.
 SELECT kind, after, seq, complete, still(body) AS body, still(native) AS native
-FROM mirusync.pull_events('nora', 0, 500, false, 0, '{native}');
+FROM mirusync.pull_events('nola', 0, 500, false, 0, '{native}');
 SELECT kind, after, seq, complete, still(native) AS native
-FROM mirusync.pull_events('nora', 0, 2, false, 0, '{native}');
+FROM mirusync.pull_events('nola', 0, 2, false, 0, '{native}');
 SELECT kind, after, seq, complete, still(native) AS native
 FROM mirusync.pull_events('nobody', 0, 2, false, 0, '{native}');
 SELECT kind, after, seq, still(body) AS body, native IS NULL AS no_native
-FROM mirusync.pull_events('nora', 5, 500, false, 0, '{event,native}');
+FROM mirusync.pull_events('nola', 5, 500, false, 0, '{event,native}');
 
 -- What SQL wrote, live: transaction by transaction, changed fields only.
-CREATE TABLE mark AS SELECT head FROM mirusync.feed WHERE feed = 'nora';
+CREATE TABLE mark AS SELECT head FROM mirusync.feed WHERE feed = 'nola';
 BEGIN;
-INSERT INTO task VALUES ('u1', 'nora', 'by sql');
+INSERT INTO task VALUES ('u1', 'nola', 'by sql');
 UPDATE task SET title = 'changed' WHERE id = 't3';
 COMMIT;
 UPDATE task SET done = true WHERE id = 't3';
-SELECT mirusync.patch('nora', 'setting', 'a', '{"z": 3}', '{y}');
+SELECT mirusync.patch('nola', 'setting', 'a', '{"z": 3}', '{y}');
 DELETE FROM task WHERE id = 'u1';
-SELECT live.* FROM mark, live('nora', head);
+SELECT live.* FROM mark, live('nola', head);
 
 -- Its own change is kept from a session, unless others changed the record too.
-CREATE TABLE mark2 AS SELECT head FROM mirusync.feed WHERE feed = 'nora';
-SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+CREATE TABLE mark2 AS SELECT head FROM mirusync.feed WHERE feed = 'nola';
+SELECT kind FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 20, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 1}}]}');
-SELECT live.* FROM mark2, live('nora', head);
-SELECT mirusync.patch('nora', 'setting', 'a', '{"q": 2}');
-SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+SELECT live.* FROM mark2, live('nola', head);
+SELECT mirusync.patch('nola', 'setting', 'a', '{"q": 2}');
+SELECT kind FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 21, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 3}}]}');
-SELECT live.* FROM mark2, live('nora', head);
+SELECT live.* FROM mark2, live('nola', head);
 
 -- A field that lost to its removal is named.
-SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+SELECT body FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 30, "kind": "put", "collection": "setting", "id": "b", "fields": {"x": 1, "y": 1},
 	 "clock": "2020-01-01T00:00:00Z"}]}');
-SELECT mirusync.patch('nora', 'setting', 'b', '{}', '{y}');
-SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+SELECT mirusync.patch('nola', 'setting', 'b', '{}', '{y}');
+SELECT body FROM say('nola', 's1', '{"type": "push", "changes": [
 	{"number": 31, "kind": "patch", "collection": "setting", "id": "b", "fields": {"y": 5, "z": 6},
 	 "clock": "2021-01-01T00:00:00Z"}]}');
-SELECT mirusync.get('nora', 'setting', 'b');
+SELECT mirusync.get('nola', 'setting', 'b');
 
 -- A page that is cut tells so, and where its snapshot stood.
-SELECT live.* FROM mark, live('nora', head, '{native}', 1);
+SELECT live.* FROM mark, live('nola', head, '{native}', 1);
 
 -- History that was trimmed: whole records.
 BEGIN;
-DELETE FROM mirusync.change_log USING mark WHERE feed = 'nora' AND seq > head;
-SELECT live.native FROM mark, live('nora', head);
+DELETE FROM mirusync.change_log USING mark WHERE feed = 'nola' AND seq > head;
+SELECT live.native FROM mark, live('nola', head);
 ROLLBACK;
 
 -- Both dialects: intervals of the native one, events one a line.

@@ -324,6 +324,44 @@ SELECT verdicts('phone', '{"number": 32, "kind": "put", "collection": "outer_one
 SELECT feed, kind, user_id, device FROM mirusync.change_log WHERE collection = 'outer_one' AND id = '3' OR collection = 'diary' AND id = '31'
 	ORDER BY feed;
 
+-- ... and the outer one's later changes of the record know of it: the second
+-- is older, and the third adds to what the first has written.
+CREATE TABLE relay_race (id int PRIMARY KEY, owner text, a text, b int);
+CREATE FUNCTION pass_always() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM mirusync.push('olga', 'bot', format('{"changes": [{"number": %s, "kind": "put", "collection": "diary", "id": "%s", "fields": {}}]}',
+		nextval('push_test.bot'), 100 + currval('push_test.bot'))::jsonb);
+	RETURN NEW;
+END $$;
+CREATE SEQUENCE bot START 10;
+SELECT mirusync.attach('relay_race', feed => 'owner');
+SELECT verdicts('phone', '{"number": 33, "kind": "put", "collection": "relay_race", "id": "1", "fields": {"a": "put", "b": 0}, "clock": "2020-01-01T00:00:00Z"}', 'lea');
+CREATE TRIGGER pass_always BEFORE INSERT OR UPDATE ON relay_race FOR EACH ROW EXECUTE FUNCTION pass_always();
+SELECT verdicts('phone', '
+	{"number": 34, "kind": "patch", "collection": "relay_race", "id": "1", "fields": {"a": "first"}, "clock": "2020-02-02T00:00:00Z"},
+	{"number": 35, "kind": "patch", "collection": "relay_race", "id": "1", "fields": {"a": "older"}, "clock": "2020-02-01T00:00:00Z"},
+	{"number": 36, "kind": "patch", "collection": "relay_race", "id": "1", "fields": {"b": 1}, "clock": "2020-02-03T00:00:00Z"},
+	{"number": 37, "kind": "put", "collection": "relay_race", "id": "2", "fields": {"a": "new"}, "clock": "2020-02-02T00:00:00Z"},
+	{"number": 38, "kind": "put", "collection": "relay_race", "id": "2", "fields": {"a": "older"}, "clock": "2020-02-01T00:00:00Z"}', 'lea');
+SELECT * FROM relay_race ORDER BY id;
+SELECT seq, kind, id, new FROM mirusync.change_log WHERE collection = 'relay_race' ORDER BY seq;
+SELECT mirusync.detach('relay_race');
+
+-- A role that was dropped may not do what everybody may.
+CREATE ROLE regress_mirusync_brief;
+CREATE TABLE open_to_all (id int PRIMARY KEY, owner text, body text);
+GRANT ALL ON open_to_all TO PUBLIC;
+GRANT USAGE ON SCHEMA push_test TO PUBLIC;
+SELECT mirusync.attach('open_to_all', feed => 'owner', role => 'regress_mirusync_brief');
+SELECT verdicts('phone', '{"number": 50, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "a"}}', 'nora');
+DROP ROLE regress_mirusync_brief;
+SELECT verdicts('phone', '{"number": 51, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "b"}}', 'nora');
+UPDATE mirusync.collection SET role = 'regress_mirusync_pusher' WHERE name = 'open_to_all';
+SELECT verdicts('phone', '{"number": 52, "kind": "put", "collection": "open_to_all", "id": "1", "fields": {"body": "c"}}', 'nora');
+SELECT body FROM open_to_all;
+SELECT mirusync.detach('open_to_all');
+REVOKE USAGE ON SCHEMA push_test FROM PUBLIC;
+
 -- A collection that devices may only read, by every road.
 CREATE TABLE news (id int PRIMARY KEY, owner text, title text);
 SELECT mirusync.attach('news', feed => 'owner', pushable => false);

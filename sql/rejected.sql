@@ -1,5 +1,5 @@
--- The inbox: what the table refuses waits, later changes of the device to that
--- record wait behind it, and retry() and discard() take it out.
+-- The inbox: what the table refuses waits, later numbered changes of the device
+-- to that record wait behind it, and retry() and discard() take it out.
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE ROLE regress_mirusync_reader;
@@ -188,11 +188,13 @@ SELECT * FROM mirusync.retry('rita', 125, '{"title": "nobody"}');
 SELECT * FROM inbox;
 SELECT * FROM mirusync.discard('rita', 125);
 
--- Events are refused as a whole, and wait as a whole; the device of an event is
--- its session.
+-- Events are refused as a whole, and kept as a whole; the device of an event is
+-- its session.  No event waits behind another one.
 CREATE TABLE trip (id text PRIMARY KEY, owner text, km int CHECK (km > 0));
 CREATE TABLE stop (id text PRIMARY KEY, owner text, trip text REFERENCES trip);
-SELECT mirusync.attach('trip', 'owner', rule => 'lww'), mirusync.attach('stop', 'owner', rule => 'lww');
+CREATE TABLE leg (id text PRIMARY KEY, owner text, km int CHECK (km > 0), note text);
+SELECT mirusync.attach('trip', 'owner', rule => 'lww'), mirusync.attach('stop', 'owner', rule => 'lww'),
+	mirusync.attach('leg', 'owner');
 CREATE FUNCTION normalise(trip jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
 	IF trip ->> 'km' = '13' THEN
@@ -202,10 +204,11 @@ BEGIN
 END $$;
 INSERT INTO mirusync.event_collection (collection, clock_keys, payload, created_type, updated_type, deleted_type, deleted_key, normalise)
 	VALUES ('trip', '{}', 'trip', 'TRIP', 'TRIP', 'TRIP_DELETED', 'tripId', 'rejected_test.normalise(jsonb)'),
-		('stop', '{}', 'stop', 'STOP', 'STOP', NULL, NULL, NULL);
+		('stop', '{}', 'stop', 'STOP', 'STOP', NULL, NULL, NULL), ('leg', '{}', 'leg', 'LEG', 'LEG', NULL, NULL, NULL);
 INSERT INTO mirusync.event_type (type, part, collection, kind, payload, is_list, id_keys) VALUES
 	('TRIP', 1, 'trip', 'put', 'trip', false, '{id}'), ('TRIP', 2, 'stop', 'put', 'stops', true, '{id}'),
-	('STOP', 1, 'stop', 'put', 'stop', false, '{id}'), ('TRIP_DELETED', 1, 'trip', 'delete', 'trip', false, '{tripId}');
+	('STOP', 1, 'stop', 'put', 'stop', false, '{id}'), ('LEG', 1, 'leg', 'put', 'leg', false, '{id}'),
+	('TRIP_DELETED', 1, 'trip', 'delete', 'trip', false, '{tripId}');
 CREATE FUNCTION event(session text, event text) RETURNS TABLE (status text, seq bigint, code text, body text) LANGUAGE sql AS $$
 	SELECT e.status, e.seq, e.code, e.body FROM mirusync.push_many('{rosa}', ARRAY[session], ARRAY[session], '{event}', ARRAY[event]) e
 	WHERE e.kind = 'verdict'
@@ -215,42 +218,77 @@ CREATE VIEW events AS SELECT r.number, r.part_of, r.device, r.type, r.collection
 SELECT setval('mirusync.refusal_number_seq', 200, false);
 SELECT * FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:01Z", "trip": {"id": "t", "km": 0, "note": "n"},
 	"stops": [{"id": "a", "trip": "t"}, {"id": "b", "trip": "t"}]}');
+-- Later ones to the same records are tried: this one has a reason of its own.
 SELECT * FROM event('s1', '{"type": "STOP", "timestamp": "2026-01-01T00:00:02Z", "stop": {"id": "b", "trip": "t"}}');
 SELECT * FROM event('s1', '{"type": "TRIP_DELETED", "timestamp": "2026-01-01T00:00:03Z", "tripId": "u"}');
-SELECT * FROM event('s1', '{"type": "TRIP_DELETED", "timestamp": "2026-01-01T00:00:03Z", "tripId": "t", "trip": {"id": "t", "km": 1}}');
+SELECT * FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:04Z", "trip": {"id": "t", "km": -4}}');
 SELECT * FROM events;
 -- One that cannot be read, or that its collection's function refuses, is none.
 SELECT * FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:01Z", "trip": {"id": "t", "km": 13}}');
 SELECT count(*) FROM events;
--- Sent again, it gets its first answer.  By another session it is tried, and
--- waits for that one from then on.
+-- Sent again, by whichever session, it is tried again, and not kept twice.
 SELECT * FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:01Z", "trip": {"id": "t", "km": 0, "note": "n"},
 	"stops": [{"id": "a", "trip": "t"}, {"id": "b", "trip": "t"}]}');
+ALTER TABLE trip RENAME CONSTRAINT trip_km_check TO has_km;
 SELECT * FROM event('s2', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:01Z", "trip": {"id": "t", "km": 0, "note": "n"},
 	"stops": [{"id": "a", "trip": "t"}, {"id": "b", "trip": "t"}]}');
-SELECT * FROM event('s2', '{"type": "STOP", "timestamp": "2026-01-01T00:00:02Z", "stop": {"id": "b", "trip": "t"}}');
 SELECT number, part_of, device, sqlstate, behind, tries FROM events;
+SELECT message FROM mirusync.rejected WHERE number = 200;
 -- Not the same: fewer stops.
 SELECT * FROM event('s2', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:01Z", "trip": {"id": "t", "km": 0}, "stops": []}');
 SELECT number, part_of, device, id, sqlstate, behind FROM events WHERE number > 204;
 SELECT * FROM mirusync.discard('rosa', 205);
+-- A later one may be retried first.  One that is older than what was applied
+-- since is stale, but for the records that nobody wrote since.  Nothing follows.
+SELECT * FROM mirusync.retry('rosa', 204, '{"id": "t", "km": 4}');
 -- Any of its changes stands for all of them; one of them is edited, and put
 -- through the collection's function.
 SELECT * FROM mirusync.retry('rosa', 200, '{"id": "t", "km": 13}');
-SELECT * FROM mirusync.retry('rosa', 201);
-SELECT * FROM mirusync.retry('rosa', 200, '{"id": "t", "km": 5, "note": "gone"}');
+BEGIN;
+ALTER TABLE stop ADD CHECK (id <> 'a');
+SELECT * FROM mirusync.retry('rosa', 202);
+SELECT number, part_of, sqlstate, tries FROM events;
+ROLLBACK;
+SELECT * FROM mirusync.retry('rosa', 201, '{"id": "a"}');
+SELECT * FROM events;
+SELECT * FROM mirusync.retry('rosa', 203);
 SELECT * FROM trip;
 SELECT * FROM stop;
 SELECT seq, part_of, collection, id, type, device, session FROM mirusync.change_log WHERE feed = 'rosa' ORDER BY seq;
 SELECT * FROM events;
-SELECT * FROM mirusync.discard('rosa', 204);
--- In one group of the relay a later message of the session waits too.
+-- What the user deleted when he saw it refused stays deleted.
+SELECT status FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-01T00:00:05Z", "trip": {"id": "t", "km": 0}}');
+SELECT status FROM event('s1', '{"type": "STOP", "timestamp": "2026-01-01T00:00:06Z", "stop": {"id": "b", "trip": null}}');
+SELECT status FROM event('s1', '{"type": "STOP", "timestamp": "2026-01-01T00:00:06Z", "stop": {"id": "a", "trip": null}}');
+SELECT status FROM event('s1', '{"type": "TRIP_DELETED", "timestamp": "2026-01-01T00:00:07Z", "tripId": "t"}');
+SELECT number, verdict FROM mirusync.retry('rosa', 206, '{"id": "t", "km": 5}');
+SELECT * FROM trip;
+-- Merged field by field, an older one keeps what nobody wrote since.
+SELECT status FROM event('s1', '{"type": "LEG", "timestamp": "2026-01-01T00:00:00Z", "leg": {"id": "l", "km": 1, "note": "first"}}');
+SELECT status FROM event('s1', '{"type": "LEG", "timestamp": "2026-01-01T00:00:01Z", "leg": {"id": "l", "km": 0, "note": "old"}}');
+SELECT status FROM event('s1', '{"type": "LEG", "timestamp": "2026-01-01T00:00:02Z", "leg": {"id": "l", "note": "new"}}');
+SELECT number, verdict FROM mirusync.retry('rosa', 207, '{"id": "l", "km": 3, "note": "old"}');
+SELECT km, note FROM leg;
+-- In one group of the relay it is the same.
 SELECT status, code FROM mirusync.push_many('{rosa,rosa,rosa}', '{s,s,z}', '{s,s,z}', '{event,event,event}', ARRAY[
-	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:01Z", "trip": {"id": "t", "km": 0}}',
-	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:02Z", "trip": {"id": "t", "km": 6}}',
-	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:00Z", "trip": {"id": "t", "km": 7}}']) WHERE kind = 'verdict';
-SELECT r.* FROM mirusync.retry('rosa', 206, '{"id": "t", "km": 4}') r;
+	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:01Z", "trip": {"id": "g", "km": 0}}',
+	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:02Z", "trip": {"id": "g", "km": 6}}',
+	'{"type": "TRIP", "timestamp": "2026-01-02T00:00:03Z", "trip": {"id": "g", "km": 7}}']) WHERE kind = 'verdict';
+SELECT r.* FROM mirusync.retry('rosa', 208, '{"id": "g", "km": 4}') r;
 SELECT km FROM trip;
+-- Numbered changes of a device, and events, do not wait behind each other.
+SELECT status, code FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-03T00:00:01Z", "trip": {"id": "n", "km": 0}}');
+SELECT number, verdict, code FROM verdicts('s1', '{"number": 1, "kind": "patch", "collection": "trip", "id": "n", "fields": {"km": -1}},
+	{"number": 2, "kind": "patch", "collection": "trip", "id": "n", "fields": {"km": 2}}', 'rosa');
+SELECT number, verdict, code FROM verdicts('s1', '{"number": 3, "kind": "patch", "collection": "trip", "id": "n", "fields": {"km": 3}}', 'rosa');
+SELECT status, code FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-03T00:00:02Z", "trip": {"id": "n", "km": 8}}');
+SELECT status, code FROM event('s1', '{"type": "TRIP", "timestamp": "2026-01-03T00:00:03Z", "trip": {"id": "n", "km": -3}}');
+SELECT number, type, fields, sqlstate, behind, tries FROM events;
+SELECT number, verdict FROM mirusync.discard('rosa', 209);
+SELECT number, verdict FROM mirusync.discard('rosa', 210, following => true);
+SELECT number, verdict FROM mirusync.retry('rosa', 213, '{"id": "n", "km": 9}');
+SELECT id, km FROM trip ORDER BY id;
+SELECT * FROM events;
 
 -- It is bounded; what finds no room is refused and not kept, and says so.
 SELECT setval('mirusync.refusal_number_seq', 300, false);
@@ -359,7 +397,7 @@ SELECT * FROM mirusync.discard('rita', 400);
 RESET default_transaction_read_only;
 
 -- What a collection had refused outlives it; the account's end ends it.
-SELECT mirusync.detach('book'), mirusync.detach('trip'), mirusync.detach('stop');
+SELECT mirusync.detach('book'), mirusync.detach('trip'), mirusync.detach('stop'), mirusync.detach('leg');
 SELECT * FROM mirusync.retry('rita', 400);
 DROP SCHEMA rejected_test CASCADE;
 CALL mirusync.forget('rita');
@@ -367,6 +405,6 @@ CALL mirusync.forget('rosa', 1);
 SELECT count(*) FROM mirusync.refusal WHERE feed IN ('rita', 'rosa');
 DELETE FROM mirusync.feed WHERE feed IN ('rita', 'rosa');
 DELETE FROM mirusync.feed_epoch WHERE feed IN ('rita', 'rosa');
-DELETE FROM mirusync.event_collection WHERE collection IN ('trip', 'stop');
+DELETE FROM mirusync.event_collection WHERE collection IN ('trip', 'stop', 'leg');
 DELETE FROM mirusync.collection WHERE name = 'film';
 DROP ROLE regress_mirusync_reader;

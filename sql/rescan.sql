@@ -1,6 +1,8 @@
 -- rescan(): what capture did not see becomes ordinary changes.
 SET client_min_messages = notice;
 SET timezone = 'UTC';
+-- What other tests told of collections that are called the same here.
+DELETE FROM mirusync.change_log WHERE collection IN ('item', 'secret', 'word', 'plain', 'kind', 'part');
 CREATE SCHEMA rescan_test;
 SET search_path = rescan_test;
 
@@ -184,6 +186,41 @@ CALL mirusync.rescan('plain');
 CREATE INDEX ON plain (owner DESC NULLS LAST, id);
 CALL mirusync.rescan('plain');
 
+-- A table that was detached meanwhile: devices keep what they have, and its
+-- state is forgotten.  What the history has is told of all the same.
+CREATE TABLE lost (id int PRIMARY KEY, owner text, body text, note text);
+CREATE INDEX ON lost (owner);
+SELECT mirusync.attach('lost', feed => 'owner');
+INSERT INTO lost VALUES (1, 'rescan-l', 'a', 'n'), (2, 'rescan-l', 'b', 'n'), (3, 'rescan-l', 'c', 'n'),
+	(4, 'rescan-l', 'd', 'n'), (5, 'rescan-l-all', 'e', 'n'), (6, 'rescan-l', 'f', 'n'), (7, 'rescan-l', 'g', 'n');
+DELETE FROM lost WHERE id = 4;
+UPDATE lost SET body = 'gg' WHERE id = 7;
+DELETE FROM mirusync.change_log WHERE feed = 'rescan-l' AND id = '7' AND kind = 'put';
+SET client_min_messages = error;
+DROP TRIGGER "!mirusync_capture" ON lost;
+RESET client_min_messages;
+DELETE FROM lost WHERE id IN (1, 5, 7);
+UPDATE lost SET body = 'bb' WHERE id = 2;
+UPDATE lost SET owner = 'rescan-l-other' WHERE id = 3;
+SELECT mirusync.detach('lost');
+SELECT mirusync.attach('lost', feed => 'owner', excluding => '{note}', backfill => false);
+CALL mirusync.backfill('lost');
+CALL mirusync.rescan('lost');
+SELECT feed, kind, id, old, new FROM mirusync.change_log
+WHERE collection = 'lost' AND kind = 'delete' ORDER BY feed, id COLLATE "C", seq;
+SELECT c ->> 'id' AS id, c ->> 'kind' AS kind, c -> 'fields' AS fields
+FROM jsonb_array_elements(mirusync.pull('rescan-l', 'rescan-l', 7) -> 'changes') c ORDER BY 1;
+CALL mirusync.rescan('lost');
+
+-- Another table under its name.
+DROP TABLE lost;
+CREATE TABLE found (id int PRIMARY KEY, owner text);
+CREATE INDEX ON found (owner);
+INSERT INTO found VALUES (2, 'rescan-l');
+SELECT mirusync.attach('found', feed => 'owner', collection => 'lost');
+CALL mirusync.rescan('lost');
+SELECT feed, id, deleted FROM mirusync.record WHERE collection = 'lost' ORDER BY feed, id;
+
 -- Who may, and when.
 CALL mirusync.rescan('no such');
 CALL mirusync.rescan(NULL);
@@ -204,7 +241,7 @@ CALL mirusync.rescan('item');
 RESET ROLE;
 
 SET client_min_messages = warning;
-SELECT mirusync.detach(t) FROM unnest('{kind,item,word,plain}'::regclass[]) t;
+SELECT mirusync.detach(t) FROM unnest('{kind,item,word,plain,found}'::regclass[]) t;
 DROP SCHEMA rescan_test CASCADE;
 DELETE FROM mirusync.document WHERE feed = 'rescan-doc';
 DROP OWNED BY regress_mirusync_rescan;

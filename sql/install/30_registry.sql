@@ -67,13 +67,13 @@ CREATE TABLE mirusync.field_rule (
 	field		text COLLATE "C" NOT NULL,
 	rule		text COLLATE "C" NOT NULL
 		CHECK (rule IN ('lww_field', 'first_wins', 'server_wins', 'max', 'min',
-			'counter', 'manual')),
+			'counter', 'manual', 'set') OR rule LIKE '%.%'),
 	CONSTRAINT field_rule_pkey PRIMARY KEY (collection, field)
 );
 COMMENT ON TABLE mirusync.field_rule IS 'rules of fields that have one of their own';
 COMMENT ON COLUMN mirusync.field_rule.collection IS 'the collection';
 COMMENT ON COLUMN mirusync.field_rule.field IS 'the field: the number of a column in mirusync.field, or a top-level key of documents';
-COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge';
+COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge: a rule, or schema.function';
 
 -- What is attached is the administrator's data: a dump keeps it.  Rows of
 -- dropped tables would come back as bare OIDs, which may be others' by then.
@@ -83,8 +83,14 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.attached',
 	' AND relation IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field',
 	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
+-- A role that was dropped would come back as a number too: such a collection
+-- is dumped as one that takes no pushes.
 SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
-	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)');
+	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND (role IS NULL OR role IN (SELECT oid FROM pg_catalog.pg_roles))'
+	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule FROM mirusync.collection'
+	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND role NOT IN (SELECT oid FROM pg_catalog.pg_roles)');
 
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
 	'WHERE collection IN (SELECT name FROM mirusync.collection'
@@ -94,7 +100,7 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
 -- does it for SQL: a restore, or an administrator who sets a rule.
 CREATE FUNCTION mirusync.registry_changed()
 RETURNS trigger
-AS 'MODULE_PATHNAME', 'mirusync_registry_changed'
+AS 'MODULE_PATHNAME', 'mirusync_registry_changed_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.registry_changed() IS
 'trigger function: makes every backend read again what is attached';
@@ -144,14 +150,14 @@ CREATE FUNCTION mirusync.attach(relation regclass, feed name,
 	columns name[] DEFAULT NULL, excluding name[] DEFAULT NULL,
 	backfill boolean DEFAULT true)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_attach'
+AS 'MODULE_PATHNAME', 'mirusync_attach_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.attach(regclass, name, text, text, regrole, boolean, name[], name[], boolean) IS
 'sync a table: its rows are records of the feed that a column names';
 
 CREATE FUNCTION mirusync.detach(relation regclass)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_detach'
+AS 'MODULE_PATHNAME', 'mirusync_detach_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.detach(regclass) IS
 'stop syncing a table, and leave it as it was before';
@@ -159,7 +165,7 @@ COMMENT ON FUNCTION mirusync.detach(regclass) IS
 CREATE FUNCTION mirusync.sync_column(relation regclass, column_name name,
 	synced boolean)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_sync_column'
+AS 'MODULE_PATHNAME', 'mirusync_sync_column_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.sync_column(regclass, name, boolean) IS
 'sync a column of an attached table from now on, or sync it no more';
@@ -167,21 +173,21 @@ COMMENT ON FUNCTION mirusync.sync_column(regclass, name, boolean) IS
 CREATE FUNCTION mirusync.create_collection(name text,
 	rule text DEFAULT 'lww', pushable boolean DEFAULT true)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_create_collection'
+AS 'MODULE_PATHNAME', 'mirusync_create_collection_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.create_collection(text, text, boolean) IS
 'name a collection of the document store; does nothing if it is there already';
 
 CREATE FUNCTION mirusync.set_rule(collection text, field text, rule text)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_set_rule'
+AS 'MODULE_PATHNAME', 'mirusync_set_rule_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_rule(text, text, text) IS
 'set how concurrent changes of a field merge (null rule: as the collection''s), or with null field of all that have no rule of their own';
 
 CREATE FUNCTION mirusync.set_delete_rule(collection text, rule text)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule'
+AS 'MODULE_PATHNAME', 'mirusync_set_delete_rule_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
 'set what stands of a delete and a concurrent update of one record';
@@ -190,7 +196,7 @@ COMMENT ON FUNCTION mirusync.set_delete_rule(text, text) IS
 CREATE FUNCTION mirusync.synced_columns(relation regclass, feed_column name,
 	sync_added boolean)
 RETURNS name[]
-AS 'MODULE_PATHNAME', 'mirusync_synced_columns'
+AS 'MODULE_PATHNAME', 'mirusync_synced_columns_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.synced_columns(regclass, name, boolean) IS
 'columns of an attached table that are synced; for the view collections';

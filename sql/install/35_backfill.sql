@@ -15,7 +15,7 @@ COMMENT ON TRIGGER registry_changed ON mirusync.backfill IS
 'makes every backend read again what is attached';
 
 CREATE PROCEDURE mirusync.backfill(relation regclass, batch_rows int DEFAULT 10000)
-AS 'MODULE_PATHNAME', 'mirusync_backfill'
+AS 'MODULE_PATHNAME', 'mirusync_backfill_0_2'
 LANGUAGE C;
 COMMENT ON PROCEDURE mirusync.backfill(regclass, int) IS
 'number the rows of a table that was attached with backfill => false; may be interrupted and called again';

@@ -6,7 +6,7 @@
 -- SPDX-License-Identifier: PostgreSQL
 
 CREATE PROCEDURE mirusync.rescan(collection text, batch_rows int DEFAULT 10000)
-AS 'MODULE_PATHNAME', 'mirusync_rescan'
+AS 'MODULE_PATHNAME', 'mirusync_rescan_0_2'
 LANGUAGE C;
 COMMENT ON PROCEDURE mirusync.rescan(text, int) IS
 'find by comparison what capture did not see of a collection, and number it';

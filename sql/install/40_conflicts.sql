@@ -99,7 +99,7 @@ COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incom
 CREATE FUNCTION mirusync.resolve(feed text, conflict bigint,
 	choose text DEFAULT NULL, value jsonb DEFAULT NULL)
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_resolve'
+AS 'MODULE_PATHNAME', 'mirusync_resolve_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.resolve(text, bigint, text, jsonb) IS
 'decide a conflict: choose => ''stored'' or ''incoming'', or give a value';

@@ -9,7 +9,7 @@
 
 CREATE FUNCTION mirusync.push(user_id text, device text, batch jsonb)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_push'
+AS 'MODULE_PATHNAME', 'mirusync_push_0_2'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.push(text, text, jsonb) IS
 'push a batch of numbered changes of a user''s device; returns a verdict for each';
@@ -21,7 +21,7 @@ CREATE FUNCTION mirusync.push_many(users text[], devices text[],
 	OUT after bigint, OUT seq bigint, OUT session text, OUT code text,
 	OUT body text, OUT native text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_push_many'
+AS 'MODULE_PATHNAME', 'mirusync_push_many_0_2'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
 	text[]) IS
@@ -30,14 +30,14 @@ COMMENT ON FUNCTION mirusync.push_many(text[], text[], text[], text[], text[],
 -- Who is pushing, for policies, defaults, triggers and checks of tables.
 CREATE FUNCTION mirusync.user_id()
 RETURNS text
-AS 'MODULE_PATHNAME', 'mirusync_user_id'
+AS 'MODULE_PATHNAME', 'mirusync_user_id_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.user_id() IS
 'user whose push is being applied; null outside a push';
 
 CREATE FUNCTION mirusync.device_id()
 RETURNS text
-AS 'MODULE_PATHNAME', 'mirusync_device_id'
+AS 'MODULE_PATHNAME', 'mirusync_device_id_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mirusync.device_id() IS
 'device whose push is being applied; null outside a push';
@@ -46,14 +46,14 @@ CREATE FUNCTION mirusync.pull(user_id text, feed text,
 	after bigint DEFAULT 0, max int DEFAULT 500,
 	epoch int DEFAULT NULL, seen bigint DEFAULT NULL)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_pull'
+AS 'MODULE_PATHNAME', 'mirusync_pull_0_2'
 LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.pull(text, text, bigint, int, int, bigint) IS
 'read a page of a feed: the records changed above a cursor, each once';
 
 CREATE FUNCTION mirusync.seq_before(feed text, at timestamptz)
 RETURNS bigint
-AS 'MODULE_PATHNAME', 'mirusync_seq_before'
+AS 'MODULE_PATHNAME', 'mirusync_seq_before_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.seq_before(text, timestamptz) IS
 'packed cursor above which lies every record changed at a time or after it';
@@ -71,14 +71,14 @@ COMMENT ON FUNCTION mirusync.heads(text[]) IS
 
 CREATE FUNCTION mirusync.ring(feeds text[])
 RETURNS void
-AS 'MODULE_PATHNAME', 'mirusync_ring'
+AS 'MODULE_PATHNAME', 'mirusync_ring_0_2'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.ring(text[]) IS
 'for relays: tell other relays that feeds have moved';
 
 CREATE FUNCTION mirusync.doorbell_hash(feed text)
 RETURNS text
-AS 'MODULE_PATHNAME', 'mirusync_doorbell_hash'
+AS 'MODULE_PATHNAME', 'mirusync_doorbell_hash_0_2'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.doorbell_hash(text) IS
 'hash by which a doorbell names a feed';
@@ -88,7 +88,7 @@ CREATE FUNCTION mirusync.worker_status(OUT state text, OUT pid int,
 	OUT waiting int, OUT overflows bigint, OUT restarts bigint,
 	OUT failed_at timestamptz)
 RETURNS record
-AS 'MODULE_PATHNAME', 'mirusync_worker_status'
+AS 'MODULE_PATHNAME', 'mirusync_worker_status_0_2'
 LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.worker_status() IS
 'what the background worker of this database does and has done';
@@ -114,7 +114,7 @@ COMMENT ON FUNCTION mirusync.relay_hello(text) IS
 
 CREATE FUNCTION mirusync.new_epoch()
 RETURNS int
-AS 'MODULE_PATHNAME', 'mirusync_new_epoch'
+AS 'MODULE_PATHNAME', 'mirusync_new_epoch_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.new_epoch() IS
 'begin an epoch: for an administrator, after files were restored that kept system identifier and timeline';
@@ -123,6 +123,6 @@ COMMENT ON FUNCTION mirusync.new_epoch() IS
 -- procedure nor be called inside a transaction block.  It deletes as the owner
 -- of the extension: whoever may execute it may forget anybody.
 CREATE PROCEDURE mirusync.forget(feed text, batch_rows int DEFAULT 10000, grace interval DEFAULT '2 s')
-LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget';
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_forget_0_2';
 COMMENT ON PROCEDURE mirusync.forget(text, int, interval) IS
 'delete what is kept of a feed and its user, after the application has deleted their rows';

@@ -24,9 +24,10 @@ CREATE TABLE mirusync.refusal (
 	tried_at	timestamptz,
 	CONSTRAINT refusal_pkey PRIMARY KEY (feed, number)
 );
-CREATE INDEX refusal_record ON mirusync.refusal (feed, device, collection, id);
+CREATE INDEX refusal_record ON mirusync.refusal (feed, device, collection, id)
+	WHERE type IS NULL;
 COMMENT ON TABLE mirusync.refusal IS 'pushed changes that were refused and wait; read the view rejected';
-COMMENT ON INDEX mirusync.refusal_record IS 'what push looks up: whether changes of a device, to a record, wait';
+COMMENT ON INDEX mirusync.refusal_record IS 'what push looks up: whether numbered changes of a device, to a record, wait';
 COMMENT ON SEQUENCE mirusync.refusal_number_seq IS 'numbers of refused changes';
 COMMENT ON COLUMN mirusync.refusal.feed IS 'feed that the change was for';
 COMMENT ON COLUMN mirusync.refusal.number IS 'number by which retry() and discard() know it; later ones came later';
@@ -45,8 +46,8 @@ COMMENT ON COLUMN mirusync.refusal.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.refusal.tries IS 'how often it was tried';
 COMMENT ON COLUMN mirusync.refusal.tried_at IS 'when it was last tried';
 
--- A change waits behind every earlier one of its device that has a record in
--- common with what it came with.
+-- A numbered change waits behind every earlier one of its device to its record;
+-- an event behind nothing.
 CREATE VIEW mirusync.rejected AS
 	SELECT r.feed, r.number, r.part_of, r.user_id, r.device, r.device_number,
 		r.type, r.collection, r.id, r.change ->> 'kind' AS kind,
@@ -54,13 +55,12 @@ CREATE VIEW mirusync.rejected AS
 		(r.change ->> 'clock')::mirusync.hlc AS clock,
 		(r.change ->> 'base')::bigint AS base,
 		r.sqlstate, r.message, r.detail,
-		(SELECT max(e.part_of)
-			FROM mirusync.refusal m JOIN mirusync.refusal e
-				ON e.feed = m.feed AND e.device = m.device
-				AND e.collection = m.collection AND e.id = m.id
-			WHERE m.feed = r.feed AND m.part_of = r.part_of
-				AND m.number >= r.part_of
-				AND e.part_of < r.part_of) AS behind,
+		(SELECT max(e.number)
+			FROM mirusync.refusal e
+			WHERE r.type IS NULL AND e.type IS NULL
+				AND e.feed = r.feed AND e.device = r.device
+				AND e.collection = r.collection AND e.id = r.id
+				AND e.number < r.number) AS behind,
 		r.at, r.tries, r.tried_at, r.change
 	FROM mirusync.refusal r;
 COMMENT ON VIEW mirusync.rejected IS 'inbox of pushed changes that were refused; see retry() and discard()';
@@ -80,7 +80,7 @@ COMMENT ON COLUMN mirusync.rejected.base IS 'number of the feed that the device 
 COMMENT ON COLUMN mirusync.rejected.sqlstate IS 'why it was refused when it was last tried; MS010: it has not been tried, since it waits behind another';
 COMMENT ON COLUMN mirusync.rejected.message IS 'message of that error';
 COMMENT ON COLUMN mirusync.rejected.detail IS 'its detail';
-COMMENT ON COLUMN mirusync.rejected.behind IS 'number of the change of its device that it waits behind, the last of them; null: it can be retried';
+COMMENT ON COLUMN mirusync.rejected.behind IS 'number of the change of its device that it waits behind, the last of them; null: it can be retried, as every event can';
 COMMENT ON COLUMN mirusync.rejected.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.rejected.tries IS 'how often it was tried';
 COMMENT ON COLUMN mirusync.rejected.tried_at IS 'when it was last tried';
@@ -92,7 +92,7 @@ CREATE FUNCTION mirusync.retry(feed text, rejected bigint,
 	edited jsonb DEFAULT NULL, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_retry'
+AS 'MODULE_PATHNAME', 'mirusync_retry_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.retry(text, bigint, jsonb) IS
 'apply a rejected change again, with other fields if given, then those that wait behind it; returns what became of each';
@@ -101,7 +101,7 @@ CREATE FUNCTION mirusync.discard(feed text, rejected bigint,
 	following boolean DEFAULT false, OUT number bigint, OUT verdict text,
 	OUT seq bigint, OUT code text, OUT reason text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'mirusync_discard'
+AS 'MODULE_PATHNAME', 'mirusync_discard_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
 COMMENT ON FUNCTION mirusync.discard(text, bigint, boolean) IS
 'throw a rejected change away, then apply those that wait behind it, or throw them away as well; returns what became of each';

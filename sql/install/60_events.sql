@@ -103,7 +103,7 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.event_collection', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.event_type', '');
 
 CREATE FUNCTION mirusync.mapping_changed() RETURNS trigger
-AS 'MODULE_PATHNAME', 'mirusync_mapping_changed'
+AS 'MODULE_PATHNAME', 'mirusync_mapping_changed_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.mapping_changed() IS 'trigger function: makes every backend read the event mapping again';
 REVOKE ALL ON FUNCTION mirusync.mapping_changed() FROM PUBLIC;
@@ -174,7 +174,7 @@ CREATE FUNCTION mirusync.pull_events(feed text, after bigint, max int,
 	live boolean, seen bigint DEFAULT 0, dialects text[] DEFAULT '{event}')
 RETURNS TABLE (kind text, after bigint, seq bigint, head bigint,
 	complete boolean, session text, body text, native text)
-AS 'MODULE_PATHNAME', 'mirusync_pull_events'
+AS 'MODULE_PATHNAME', 'mirusync_pull_events_0_2'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER
 COST 1000 ROWS 100;
 COMMENT ON FUNCTION mirusync.pull_events(text, bigint, int, boolean, bigint, text[]) IS

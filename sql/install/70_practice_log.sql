@@ -6,28 +6,28 @@
 
 CREATE FUNCTION mirusync.practice_entry(entry jsonb)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_practice_entry'
+AS 'MODULE_PATHNAME', 'mirusync_practice_entry_0_2'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.practice_entry(jsonb) IS
 'check and normalise a logbook entry of the practice log';
 
 CREATE FUNCTION mirusync.practice_piece(piece jsonb)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_practice_piece'
+AS 'MODULE_PATHNAME', 'mirusync_practice_piece_0_2'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.practice_piece(jsonb) IS
 'check and normalise a repertoire item of the practice log';
 
 CREATE FUNCTION mirusync.practice_plan(plan jsonb)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_practice_plan'
+AS 'MODULE_PATHNAME', 'mirusync_practice_plan_0_2'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.practice_plan(jsonb) IS
 'check and normalise a practice plan of the practice log';
 
 CREATE FUNCTION mirusync.practice_occurrence(occurrence jsonb)
 RETURNS jsonb
-AS 'MODULE_PATHNAME', 'mirusync_practice_occurrence'
+AS 'MODULE_PATHNAME', 'mirusync_practice_occurrence_0_2'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION mirusync.practice_occurrence(jsonb) IS
 'check and normalise an occurrence of a plan of the practice log';

@@ -8,14 +8,14 @@
 
 CREATE FUNCTION mirusync.ddl_start()
 RETURNS event_trigger
-AS 'MODULE_PATHNAME', 'mirusync_ddl_start'
+AS 'MODULE_PATHNAME', 'mirusync_ddl_start_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.ddl_start() IS
 'event trigger function: makes commands be watched for what they do to attached tables';
 
 CREATE FUNCTION mirusync.ddl_end()
 RETURNS event_trigger
-AS 'MODULE_PATHNAME', 'mirusync_ddl_end'
+AS 'MODULE_PATHNAME', 'mirusync_ddl_end_0_2'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.ddl_end() IS
 'event trigger function: follows what a command did to attached tables';

@@ -100,6 +100,9 @@ async function write(client, random, state) {
   const key = () => 1 + below(ROWS);
   const actions = [
     () => client.query('UPDATE item SET n = n + 1 WHERE id = $1', [key()]),
+    /* Twice is as before, and of 0 once. */
+    () => client.query('UPDATE item SET n = -n WHERE id = $1', [key()]),
+    () => client.query('UPDATE item SET n = -n WHERE owner = $1', [feed()]),
     () => client.query('UPDATE item SET owner = $2 WHERE id = $1', [key(), feed()]),
     () => client.query('DELETE FROM item WHERE id = $1', [key()]),
     () => client.query('INSERT INTO item VALUES ($1, $2, $3)', [ROWS + ++state.inserted, feed(), 'new']),
@@ -117,7 +120,7 @@ async function write(client, random, state) {
       await actions[below(actions.length)]();
     if (random() < 0.2) {
       await client.query('SAVEPOINT s');
-      await actions[below(6)]();
+      await actions[below(actions.length - 1)]();
       await client.query('ROLLBACK TO s');
     }
     if (random() < 0.3)

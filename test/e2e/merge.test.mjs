@@ -2,8 +2,9 @@
  * merge.test.mjs
  *     Merge rules with several devices that are offline for a while, send
  *     again what they got no answer for, and share their records with plain
- *     SQL: in the end all of them have what the table has, no increment is
- *     lost or counted twice, and no greater value is lost.
+ *     SQL, while somebody resolves conflicts: in the end all of them have what
+ *     the table has, no increment is lost or counted twice, and no greater
+ *     value nor added element is lost.  Every rule is in play.
  *
  * The devices are simulated: they push and pull by SQL, as a relay would for
  * them.  MIRUSYNC_SEED makes the choices of a failure again (the timing is the
@@ -17,10 +18,16 @@ import { newUser, useStack } from './harness.mjs';
 const SEED = Number(process.env.MIRUSYNC_SEED || Date.now() % 1e9);
 const TABLE = 'merge_item';
 const COLLECTIONS = [TABLE, 'merge_whole', 'merge_field'];
-const RULES = { claim: 'first_wins', price: 'server_wins', best: 'max', worst: 'min', n: 'counter' };
+const RULES = {
+  claim: 'first_wins', price: 'server_wins', best: 'max', worst: 'min', n: 'counter',
+  decided: 'manual', tags: 'set', joined: 'merge_rules.join_texts',
+};
+const DELETE_RULES = { [TABLE]: 'update_wins', merge_whole: 'delete_wins', merge_field: 'manual' };
+const TEXTS = ['title', 'note', 'claim', 'decided', 'joined'];
 const TALLY = 'tally'; /* a record that nobody deletes */
 
-const s = useStack({ relays: 1 });
+/* Each change is judged by itself: none waits behind a rejected one. */
+const s = useStack({ relays: 1, postgres: { 'mirusync.rejected_max_changes': '0' } });
 
 /* mulberry32: a small generator that can be seeded. */
 function randomOf(seed) {
@@ -49,27 +56,35 @@ async function retry(body) {
 
 async function prepare() {
   await s.query(`CREATE TABLE ${TABLE} (owner text, id text, title text, note text, claim text,
-    price int, best int, worst int, n int, PRIMARY KEY (owner, id))`);
+    price int, best int, worst int, n int, decided text, tags text[], joined text, PRIMARY KEY (owner, id))`);
+  await s.query('CREATE SCHEMA merge_rules');
+  await s.query(`CREATE FUNCTION merge_rules.join_texts(stored jsonb, incoming jsonb, base jsonb, context jsonb)
+    RETURNS jsonb LANGUAGE sql AS $$
+      SELECT pg_catalog.to_jsonb(pg_catalog.left(pg_catalog.concat_ws('+', stored #>> '{}', incoming #>> '{}'), 60)) $$`);
   await s.query('SELECT mirusync.attach($1, feed => $2)', [TABLE, 'owner']);
   await s.query("SELECT mirusync.create_collection('merge_whole', 'lww'), mirusync.create_collection('merge_field', 'lww_field')");
   for (const collection of COLLECTIONS)
     for (const [field, rule] of Object.entries(RULES))
       await s.query('SELECT mirusync.set_rule($1, $2, $3)', [collection, field, rule]);
+  for (const [collection, rule] of Object.entries(DELETE_RULES))
+    await s.query('SELECT mirusync.set_delete_rule($1, $2)', [collection, rule]);
 }
 
 /* What nobody may lose: kept by all writers of a test together. */
 class Book {
   constructor() {
-    this.tallies = new Map(COLLECTIONS.map((c) => [c, { n: 0, best: 50, worst: 50 }]));
+    this.tallies = new Map(COLLECTIONS.map((c) => [c, { n: 0, best: 50, worst: 50, tags: new Set() }]));
   }
 
-  note(collection, id, { delta = 0, best, worst }) {
+  note(collection, id, { delta = 0, best, worst, kept }) {
     if (id !== TALLY)
       return;
     const tally = this.tallies.get(collection);
     tally.n += delta;
     tally.best = Math.max(tally.best, best ?? tally.best);
     tally.worst = Math.min(tally.worst, worst ?? tally.worst);
+    if (kept)
+      tally.tags.add(kept);
   }
 }
 
@@ -100,6 +115,11 @@ class SimulatedDevice {
       const n = (record?.n ?? 0) + p.delta;
       record = p.change.kind === 'put' && collection !== TABLE ? { ...p.change.fields } : { ...record, ...p.change.fields };
       record.n = n;
+      const { add, remove } = p.change;
+      if (add?.tags || remove?.tags) {
+        const tags = (record.tags ?? []).filter((tag) => !remove?.tags?.includes(tag));
+        record.tags = [...tags, ...(add?.tags ?? []).filter((tag) => !tags.includes(tag))];
+      }
     }
     return record;
   }
@@ -114,6 +134,7 @@ class SimulatedDevice {
     this.clock = Math.max(this.clock + 1, Date.now() - Math.floor(this.random() * 3000));
     const change = { number, collection, id, base: this.cursor, clock: new Date(this.clock).toISOString() };
     let delta = 0;
+    let kept;
     if (dice < 0.08 && id !== TALLY) {
       change.kind = 'delete';
     } else if (dice < 0.3 && view !== undefined) {
@@ -123,6 +144,14 @@ class SimulatedDevice {
         change.add = { n: delta };
       else
         change.fields = { n: (view.n ?? 0) + delta };
+    } else if (dice < 0.45 && view !== undefined) {
+      /* Nobody removes those that are to be kept. */
+      change.kind = 'patch';
+      if (this.random() < 0.5)
+        kept = `${this.name} ${number}`;
+      change.add = { tags: [kept ?? this.pick(['x', 'y', 'z'])] };
+      if (this.random() < 0.5)
+        change.remove = { tags: [this.pick(['x', 'y', 'z'].filter((tag) => !change.add.tags.includes(tag)))] };
     } else {
       change.kind = view === undefined || this.random() < 0.5 ? 'put' : 'patch';
       change.fields = change.kind === 'put' ? { n: 0, ...view } : {};
@@ -130,14 +159,14 @@ class SimulatedDevice {
       if (view === undefined)
         delta = change.fields.n = Math.floor(this.random() * 5);
       for (let i = 0; i < 2; i++) {
-        const field = this.pick(['title', 'note', 'claim', 'price', 'best', 'worst']);
-        change.fields[field] = ['title', 'note', 'claim'].includes(field)
+        const field = this.pick([...TEXTS, 'price', 'best', 'worst']);
+        change.fields[field] = TEXTS.includes(field)
           ? `${this.name} ${number}` : Math.floor(this.random() * 100);
       }
       if (collection !== TABLE && this.random() < 0.2)
         delete change.fields[this.pick(['title', 'note'])];
     }
-    this.pending.push({ change, delta, seq: null });
+    this.pending.push({ change, delta, kept, seq: null });
   }
 
   async push() {
@@ -164,7 +193,7 @@ class SimulatedDevice {
       }
       p.seq = ['applied', 'merged'].includes(verdict.verdict) ? verdict.seq : 0;
       if (p.seq > 0)
-        this.book.note(p.change.collection, p.change.id, { delta: p.delta, ...p.change.fields });
+        this.book.note(p.change.collection, p.change.id, { delta: p.delta, kept: p.kept, ...p.change.fields });
     });
     this.pending = this.pending.filter((p) => p.seq !== 0);
     return verdicts;
@@ -206,12 +235,14 @@ async function writeBySql(user, random, book, rounds) {
     let counted;
     if (dice < 0.3) {
       counted = TABLE;
-      await retry(() => s.query(`UPDATE ${TABLE} SET n = coalesce(n, 0) + $3, title = 'sql ' || $4::int, price = $4
+      await retry(() => s.query(`UPDATE ${TABLE} SET n = coalesce(n, 0) + $3, title = 'sql ' || $4::int, price = $4,
+          tags = array_remove(tags, 'x') || '{y}', decided = 'sql ' || $4::int
         WHERE owner = $1 AND id = $2`, [user, id, delta, i]));
     } else if (dice < 0.6) {
       counted = collection;
       await retry(() => s.query(`UPDATE mirusync.document SET data = data || jsonb_build_object(
-          'n', coalesce((data ->> 'n')::int, 0) + $3::int, 'note', 'sql ' || $4::int)
+          'n', coalesce((data ->> 'n')::int, 0) + $3::int, 'note', 'sql ' || $4::int,
+          'tags', coalesce(data -> 'tags', '[]') - 'y' || '["z"]')
         WHERE feed = $1 AND id = $2 AND collection = $5`, [user, id, delta, i, collection]));
     } else if (dice < 0.7 && id !== TALLY) {
       await retry(() => s.query(`DELETE FROM ${TABLE} WHERE owner = $1 AND id = $2`, [user, id]));
@@ -223,6 +254,23 @@ async function writeBySql(user, random, book, rounds) {
     }
     if (counted)
       book.note(counted, id, { delta });
+  }
+}
+
+/* Somebody who decides conflicts, either way. */
+async function resolveSome(user, random, rounds) {
+  for (let i = 0; i < rounds; i++) {
+    const [conflict] = await s.query(`SELECT id FROM mirusync.conflicts WHERE feed = $1 AND resolved_at IS NULL
+      AND (record <> $2 OR field IN ('title', 'note', 'claim', 'decided', 'joined')) ORDER BY id DESC LIMIT 1`, [user, TALLY]);
+    if (conflict === undefined)
+      continue;
+    try {
+      await retry(() => s.query('SELECT mirusync.resolve($1, $2, choose => $3)',
+        [user, conflict.id, random() < 0.5 ? 'stored' : 'incoming']));
+    } catch (error) {
+      /* The record is gone, or its key was taken meanwhile. */
+      assert.match(error.code, /^(55000|23505|MS003)$/, error.message);
+    }
   }
 }
 
@@ -258,9 +306,10 @@ s.test('devices, replays and SQL end with all of them equal to the table', async
   for (const device of devices)
     await device.pull();
   await Promise.all([
-    ...devices.map((device) => device.live(40)),
+    ...devices.map((device) => device.live(60)),
     writeBySql(user, randomOf(SEED + 100), book, 60),
     writeBySql(user, randomOf(SEED + 101), book, 60),
+    resolveSome(user, randomOf(SEED + 102), 60),
   ]);
   for (const device of devices)
     await device.push();
@@ -270,9 +319,17 @@ s.test('devices, replays and SQL end with all of them equal to the table', async
     assert.deepEqual(device.pending, []);
     assert.deepEqual(live(device.replica), expected, device.name);
   }
+  const conflicts = await s.query(`SELECT rule, count(*)::int AS n, count(resolved_at)::int AS resolved
+    FROM mirusync.conflicts WHERE feed = $1 GROUP BY rule ORDER BY rule`, [user]);
+  t.diagnostic(JSON.stringify(conflicts));
+  assert.deepEqual(conflicts.filter(({ rule }) => ['counter', 'set', 'max', 'min', 'update_wins'].includes(rule)), []);
+  assert.ok(conflicts.some(({ resolved }) => resolved > 0));
   for (const [collection, tally] of book.tallies) {
     const record = expected[`${collection}/${TALLY}`];
-    assert.deepEqual({ n: record.n, best: record.best, worst: record.worst }, tally, collection);
+    const { tags, ...numbers } = tally;
+    assert.deepEqual({ n: record.n, best: record.best, worst: record.worst }, numbers, collection);
+    for (const tag of tags)
+      assert.ok(record.tags.includes(tag), `${collection}: ${tag}`);
   }
 }, { timeout: 120000 });
 

@@ -50,7 +50,7 @@ test_names(void **state)
 	assert_true(miru_rule_parse("lww_field", &rule));
 	assert_int_equal(rule, MIRU_RULE_LWW_FIELD);
 	assert_false(miru_rule_parse("LWW", &rule));
-	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_MANUAL; i++)
+	for (int i = MIRU_RULE_LWW; i <= MIRU_RULE_SET; i++)
 	{
 		assert_true(miru_rule_parse(miru_rule_name((MiruRule) i), &rule));
 		assert_int_equal(rule, i);
@@ -309,6 +309,14 @@ check(Vector *vector)
 		incoming.integer = vector->stored.integer + increment_of(vector);
 	}
 	decision = miru_decide(vector->rule, contest);
+	if (vector->rule == MIRU_RULE_SET && incoming.integer == 1)
+		decision.incoming_stands = vector->stored.integer == 1 ||
+			miru_add_stands(&contest->stored, &contest->incoming,
+							contest->base);
+	else if (vector->rule == MIRU_RULE_SET)
+		decision.incoming_stands = vector->stored.integer == 1 &&
+			miru_remove_stands(&contest->stored, &contest->incoming,
+							   contest->base);
 	if (order(decision.incoming_stands ? &incoming : &vector->stored,
 			  &vector->result) != 0)
 		fail_msg("%s: the %s value stands", vector->name,

@@ -139,6 +139,23 @@ test('what was refused goes on waiting, and is retried in the copy', async () =>
     WHERE r.collection = 'page'`), 'applied');
 });
 
+test('a role that was dropped is nobody else after a restore', async () => {
+  const from = await d.fresh('without_role');
+  await d.query(from, `CREATE ROLE upgrade_brief;
+    CREATE TABLE app.brief (id int PRIMARY KEY, owner text);
+    SELECT mirusync.attach('app.brief', feed => 'owner', role => 'upgrade_brief');
+    DROP ROLE upgrade_brief`);
+  const path = join(d.dir, 'without_role');
+  const look = (database) => d.query(database, 'SELECT name, pushable, role FROM mirusync.collection ORDER BY 1');
+  const before = await look(from);
+  assert.match(before, /^brief\|t\|\d+$/m);
+  for (const way of ['custom', 'plain, as inserts']) {
+    const to = await d.create(`without_role_${way.length}`);
+    await WAYS[way](from, to, path);
+    assert.equal(await look(to), before.replace(/^brief.*$/m, 'brief|f|'));
+  }
+});
+
 test('a schema alone is attached, and empty', async () => {
   const path = join(d.dir, 'schema');
   await d.program('pg_dump', ['-d', sources.fresh.name, '-f', path, '--schema-only']);

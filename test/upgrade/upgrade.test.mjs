@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
+import pg from 'pg';
 import { file, useDatabases } from './databases.mjs';
 import { checkSynced } from './synced.mjs';
 
@@ -133,4 +134,59 @@ test('a session notices that a newer version came', async () => {
   assert.match(await d.query('fresh_empty', `${patch(99)}; SELECT mirusync.pull('a', 'a') -> 'head'`), /^0$/m,
     'patch versions mix');
   await d.query('fresh_empty', patch(0));
+});
+
+/* symbols gives the link symbols of our C functions, but for those of hlc, which knows no tables. */
+const symbols = async (database) => (await d.query(database, `SELECT prosrc FROM pg_proc p
+    JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
+  WHERE pronamespace = 'mirusync'::regnamespace AND prosrc !~ '^mirusync_hlc_' ORDER BY 1`)).split('\n');
+
+test('a session with the library of a former version finds no function of this one', async () => {
+  const [major, minor] = (await current()).split('.');
+  const now = await symbols('fresh_empty');
+  assert.deepEqual(now.filter((name) => !name.endsWith(`_${major}_${minor}`)), [],
+    'link symbols end with the version of the tables, see docs/upgrading.md');
+  assert.deepEqual(await symbols('updated_empty'), now);
+  const released = /^RELEASED *= *(.*)$/m.exec(await readFile(file('../../Makefile'), 'utf8'))[1].split(' ');
+  assert.ok(released.length > 0);
+  for (const version of released) {
+    const script = await readFile(file(`../../sql/mirusync--${version}.sql`), 'utf8');
+    const former = [...script.matchAll(/'MODULE_PATHNAME', '(\w+)'/g)].map((match) => match[1]);
+    assert.ok(former.length > 20);
+    assert.deepEqual(former.filter((name) => now.includes(name)), [], version);
+  }
+});
+
+test('such a session gets an error, prepared statements too', async () => {
+  await d.fresh('later');
+  /* As an update to a later version does it, for this library is the old one then. */
+  const update = `UPDATE pg_proc SET prosrc = regexp_replace(prosrc, '_\\d+_\\d+$', '_99_0')
+    WHERE pronamespace = 'mirusync'::regnamespace AND prosrc !~ '^mirusync_hlc_'`;
+  const prepare = `PREPARE star AS UPDATE app.note SET stars = 1; EXECUTE star;
+    PREPARE page AS SELECT mirusync.pull('anna', 'anna') -> 'none'; EXECUTE page;
+    UPDATE mirusync.collection SET pushable = pushable;`;
+  for (const statement of ['EXECUTE star', 'EXECUTE page', 'UPDATE app.note SET stars = 2',
+    `SELECT mirusync.put('anna', 'page', '1', '{}')`, 'UPDATE mirusync.collection SET pushable = true',
+    `SELECT * FROM mirusync.push_many('{anna}', '{phone}', '{s}', '{batch}', '{"{}"}')`, 'CREATE TABLE app.x ()'])
+    assert.match(await d.error('later', `${prepare} ${update}; ${statement}`),
+      /42883: could not find function "mirusync_\w+_99_0" in file/, statement);
+});
+
+test('the update waits for those who have written and not committed', async () => {
+  await d.old('writing');
+  const { PGHOST: host, PGPORT: port, PGUSER: user } = d.stack.pgEnv;
+  const writer = new pg.Client({ host, port, user, database: 'writing' });
+  await writer.connect();
+  try {
+    for (const table of ['app.note', 'mirusync.document']) {
+      await writer.query(`BEGIN; LOCK TABLE ${table} IN ROW EXCLUSIVE MODE`);
+      const error = await d.error('writing', `SET lock_timeout = '100ms'; ALTER EXTENSION mirusync UPDATE`);
+      assert.match(error, /55P03/);
+      assert.match(error, new RegExp(`LOCK TABLE ${table.replace('mirusync.', '')} IN SHARE MODE`));
+      await writer.query('ROLLBACK');
+    }
+  } finally {
+    await writer.end();
+  }
+  await d.query('writing', 'ALTER EXTENSION mirusync UPDATE');
 });
