@@ -27,6 +27,7 @@ BEGIN RETURN QUERY
 	UNION ALL
 	SELECT f.feed, NULL, format('head %s, numbers %s', f.head, count(l.seq))
 	FROM mirusync.feed f LEFT JOIN mirusync.change_log l USING (feed)
+	WHERE f.feed IN (SELECT r.feed FROM mirusync.record r WHERE collection = 'item')
 	GROUP BY f.feed, f.head
 	HAVING f.head <> count(l.seq) OR f.head <> coalesce(max(l.seq), 0);
 END $$;
