@@ -57,7 +57,7 @@ check_called_alone(const MiruFeedJob *job, FunctionCallInfo fcinfo)
 		castNode(CallContext, fcinfo->context)->atomic)
 		ereport(
 			ERROR,
-			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 			 errmsg("%s cannot run inside a transaction block or a function",
 					job->procedure),
 			 errdetail("It commits as it goes.")));

@@ -41,19 +41,41 @@
 #include "utils/snapmgr.h"
 
 /*
- * is_usable tells whether an index finds all rows of a feed.  Under a
- * collation in which different texts are equal, feeds would be skipped.
+ * is_suitable tells whether an index, once valid, finds all rows of a feed.
+ * Under a collation in which different texts are equal, feeds would be skipped.
  */
 static bool
-is_usable(Relation index, AttrNumber feed_attnum)
+is_suitable(Relation index, AttrNumber feed_attnum)
 {
 	Form_pg_index form = index->rd_index;
 	Oid collation = index->rd_indcollation[0];
 
-	return form->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+	return index->rd_rel->relam == BTREE_AM_OID &&
 		form->indkey.values[0] == feed_attnum &&
 		RelationGetIndexPredicate(index) == NIL &&
 		(!OidIsValid(collation) || get_collation_isdeterministic(collation));
+}
+
+static void
+refuse_invalid(MiruRelation *rel, Oid index)
+{
+	char *name =
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(index)),
+								   get_rel_name(index));
+
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("index %s on the feed column of table %s is not valid", name,
+				rel->qualified_name),
+		 rel->is_partitioned
+			 ? errdetail("Not every partition has a valid part of it.")
+			 : errdetail("It was not built to its end."),
+		 rel->is_partitioned
+			 ? errhint(
+				   "In each partition that lacks it use CREATE INDEX CONCURRENTLY, then ALTER INDEX %s ATTACH PARTITION.",
+				   name)
+			 : errhint("REINDEX INDEX CONCURRENTLY %s", name)));
 }
 
 /* find_index finds an index of the attached table that begins with its feed. */
@@ -62,14 +84,19 @@ find_index(MiruRelation *rel)
 {
 	Relation heap = table_open(rel->relid, AccessShareLock);
 	Oid found = InvalidOid;
+	Oid invalid = InvalidOid;
 	ListCell *cell;
 
 	foreach(cell, RelationGetIndexList(heap))
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (is_usable(index, rel->feed_attnum))
+		if (!is_suitable(index, rel->feed_attnum))
+			;
+		else if (index->rd_index->indisvalid)
 			found = lfirst_oid(cell);
+		else
+			invalid = lfirst_oid(cell);
 		index_close(index, NoLock);
 		if (OidIsValid(found))
 			break;
@@ -77,6 +104,8 @@ find_index(MiruRelation *rel)
 	table_close(heap, NoLock);
 	if (OidIsValid(found))
 		return found;
+	if (OidIsValid(invalid))
+		refuse_invalid(rel, invalid);
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

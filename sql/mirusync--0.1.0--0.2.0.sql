@@ -133,6 +133,17 @@ REVOKE ALL ON mirusync.feed FROM PUBLIC;
 INSERT INTO mirusync.feed (feed, head, floor, changed_at, epoch)
 SELECT f.feed, f.head, f.floor, f.changed_at, 0 FROM mirusync.former_feed f;
 
+-- 0.1.0 noted with each feed the system and the timeline that numbered it.
+-- Where that is another one (a dump that was restored, a promotion), what is
+-- numbered next is of another history than some devices may have seen.  In a
+-- database that is where it was, numbers stay as they are: epoch 0 goes on.
+INSERT INTO mirusync.epoch (number, identity, began_at)
+SELECT 0, pg_catalog.min(f.epoch), pg_catalog.now()
+FROM mirusync.former_feed f
+WHERE f.epoch <> (SELECT pg_catalog.format('%s-%s', s.system_identifier, c.timeline_id)
+	FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c)
+HAVING pg_catalog.count(*) > 0;
+
 -- Written by feed.c.  What a cursor of an earlier epoch is compared with.
 CREATE TABLE mirusync.feed_epoch (
 	feed		text COLLATE "C" NOT NULL,

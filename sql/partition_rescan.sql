@@ -53,6 +53,9 @@ CREATE INDEX ON visit_eu (owner);
 CALL mirusync.backfill('visit');
 CREATE INDEX ON visit_us (owner DESC NULLS LAST, n);
 CREATE INDEX visit_us_owner ON visit_us (owner DESC);
+CREATE INDEX visit_owner ON ONLY visit (owner);
+CALL mirusync.backfill('visit');
+DROP INDEX visit_owner;
 CREATE INDEX visit_owner ON visit (owner);
 SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'visit_owner'::regclass ORDER BY 1;

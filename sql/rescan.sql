@@ -227,7 +227,11 @@ CALL mirusync.rescan(NULL);
 CALL mirusync.rescan('item', 0);
 BEGIN;
 CALL mirusync.rescan('item');
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
+CREATE FUNCTION rescan_item() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL mirusync.rescan('item'); END $$;
+SELECT rescan_item();
+DO $$ BEGIN CALL mirusync.rescan('item'); END $$;
 CREATE ROLE regress_mirusync_rescan;
 GRANT EXECUTE ON PROCEDURE mirusync.rescan(text, int) TO regress_mirusync_rescan;
 GRANT USAGE ON SCHEMA mirusync, rescan_test TO regress_mirusync_rescan;

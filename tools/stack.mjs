@@ -496,6 +496,24 @@ export async function stopAll() {
   await Promise.allSettled([...live].map((stack) => stack.stop()));
 }
 
+/* What else is to end, before the stacks do. */
+const beforeStop = [];
+
+/*
+ * endChild ends a command that we ran.  After Ctrl-C it has had the signal from the
+ * terminal; a signal to us alone it has not heard of.  One that stays is killed.
+ */
+async function endChild(child, timeout = 5000) {
+  const running = () => child.exitCode === null && child.signalCode === null && child.pid !== undefined;
+  if (!running())
+    return;
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  const force = setTimeout(() => child.kill('SIGKILL'), timeout);
+  await ended;
+  clearTimeout(force);
+}
+
 /*
  * stopOnSignals makes SIGINT, SIGTERM and SIGHUP end every stack first, and
  * also the death of the process that started us, which could not tell us.
@@ -506,6 +524,7 @@ export function stopOnSignals(exitCode = (signal) => 128 + osConstants.signals[s
     if (stopping)
       return;
     stopping = true;
+    await Promise.all(beforeStop.map((end) => end()));
     await stopAll();
     process.exit(exitCode(signal));
   };
@@ -571,6 +590,7 @@ async function main(argv) {
       MIRUSYNC_RELAY_PID: String(stack.relay.pid),
     });
   const child = spawn(command[0], command.slice(1), { stdio: 'inherit', env });
+  beforeStop.push(() => endChild(child));
   const code = await new Promise((resolve) => {
     child.once('error', (error) => { console.error(error.message); resolve(127); });
     child.once('exit', (status, signal) =>

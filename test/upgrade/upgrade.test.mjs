@@ -190,3 +190,34 @@ test('the update waits for those who have written and not committed', async () =
   }
   await d.query('writing', 'ALTER EXTENSION mirusync UPDATE');
 });
+
+test('a dump of 0.1.0 from another server is another history from the update on', async () => {
+  await d.old('restored');
+  await d.old('in_place');
+  /* The dump in data-0.1.0.sql has another server's identity. */
+  await d.query('in_place', `UPDATE mirusync.feed SET epoch = (SELECT format('%s-%s', system_identifier, timeline_id)
+    FROM pg_control_system(), pg_control_checkpoint())`);
+  const { anna } = await d.heads('restored');
+  const outcome = {};
+  for (const database of ['in_place', 'restored']) {
+    await d.query(database, 'ALTER EXTENSION mirusync UPDATE');
+    /* Changes that the original's devices do not know, some of which have seen others there. */
+    await d.query(database, `SELECT mirusync.put('anna', 'setting', 'theme', '{"n": 1}')`);
+    await d.query(database, `SELECT mirusync.put('anna', 'setting', 'theme', '{"n": 2}')`);
+    await d.query(database, `SELECT mirusync.put('anna', 'setting', 'theme', '{"n": 3}')`);
+    await d.query(database, `SELECT mirusync.put('anna', 'setting', 'theme', '{"n": 4}')`);
+    const pull = async (after) => d.query(database,
+      `SELECT mirusync.pull('anna', 'anna', ${after}, epoch => 0) ->> 'after'`);
+    outcome[database] = {
+      epochs: await d.query(database, 'SELECT count(*) FROM mirusync.epoch'),
+      behind: await pull(anna - 1),
+      atHead: await pull(anna),
+      sawMore: await pull(anna + 3),
+    };
+  }
+  const known = { behind: String(anna - 1), atHead: String(anna) };
+  assert.deepEqual(outcome, {
+    in_place: { epochs: '1', ...known, sawMore: String(anna + 3) },
+    restored: { epochs: '2', ...known, sawMore: '0' },
+  });
+});
