@@ -204,7 +204,7 @@ s.test('a key set is read again when its file changes, and on SIGHUP', async (t)
 
   /* Broken files change nothing but the log, whatever is wrong with them. */
   for (const [text, reason] of [['{"keys":[{', 'no JSON'], ['', 'no JSON'], ['{"keys":[]}', 'no key fits'],
-    [JSON.stringify({ keys: [{ kty: 'RSA', n: 'AQAB', e: 'AQAB' }] }), 'key is malformed'],
+    [JSON.stringify({ keys: [{ kty: 'RSA', n: 'AQAB', e: 'AQAB' }] }), 'kind, curve or size'],
     [JSON.stringify({ keys: [{ ...jwkOf(first), d: 'AQAB' }] }), 'a private key does not belong here']]) {
     const before = relay.log.length;
     await writeKeys(s.stack, 'rolling.jwks', text);
