@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "apiconn.h"
 #include "log.h"
 #include "loop.h"
 #include "ws.h"
@@ -66,7 +67,7 @@ take(int fd)
 {
 	int on = 1;
 
-	if (ws_count() >= connections_max)
+	if (ws_count() + apiconn_count() >= connections_max)
 	{
 		turn_away(fd);
 		return;
@@ -74,7 +75,7 @@ take(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer_bytes,
 			   sizeof(send_buffer_bytes));
-	ws_adopt(fd);
+	apiconn_adopt(fd);
 }
 
 static void

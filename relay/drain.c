@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "acceptor.h"
+#include "api.h"
 #include "gate.h"
 #include "log.h"
 #include "loop.h"
@@ -39,6 +40,8 @@ drain_start(int64_t timeout_ms)
 	acceptor_close();
 	gate_close();
 	ws_drop_handshakes();
+	apiconn_drop_idle();
+	api_drain();
 	session_close_all(CLOSE_GOING_AWAY, "server is going away");
 }
 
@@ -47,11 +50,11 @@ drain_tick(int64_t now_ms)
 {
 	if (!draining)
 		return;
-	if (ws_count() > 0 || !writer_is_idle())
+	if (ws_count() + apiconn_count() > 0 || !writer_is_idle())
 	{
 		if (now_ms < deadline_ms)
 			return;
-		log_warn("stopping late connections=%d", ws_count());
+		log_warn("stopping late connections=%d", ws_count() + apiconn_count());
 	}
 	loop_stop();
 }

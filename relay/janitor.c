@@ -14,6 +14,7 @@
  */
 #include "janitor.h"
 
+#include "api.h"
 #include "drain.h"
 #include "feed.h"
 #include "loop.h"
@@ -35,6 +36,8 @@ tick(void)
 
 	pgconn_tick(now_ms);
 	ws_tick(now_ms);
+	apiconn_tick(now_ms);
+	api_tick(now_ms);
 	session_tick(now_ms);
 	writer_tick(now_ms);
 	reader_tick(now_ms);

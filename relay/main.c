@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 
 #include "acceptor.h"
+#include "api.h"
 #include "bell.h"
 #include "config.h"
 #include "dialect_native.h"
@@ -180,6 +181,8 @@ start(void)
 				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
 	session_setup(&config);
 	dialect_native_setup(&config);
+	api_setup(&config);
+	apiconn_setup(&config, &api_handlers);
 	if (loop_init() != STATUS_OK || gate_init(&config) != STATUS_OK ||
 		http_init(&config) != STATUS_OK ||
 		ws_init(&config, &ws_handlers) != STATUS_OK)
@@ -200,7 +203,8 @@ static void
 stop(void)
 {
 	acceptor_close();
-	ws_release(); /* tells the sessions that they are closed */
+	apiconn_release(); /* its calls let go of feeds, reads and pushes */
+	ws_release();	   /* tells the sessions that they are closed */
 	uv_close((uv_handle_t *) &on_term, NULL);
 	uv_close((uv_handle_t *) &on_int, NULL);
 	listener_release();

@@ -110,8 +110,10 @@ SELECT live.* FROM mark, live('nora', head);
 SELECT live.* FROM mark, live('nora', head, '{native}', 1);
 
 -- History that was trimmed: whole records.
+BEGIN;
 DELETE FROM mirusync.change_log USING mark WHERE feed = 'nora' AND seq > head;
 SELECT live.native FROM mark, live('nora', head);
+ROLLBACK;
 
 -- Both dialects: intervals of the native one, events one a line.
 CREATE FUNCTION count_tasks() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,0 +1,460 @@
+/*
+ * api.c
+ *		The native protocol over HTTP: push, pull with long poll, status.
+ *
+ * Owns a call for each request that waits for the database or for a feed.
+ *
+ * A request is what a message is on a WebSocket: the same tokens, the same
+ * limits, the same statements, and the same answers without their type.  Its
+ * pushes have a session of their own, which nobody listens to, so every
+ * session of the user gets them.
+ *
+ * Long poll: the call watches the feed before it reads.  If its page is empty
+ * it waits until the feed may have moved, and reads again.
+ *
+ * Bounds: a user's calls, as many as he may have sessions.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "api.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "alloc.h"
+#include "dialect_native.h"
+#include "feed.h"
+#include "gate.h"
+#include "log.h"
+#include "loop.h"
+#include "reader.h"
+#include "writer.h"
+
+#define PULL_MAX	   1000 /* records in a page */
+#define WAIT_MAX_S	   60
+#define PAGE_BEGINS	   "{\"type\":\"page\","
+#define NUMBER_MAX	   ((INT64_C(1) << 32) - 1)
+#define EPOCH_MAX	   ((INT64_C(1) << 21) - 1)
+#define STATUS_MESSAGE "{\"type\":\"status\"}"
+
+/* How many calls a user has. */
+typedef struct Caller
+{
+	UT_hash_handle hh;
+	int calls;
+	char user[];
+} Caller;
+
+typedef struct Call
+{
+	struct Call *prev; /* all */
+	struct Call *next;
+	ApiConn *conn;
+	Caller *caller;
+	int64_t expires_s; /* of the token */
+	Push *push;		   /* at the writer, or NULL */
+	bool is_status;
+	/* a pull: */
+	int64_t after; /* packed */
+	int64_t seen;
+	int max;
+	int64_t wait_until_ms; /* 0: does not wait */
+	ReadRequest *read;
+	FeedWatch watch;
+	TurnTask again;
+	bool moved; /* while it was reading */
+	char *page; /* the last one, which was empty */
+} Call;
+
+static Caller *callers;
+static Call *calls;
+static int calls_per_user;
+
+static void pull(Call *call);
+
+void
+api_setup(const Config *config)
+{
+	calls_per_user = config->connections_per_user;
+}
+
+/* ---- calls ---- */
+
+static Caller *
+caller_of(const char *user)
+{
+	size_t len = strlen(user);
+	Caller *caller;
+
+	HASH_FIND(hh, callers, user, len, caller);
+	if (caller != NULL)
+		return caller;
+	caller = alloc_zero(sizeof(Caller) + len + 1);
+	memcpy(caller->user, user, len);
+	HASH_ADD(hh, callers, user[0], len, caller);
+	return caller;
+}
+
+static void
+call_free(Call *call)
+{
+	DL_DELETE(calls, call);
+	if (call->push != NULL)
+		writer_forget(call->push);
+	reader_cancel(call->read);
+	feed_unwatch(&call->watch);
+	loop_task_cancel(&call->again);
+	if (--call->caller->calls == 0)
+	{
+		HASH_DEL(callers, call->caller);
+		free(call->caller);
+	}
+	free(call->page);
+	free(call);
+}
+
+static void
+on_gone(void *arg)
+{
+	call_free(arg);
+}
+
+static void
+answer(Call *call, const char *first, const char *body)
+{
+	apiconn_answer(call->conn, 200, first, body, strlen(body));
+	call_free(call);
+}
+
+static void
+fail(Call *call, ErrorCode code, const char *reason, const char *sqlstate)
+{
+	apiconn_error(call->conn, code, reason, sqlstate);
+	call_free(call);
+}
+
+/* ---- push and status ---- */
+
+static void
+answer_status(Call *call, const char *greeting)
+{
+	int64_t now_ms = loop_wall_ms();
+	int64_t rest = call->expires_s * 1000 - now_ms;
+	NativeWelcome status = {.user = call->caller->user,
+							.now_ms = now_ms,
+							.token_expires_in_ms = rest > 0 ? rest : 0,
+							.limits = dialect_native_limits(),
+							.greeting = greeting};
+	char buf[NATIVE_REPLY_MAX];
+
+	(void) native_welcome(buf, sizeof(buf), &status, NULL);
+	answer(call, "", buf);
+}
+
+static void
+on_settled(void *arg, const Verdict *verdict)
+{
+	Call *call = arg;
+
+	call->push = NULL;
+	if (verdict->kind == VERDICT_UNAVAILABLE)
+		fail(call, ERROR_UNAVAILABLE, NULL, NULL);
+	else if (verdict->kind == VERDICT_REJECTED)
+		fail(call, dialect_native_error_of(ERROR_REFUSED, verdict->sqlstate),
+			 verdict->reason, verdict->sqlstate);
+	else if (verdict->body == NULL)
+		fail(call, ERROR_INTERNAL, NULL, NULL);
+	else if (call->is_status)
+		answer_status(call, verdict->body);
+	else
+		answer(call, "", verdict->body);
+}
+
+static void
+submit(Call *call, const char *device, const char *text, size_t len)
+{
+	unsigned char random[8];
+	char id[17];
+	PushStream *stream;
+	Status status;
+
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		abort();
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(id + 2 * i, 3, "%02x", random[i]);
+	stream = push_stream_new(id, call->caller->user, &dialect_native);
+	snprintf(stream->device, sizeof(stream->device), "%s", device);
+	status = writer_submit(stream, text, len, on_settled, call, &call->push);
+	push_stream_unref(stream);
+	if (status != STATUS_OK)
+		fail(call, ERROR_BUSY, NULL, NULL);
+}
+
+static void
+on_push(Call *call, const ApiRequest *request)
+{
+	NativeFrame frame;
+	ErrorCode code = native_frame_parse(request->body, request->body_len, NULL,
+										true, &frame);
+
+	if (code == ERROR_CODES && frame.device[0] == '\0')
+		fail(call, ERROR_BAD_MESSAGE, "device must have 1 to 255 bytes", NULL);
+	else if (code != ERROR_CODES)
+		fail(call, code, NULL, NULL);
+	else
+		submit(call, frame.device, request->body, request->body_len);
+}
+
+static void
+on_status(Call *call)
+{
+	call->is_status = true;
+	submit(call, "", STATUS_MESSAGE, strlen(STATUS_MESSAGE));
+}
+
+/* ---- pull ---- */
+
+static void
+read_again(void *arg)
+{
+	pull(arg);
+}
+
+/* The feed may have moved; from within its own code nothing is done. */
+static void
+on_moved(void *arg)
+{
+	Call *call = arg;
+
+	call->moved = true;
+	if (call->read == NULL)
+		loop_at_turn_end(&call->again);
+}
+
+static void
+answer_page(Call *call, const char *page, bool start_over)
+{
+	size_t skip = strlen(PAGE_BEGINS);
+
+	if (strncmp(page, PAGE_BEGINS, skip) != 0)
+		fail(call, ERROR_INTERNAL, NULL, NULL);
+	else
+		answer(call, start_over ? "{\"start_over\":true," : "{", page + skip);
+}
+
+static void
+on_page(void *arg, const PGresult *result)
+{
+	Call *call = arg;
+	PageHead page;
+	const char *text;
+
+	call->read = NULL;
+	if (result == NULL || !page_head(result, &page) || PQntuples(result) < 2)
+	{
+		fail(call, ERROR_INTERNAL, NULL, NULL);
+		return;
+	}
+	text = page_text(result, 1, PAGE_NATIVE);
+	if (text == NULL)
+		text = "";
+	if (page.seq > call->after || page.after < call->after ||
+		loop_now_ms() >= call->wait_until_ms)
+	{
+		answer_page(call, text, page.after < call->after);
+		return;
+	}
+	free(call->page);
+	call->page = alloc_string(text);
+	if (call->moved)
+		loop_at_turn_end(&call->again);
+}
+
+static void
+pull(Call *call)
+{
+	char after[24];
+	char seen[24];
+	char max[24];
+	const char *const values[] = {call->caller->user, after, max, seen,
+								  dialect_native.name};
+
+	call->moved = false;
+	if (call->wait_until_ms != 0 && call->watch.feed == NULL)
+		feed_watch(&call->watch, call->caller->user);
+	snprintf(after, sizeof(after), "%lld", (long long) call->after);
+	snprintf(seen, sizeof(seen), "%lld", (long long) call->seen);
+	snprintf(max, sizeof(max), "%d", call->max);
+	call->read = reader_submit(READ_CATCH_UP, &pull_after_statement, values,
+							   on_page, call);
+}
+
+/* integer reads an argument, "missing" where it is not there. */
+static bool
+integer(HttpSpan query, const char *name, int64_t missing, int64_t max,
+		int64_t *out)
+{
+	char text[24];
+	JsonSpan span = {text, 0};
+
+	if (!http_argument(query, name, text, sizeof(text)))
+		return false;
+	*out = missing;
+	span.len = strlen(text);
+	return span.len == 0 ||
+		(json_integer(span, out) && *out >= 0 && *out <= max);
+}
+
+static void
+on_pull(Call *call, const ApiRequest *request)
+{
+	HttpSpan query = request->head.query;
+	char feed[256];
+	int64_t after, epoch, seen, max, wait_s;
+
+	if (!http_argument(query, "feed", feed, sizeof(feed)) ||
+		!integer(query, "after", 0, NUMBER_MAX, &after) ||
+		!integer(query, "epoch", 0, EPOCH_MAX, &epoch) ||
+		!integer(query, "seen", 0, NUMBER_MAX, &seen) ||
+		!integer(query, "max", 500, PULL_MAX, &max) || max == 0 ||
+		!integer(query, "wait", 0, WAIT_MAX_S, &wait_s))
+	{
+		fail(call, ERROR_BAD_MESSAGE, "an argument is not of its form", NULL);
+		return;
+	}
+	/* A user has one feed, his own. */
+	if (feed[0] != '\0' && strcmp(feed, call->caller->user) != 0)
+	{
+		fail(call, ERROR_FORBIDDEN, "the feed is another user's", NULL);
+		return;
+	}
+	call->after = after == 0 ? 0 : (epoch << 32) + after;
+	call->seen = seen == 0 ? 0 : (epoch << 32) + seen;
+	call->max = (int) max;
+	if (wait_s > 0)
+		call->wait_until_ms = loop_now_ms() + wait_s * 1000;
+	pull(call);
+}
+
+/* ---- requests ---- */
+
+/* Checks path and method; sets which of the three it is. */
+typedef enum ApiPath
+{
+	PATH_PUSH,
+	PATH_PULL,
+	PATH_STATUS
+} ApiPath;
+
+static ErrorCode
+path_of(const HttpHead *head, ApiPath *path)
+{
+	bool is_get = http_span_is(head->method, "GET");
+
+	if (http_span_is(head->path, "/sync/push"))
+	{
+		*path = PATH_PUSH;
+		return http_span_is(head->method, "POST") ? ERROR_CODES
+												  : ERROR_METHOD_NOT_ALLOWED;
+	}
+	*path = http_span_is(head->path, "/sync/pull") ? PATH_PULL : PATH_STATUS;
+	if (*path == PATH_STATUS && !http_span_is(head->path, "/sync/status"))
+		return ERROR_NOT_FOUND;
+	if (is_get && head->content_length > 0)
+		return ERROR_BAD_MESSAGE;
+	return is_get ? ERROR_CODES : ERROR_METHOD_NOT_ALLOWED;
+}
+
+static ErrorCode
+admit(const HttpHead *head, Claims *claims)
+{
+	char token[JWT_TOKEN_MAX + 1];
+
+	/*
+	 * Requests of pages of other origins are told apart here, once there is a
+	 * list of origins that may come.
+	 */
+	if (head->token.text == NULL || head->token.len == 0 ||
+		head->token.len >= sizeof(token))
+		return gate_admit(NULL, NULL, claims);
+	memcpy(token, head->token.text, head->token.len);
+	token[head->token.len] = '\0';
+	return gate_admit(token, NULL, claims);
+}
+
+static Call *
+call_new(ApiConn *conn, const Claims *claims)
+{
+	Call *call = alloc_zero(sizeof(Call));
+
+	call->conn = conn;
+	call->caller = caller_of(claims->sub);
+	call->caller->calls++;
+	call->expires_s = claims->exp;
+	call->watch.moved = on_moved;
+	call->watch.arg = call;
+	loop_task_init(&call->again, read_again, call);
+	DL_APPEND(calls, call);
+	return call;
+}
+
+static void *
+on_request(ApiConn *conn, const ApiRequest *request)
+{
+	Claims claims;
+	ApiPath path = PATH_STATUS;
+	ErrorCode code = path_of(&request->head, &path);
+	Call *call;
+	Caller *caller;
+
+	if (code == ERROR_CODES)
+		code = admit(&request->head, &claims);
+	if (code == ERROR_CODES)
+	{
+		HASH_FIND(hh, callers, claims.sub, strlen(claims.sub), caller);
+		if (caller != NULL && caller->calls >= calls_per_user)
+			code = ERROR_TOO_MANY;
+	}
+	if (code != ERROR_CODES)
+	{
+		apiconn_error(conn, code, NULL, NULL);
+		return NULL;
+	}
+	call = call_new(conn, &claims);
+	if (path == PATH_PUSH)
+		on_push(call, request);
+	else if (path == PATH_PULL)
+		on_pull(call, request);
+	else
+		on_status(call);
+	/* It may have been answered, and gone, already. */
+	return calls != NULL && calls->prev == call ? call : NULL;
+}
+
+const ApiHandlers api_handlers = {.on_request = on_request, .on_gone = on_gone};
+
+/* ---- time ---- */
+
+void
+api_tick(int64_t now_ms)
+{
+	Call *call, *next;
+
+	DL_FOREACH_SAFE(calls, call, next)
+		if (call->wait_until_ms != 0 && call->wait_until_ms <= now_ms &&
+			call->read == NULL && call->page != NULL)
+			answer_page(call, call->page, false);
+}
+
+void
+api_drain(void)
+{
+	Call *call;
+
+	DL_FOREACH(calls, call)
+		if (call->wait_until_ms != 0)
+			call->wait_until_ms = loop_now_ms();
+	api_tick(loop_now_ms());
+}

@@ -1,0 +1,465 @@
+/*
+ * apiconn.c
+ *		Connections of the HTTP fallback: one request, one answer, closed.
+ *
+ * Owns every accepted socket until it is known whose it is, and those of the
+ * fallback for good.
+ *
+ * Why not by the library: it spins while an answer is awaited and the client
+ * has gone, and a body behind another request makes it loop (ws.c).  A push
+ * has a body, and all three paths wait for the database.  So a new connection
+ * is looked at first (MSG_PEEK): if its request is not for the fallback the
+ * socket goes to the library as it came.
+ *
+ * A connection moves one way: PEEK, READ, BUSY, WRITE, LINGER.  LINGER reads
+ * on into nothing after the answer was sent: closing a socket with bytes of
+ * the peer unread would reset it, and the answer might be lost.
+ *
+ * Bounds: the head, the body, the number that is waiting to be looked at, and
+ * a deadline in every state but BUSY, which belongs to the handler.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "apiconn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "alloc.h"
+#include "dialect_native.h"
+#include "loop.h"
+#include "ws.h"
+
+#define HEAD_MAX_BYTES 16384
+#define WRITE_MAX_MS   20000 /* a socket that takes nothing */
+#define LINGER_MS	   2000
+#define DISCARD_BYTES  4096
+
+typedef enum ApiPhase
+{
+	API_PEEK,  /* whose request is it? */
+	API_READ,  /* head and body */
+	API_BUSY,  /* the handler has it */
+	API_WRITE, /* the answer */
+	API_LINGER,
+	API_CLOSED /* handed over or to be freed */
+} ApiPhase;
+
+struct ApiConn
+{
+	ApiConn *prev; /* all */
+	ApiConn *next;
+	uv_poll_t poll;
+	int fd;
+	ApiPhase phase;
+	bool retry_peek; /* too little came: look again at the next tick */
+	bool has_head;
+	int64_t deadline_ms; /* not in BUSY */
+	char *in;
+	size_t have;
+	size_t capacity;
+	ApiRequest request;
+	void *call; /* in BUSY */
+	char *out;
+	size_t out_len;
+	size_t out_sent;
+};
+
+static ApiConn *conns;
+static int conn_count;
+static int peek_count;
+static int peeks_max;
+static int64_t handshake_timeout_ms;
+static size_t body_max_bytes;
+static const ApiHandlers *handlers;
+
+static void on_event(uv_poll_t *handle, int status, int events);
+
+void
+apiconn_setup(const Config *config, const ApiHandlers *table)
+{
+	handlers = table;
+	peeks_max = config->handshakes_max;
+	handshake_timeout_ms = config->handshake_timeout_ms;
+	body_max_bytes = config->message_max_bytes;
+}
+
+int
+apiconn_count(void)
+{
+	return conn_count;
+}
+
+/* ---- life ---- */
+
+static void
+set_phase(ApiConn *conn, ApiPhase phase)
+{
+	peek_count += (phase == API_PEEK) - (conn->phase == API_PEEK);
+	conn->phase = phase;
+}
+
+static void
+watch(ApiConn *conn, int events)
+{
+	uv_poll_start(&conn->poll, events, on_event);
+}
+
+static void
+on_handle_closed(uv_handle_t *handle)
+{
+	ApiConn *conn = handle->data;
+
+	if (conn->fd >= 0)
+		close(conn->fd);
+	free(conn->in);
+	free(conn->out);
+	free(conn);
+}
+
+/* From here on nobody finds it; the memory goes when the loop lets it. */
+static void
+retire(ApiConn *conn)
+{
+	DL_DELETE(conns, conn);
+	conn_count--;
+	set_phase(conn, API_CLOSED);
+	uv_poll_stop(&conn->poll);
+	uv_close((uv_handle_t *) &conn->poll, on_handle_closed);
+}
+
+static void
+drop(ApiConn *conn)
+{
+	void *call = conn->call;
+
+	conn->call = NULL;
+	retire(conn);
+	if (call != NULL)
+		handlers->on_gone(call);
+}
+
+/* ---- answering ---- */
+
+static void
+linger(ApiConn *conn)
+{
+	shutdown(conn->fd, SHUT_WR);
+	set_phase(conn, API_LINGER);
+	conn->deadline_ms = loop_now_ms() + LINGER_MS;
+	watch(conn, UV_READABLE);
+}
+
+static void
+write_on(ApiConn *conn)
+{
+	ssize_t sent = send(conn->fd, conn->out + conn->out_sent,
+						conn->out_len - conn->out_sent,
+						MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+	{
+		drop(conn);
+		return;
+	}
+	if (sent > 0)
+	{
+		conn->out_sent += (size_t) sent;
+		conn->deadline_ms = loop_now_ms() + WRITE_MAX_MS;
+	}
+	if (conn->out_sent == conn->out_len)
+		linger(conn);
+	else
+		watch(conn, UV_WRITABLE);
+}
+
+static const char *
+status_text(int status)
+{
+	for (int i = 0; i < ERROR_CODES; i++)
+		if (error_infos[i].status == status)
+			return error_infos[i].code;
+	return status == 200 ? "OK" : "error";
+}
+
+void
+apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
+			   size_t len)
+{
+	char head[512];
+	size_t first_len = strlen(first);
+	bool again = status == 429 || status >= 500;
+	size_t head_len = (size_t) snprintf(head, sizeof(head),
+										"HTTP/1.1 %d %s\r\n"
+										"Content-Type: application/json\r\n"
+										"Content-Length: %zu\r\n"
+										"Cache-Control: no-store\r\n"
+										"X-Content-Type-Options: nosniff\r\n"
+										"%sConnection: close\r\n\r\n",
+										status, status_text(status),
+										first_len + len,
+										again ? "Retry-After: 5\r\n" : "");
+
+	conn->call = NULL;
+	conn->out_len = head_len + first_len + len;
+	conn->out = alloc_resize(NULL, conn->out_len);
+	memcpy(conn->out, head, head_len);
+	memcpy(conn->out + head_len, first, first_len);
+	memcpy(conn->out + head_len + first_len, body, len);
+	set_phase(conn, API_WRITE);
+	conn->deadline_ms = loop_now_ms() + WRITE_MAX_MS;
+	/* Not at once: whoever answers is not to find the connection gone. */
+	watch(conn, UV_WRITABLE);
+}
+
+void
+apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
+			  const char *sqlstate)
+{
+	NativeError error = {.code = code,
+						 .reason = reason,
+						 .sqlstate = sqlstate,
+						 .after_ms = dialect_native_again_ms()};
+	char buf[NATIVE_REPLY_MAX];
+	size_t len = native_error(buf, sizeof(buf), &error, true);
+
+	apiconn_answer(conn, error_infos[code].status, "", buf, len);
+}
+
+/* ---- reading ---- */
+
+/* Says what is wrong with a head, ERROR_CODES if nothing. */
+static ErrorCode
+check_head(const HttpHead *head)
+{
+	if (head->has_encoding)
+		return ERROR_LENGTH_REQUIRED;
+	if (http_span_is(head->method, "POST") && !head->has_length)
+		return ERROR_LENGTH_REQUIRED;
+	if (head->content_length > (int64_t) body_max_bytes)
+		return ERROR_TOO_LARGE;
+	return ERROR_CODES;
+}
+
+/* Reads the head; false if the connection has an answer, or waits for more. */
+static bool
+take_head(ApiConn *conn)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	HttpHead *head = &conn->request.head;
+	HttpHeadResult result = http_head_parse(conn->in, conn->have, head);
+	ErrorCode code;
+
+	if (result == HTTP_HEAD_MORE && conn->have < HEAD_MAX_BYTES)
+		return false;
+	if (result != HTTP_HEAD_OK || head->len > HEAD_MAX_BYTES)
+	{
+		apiconn_error(conn, ERROR_BAD_MESSAGE, "no HTTP request", NULL);
+		return false;
+	}
+	code = check_head(head);
+	if (code != ERROR_CODES)
+	{
+		apiconn_error(conn, code, NULL, NULL);
+		return false;
+	}
+	conn->has_head = true;
+	if (head->expects && conn->have == head->len && head->content_length > 0)
+		(void) !send(conn->fd, go_on, sizeof(go_on) - 1,
+					 MSG_DONTWAIT | MSG_NOSIGNAL);
+	return true;
+}
+
+/* The buffer may have moved since the head was parsed. */
+static void
+take_request(ApiConn *conn)
+{
+	ApiRequest *request = &conn->request;
+	size_t head_len;
+
+	if (!conn->has_head && !take_head(conn))
+		return;
+	head_len = request->head.len;
+	if (conn->have - head_len < (size_t) request->head.content_length)
+		return;
+	if (http_head_parse(conn->in, conn->have, &request->head) != HTTP_HEAD_OK)
+		abort();
+	request->body = conn->in + head_len;
+	request->body_len = (size_t) request->head.content_length;
+	set_phase(conn, API_BUSY);
+	conn->call = handlers->on_request(conn, request);
+}
+
+static void
+read_on(ApiConn *conn)
+{
+	ssize_t got;
+
+	if (conn->capacity - conn->have < DISCARD_BYTES)
+	{
+		conn->capacity = conn->capacity ? conn->capacity * 2 : DISCARD_BYTES;
+		conn->in = alloc_resize(conn->in, conn->capacity);
+	}
+	got = recv(conn->fd, conn->in + conn->have, conn->capacity - conn->have,
+			   MSG_DONTWAIT);
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		drop(conn);
+	else if (got > 0)
+	{
+		conn->have += (size_t) got;
+		take_request(conn);
+	}
+}
+
+/* What comes after the request is of no interest; its end is. */
+static void
+discard(ApiConn *conn)
+{
+	char nothing[DISCARD_BYTES];
+	ssize_t got = recv(conn->fd, nothing, sizeof(nothing), MSG_DONTWAIT);
+
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		drop(conn);
+}
+
+/* The socket goes on as if nobody had looked. */
+static void
+hand_over(ApiConn *conn)
+{
+	int fd = conn->fd;
+
+	conn->fd = -1;
+	retire(conn);
+	ws_adopt(fd);
+}
+
+static void
+peek(ApiConn *conn)
+{
+	char begin[HTTP_ROUTE_BYTES];
+	ssize_t got = recv(conn->fd, begin, sizeof(begin), MSG_DONTWAIT | MSG_PEEK);
+
+	conn->retry_peek = false;
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+	{
+		drop(conn);
+		return;
+	}
+	switch (got < 0 ? HTTP_ROUTE_MORE : http_route(begin, (size_t) got))
+	{
+		case HTTP_ROUTE_OTHER:
+			hand_over(conn);
+			break;
+		case HTTP_ROUTE_API:
+			set_phase(conn, API_READ);
+			watch(conn, UV_READABLE);
+			read_on(conn);
+			break;
+		case HTTP_ROUTE_MORE:
+			/* What was only looked at stays readable: no event would help. */
+			conn->retry_peek = got > 0;
+			if (conn->retry_peek)
+				uv_poll_stop(&conn->poll);
+			break;
+	}
+}
+
+static void
+on_event(uv_poll_t *handle, int status, int events)
+{
+	ApiConn *conn = handle->data;
+
+	(void) events;
+	if (status < 0)
+	{
+		drop(conn);
+		return;
+	}
+	switch (conn->phase)
+	{
+		case API_PEEK:
+			peek(conn);
+			break;
+		case API_READ:
+			read_on(conn);
+			break;
+		case API_BUSY:
+		case API_LINGER:
+			discard(conn);
+			break;
+		case API_WRITE:
+			write_on(conn);
+			break;
+		case API_CLOSED:
+			break;
+	}
+}
+
+void
+apiconn_adopt(int fd)
+{
+	ApiConn *conn;
+
+	/* As in ws_adopt: the one that has dawdled longest makes room. */
+	for (conn = conns; conn != NULL && peek_count >= peeks_max;)
+	{
+		ApiConn *next = conn->next;
+
+		if (conn->phase == API_PEEK)
+			drop(conn);
+		conn = next;
+	}
+	conn = alloc_zero(sizeof(ApiConn));
+	conn->fd = fd;
+	conn->phase = API_CLOSED;
+	if (uv_poll_init(loop_uv(), &conn->poll, fd) != 0)
+	{
+		close(fd);
+		free(conn);
+		return;
+	}
+	conn->poll.data = conn;
+	conn->deadline_ms = loop_now_ms() + handshake_timeout_ms;
+	set_phase(conn, API_PEEK);
+	DL_APPEND(conns, conn);
+	conn_count++;
+	watch(conn, UV_READABLE);
+	/* Mostly the request is here by now, which saves a turn of the loop. */
+	peek(conn);
+}
+
+/* ---- time ---- */
+
+void
+apiconn_tick(int64_t now_ms)
+{
+	ApiConn *conn, *next;
+
+	DL_FOREACH_SAFE(conns, conn, next)
+	{
+		if (conn->phase != API_BUSY && conn->deadline_ms <= now_ms)
+			drop(conn);
+		else if (conn->retry_peek)
+			peek(conn);
+	}
+}
+
+void
+apiconn_drop_idle(void)
+{
+	ApiConn *conn, *next;
+
+	DL_FOREACH_SAFE(conns, conn, next)
+		if (conn->phase == API_PEEK || conn->phase == API_READ)
+			drop(conn);
+}
+
+void
+apiconn_release(void)
+{
+	while (conns != NULL)
+		drop(conns);
+}

@@ -1,0 +1,59 @@
+/*
+ * apiconn.h
+ *		Connections of the HTTP fallback: one request, one answer, closed.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#ifndef MIRUSYNC_APICONN_H
+#define MIRUSYNC_APICONN_H
+
+#include "codes.h"
+#include "config.h"
+#include "httphead.h"
+
+typedef struct ApiConn ApiConn;
+
+/* A request; valid until it is answered or gone. */
+typedef struct ApiRequest
+{
+	HttpHead head;
+	const char *body;
+	size_t body_len;
+} ApiRequest;
+
+typedef struct ApiHandlers
+{
+	/*
+	 * A whole request is here.  Returns what on_gone gets, or NULL if it was
+	 * answered at once.
+	 */
+	void *(*on_request)(ApiConn *conn, const ApiRequest *request);
+	/* The peer has gone before the answer: there is nobody to answer. */
+	void (*on_gone)(void *call);
+} ApiHandlers;
+
+extern void apiconn_setup(const Config *config, const ApiHandlers *handlers);
+
+/*
+ * apiconn_adopt takes over an accepted socket, waits for the beginning of its
+ * request, and gives it to ws_adopt if that is not for the fallback.
+ */
+extern void apiconn_adopt(int fd);
+
+/* apiconn_answer sends the one answer: {first}{body}, of which first may be "".
+ */
+extern void apiconn_answer(ApiConn *conn, int status, const char *first,
+						   const char *body, size_t len);
+extern void apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
+						  const char *sqlstate);
+
+/* apiconn_count counts them all, those that wait for a request too. */
+extern int apiconn_count(void);
+
+extern void apiconn_tick(int64_t now_ms);
+
+/* apiconn_drop_idle ends those that have no whole request yet. */
+extern void apiconn_drop_idle(void);
+extern void apiconn_release(void);
+
+#endif
