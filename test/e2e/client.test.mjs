@@ -323,6 +323,88 @@ test('many records come by pages, and many writes go by batches', async () => {
   assert.ok((await b.statistics()).messagesReceived >= 4);
 });
 
+test('where sockets are blocked, it goes over HTTP, and back', async () => {
+  const user = newUser();
+  const a = await c.open(user);
+  a.net.blocked = true;
+  a.connect();
+  await waitUntil(() => a.status.via === 'http' && a.status.caughtUp, { what: 'HTTP' });
+  assert.equal(a.status.state, 'connected');
+  assert.equal(a.status.reason, 'sockets_blocked');
+  const b = await c.connected(user);
+  assert.equal((await a.note.put('n1', { title: 'by HTTP' }).verdict).verdict, 'applied');
+  await waitUntil(() => b.note.get('n1'));
+  b.note.patch('n1', { title: 'by socket' });
+  await waitUntil(() => a.note.get('n1').title === 'by socket', { what: 'the answer' });
+  a.net.blocked = false;
+  await waitUntil(() => a.status.via === 'socket', { timeout: 40000, what: 'the socket' });
+  assert.equal(a.status.reason, '');
+});
+
+test('syncNow without a connection brings both sides together', async () => {
+  const user = newUser();
+  const b = await c.connected(user);
+  await b.note.put('n1', { title: 'one' }).verdict;
+  const a = await c.open(user);
+  a.note.put('n2', { title: 'two' });
+  a.task.put(`${user}-1`, { title: '' });
+  await a.syncNow();
+  assert.equal(a.status.state, 'disconnected');
+  assert.equal(a.status.unsent, 0);
+  assert.deepEqual(a.note.list({ order: 'title' }).map((n) => n.title), ['one', 'two']);
+  assert.equal(a.rejected[0].code, '23514');
+  await waitUntil(() => b.note.get('n2'));
+  a.net.down = true;
+  await assert.rejects(a.syncNow(), { code: 'unreachable' });
+});
+
+test('syncNow of a connected client ends when all is judged', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  a.note.put('n1', { title: 'one' });
+  await a.syncNow();
+  assert.equal(a.status.unsent, 0);
+  assert.equal(a.net.requests, 0);
+  assert.equal(await s.head(user), 1);
+});
+
+test('a batch that went by both ways counts once', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  a.net.beforeSend = (message) => {
+    if (message.type === 'push') {
+      a.net.beforeSend = undefined;
+      /* It arrives, but the answer does not. */
+      for (const socket of a.net.sockets)
+        socket.onmessage = null;
+    }
+  };
+  a.note.put('n1', { n: 1 });
+  await waitUntil(async () => await s.head(user) === 1);
+  a.disconnect();
+  await a.syncNow();
+  assert.equal(a.status.unsent, 0);
+  assert.equal(await s.head(user), 1);
+});
+
+test('a token that is refused is asked for anew, and then the user has to sign in', async () => {
+  const user = newUser();
+  let asked = 0;
+  const a = await c.open(user, { token: () => `wrong-${++asked}` });
+  a.connect();
+  await waitUntil(() => a.status.state === 'needs-auth', { timeout: 20000 });
+  assert.equal(a.status.reason, 'unauthorized');
+  assert.ok(asked >= 2 && asked <= 4, `${asked} tokens`);
+});
+
+test('a token is replaced before its end', async () => {
+  const user = newUser();
+  const { userToken } = await import('./harness.mjs');
+  const a = await c.connected(user, { token: () => userToken(s.stack.secret, user, 3) });
+  await waitUntil(() => a.net.sent.some((m) => m.type === 'token'), { what: 'a fresh token' });
+  assert.equal(a.status.state, 'connected');
+});
+
 function test(name, body) {
   s.test(name, async () => {
     await c.prepare();
