@@ -57,6 +57,7 @@ import { Tabs } from './tabs.js';
  * @property {typeof globalThis.fetch} [fetch]
  * @property {import('./types.js').Time} [time]
  * @property {() => number} [random]
+ * @property {() => Promise<{Http: typeof import('./http.js').Http}>} [loadHttp]  for where import() is not allowed
  * @property {LockManager | null} [locks]
  * @property {typeof globalThis.BroadcastChannel | null} [BroadcastChannel]
  */
@@ -75,6 +76,7 @@ import { Tabs } from './tabs.js';
  * @property {string} [application]
  * @property {Options['onUserChange']} onUserChange
  * @property {(...what: any[]) => void} log
+ * @property {Options['loadHttp']} loadHttp
  */
 
 /** @type {import('./types.js').Time} */
@@ -149,6 +151,7 @@ export class Client {
       limits: { changes: options.outbox?.changes ?? 10000, bytes: options.outbox?.bytes ?? 10 << 20 },
       application: options.application,
       onUserChange: options.onUserChange,
+      loadHttp: options.loadHttp,
       log: typeof debug === 'function' ? debug : debug ? (...what) => console.debug('mirusync', ...what) : () => {},
     };
   }
@@ -181,7 +184,12 @@ export class Client {
    */
 
   follow() {
-    return new Follower(this.world, this.audience, (message) => this.tabs?.post(message), this.tab, () => this.tabs?.steal());
+    return new Follower(this.world, {
+      ...this.audience,
+      /* What was asked before we led may be answered after. */
+      differ: (differences, source) => this.leader || this.differ(differences, source),
+      show: (views) => this.reconcile(views),
+    }, (message) => this.tabs?.post(message), this.tab, () => this.tabs?.steal());
   }
 
   /** lead opens the device, and does what this tab waits for. */
@@ -208,7 +216,10 @@ export class Client {
   }
 
   makeLeader() {
-    return new Leader(this.world, this.audience, (message) => {
+    return new Leader(this.world, {
+      ...this.audience,
+      differ: (differences, source) => this.muted || this.differ(differences, source),
+    }, (message) => {
       if (message.to === this.tab)
         this.follower.hear(message);
       else
@@ -273,8 +284,6 @@ export class Client {
 
   /** @param {Difference[]} differences @param {'local' | 'remote'} source */
   differ(differences, source) {
-    if (this.muted)
-      return;
     const changed = new Set();
     const events = [];
     for (const { collection, id, after } of differences) {

@@ -58,7 +58,7 @@ export class Connection {
    * @param {import('./credentials.js').Credentials} world.credentials
    * @param {import('./device.js').Device} world.device
    * @param {import('./statistics.js').Statistics} world.statistics
-   * @param {import('./http.js').Http} world.http
+   * @param {() => Promise<import('./http.js').Http>} world.http
    * @param {(user: string) => Promise<void>} world.user
    * @param {() => void} world.changed  state or reason changed
    * @param {(...what: any[]) => void} world.log
@@ -90,7 +90,7 @@ export class Connection {
     this.goodbye = undefined;
     this.liveSince = 0;
     this.triedAt = -Infinity;
-    this.pauseUntil = 0;
+    this.margin = 0;
     this.ref = 2 ** 40;
     /** When messages were sent that wait for an answer. @type {Map<number, number>} */
     this.askedAt = new Map();
@@ -245,7 +245,7 @@ export class Connection {
       if (attempt === this.attempt)
         this.happen(event, reason);
     };
-    this.http.ask('status').then(() => tell('blocked', 'sockets_blocked'), ({ code }) => {
+    this.http().then((http) => http.ask('status')).then(() => tell('blocked', 'sockets_blocked'), ({ code }) => {
       if (code !== 'unauthorized')
         tell('lost', code === 'refused' ? 'refused' : 'unreachable');
       else if (this.refusedOnce)
@@ -279,7 +279,7 @@ export class Connection {
   /** @param {number} ms */
   pollSoon(ms) {
     this.timer('poll', () => {
-      this.http.round().then(() => {
+      this.http().then((http) => http.round()).then(() => {
         if (this.polling)
           this.pollSoon(POLL_MS);
       }, (error) => {
@@ -330,7 +330,7 @@ export class Connection {
     if (asked !== undefined && message.type !== 'error')
       this.statistics.took(message.type === 'verdicts' ? 'pushes' : 'pings', this.time.now() - asked);
     if (message.token_expires_in_ms !== undefined)
-      this.renewToken(message.token_expires_in_ms);
+      this.renewToken(message.token_expires_in_ms, message.type !== 'pong');
     if (message.type === 'welcome')
       this.welcome(message);
     else if (message.type === 'goodbye')
@@ -365,13 +365,15 @@ export class Connection {
       this.lose(message.code);
   }
 
-  /** renewToken has a fresh token sent in good time. @param {number} left */
-  renewToken(left) {
+  /** renewToken has a fresh token sent in good time. @param {number} left @param {boolean} first  heard of this token */
+  renewToken(left, first) {
     const { attempt } = this;
+    if (first)
+      this.margin = Math.min(TOKEN_MARGIN_MS, left / 5);
     this.timer('token', () => this.credentials.fresh().then((token) => {
       if (token && attempt === this.attempt && this.state === 'live')
         this.ask({ type: 'token', token });
-    }, (error) => this.log('connection', 'token provider', error)), Math.max(1000, left - Math.min(TOKEN_MARGIN_MS, left / 5)));
+    }, (error) => this.log('connection', 'token provider', error)), Math.max(1000, left - this.margin));
   }
 
   /** timer sets, or without run clears, a timer. @param {string} name @param {() => void} [run] @param {number} [ms] */

@@ -21,7 +21,7 @@ const PATIENCE_MS = 5000;
 export class Follower {
   /**
    * @param {import('./client.js').World} world
-   * @param {import('./leader.js').Audience} audience
+   * @param {import('./leader.js').Audience & {show: (views: Map<string, Map<string, Fields>>) => void}} audience
    * @param {import('./tabs.js').Post} post
    * @param {string} tab
    * @param {() => void} deaf  the leader does not answer
@@ -81,10 +81,11 @@ export class Follower {
   /** state is what a new leader shows. @param {any} message */
   state({ differences, status }) {
     this.joined = true;
-    const present = new Set(differences.map(keyOf));
-    const gone = [...this.replica.bases].filter(([key]) => !present.has(key))
-      .map(([, { collection, id }]) => ({ collection, id, before: null, after: null }));
-    this.differ([...differences, ...gone], 'remote');
+    this.replica = new Replica((key) => this.writes.get(key) ?? []);
+    this.take(differences);
+    for (const { collection, id } of [...differences, ...[...this.writes.values()].flat()])
+      this.replica.refresh(collection, id);
+    this.audience.show(this.replica.views);
     this.audience.status({ ...status, leading: false });
     for (const { message } of this.asked.values())
       this.post(message);
@@ -93,9 +94,14 @@ export class Follower {
 
   /** @param {import('./replica.js').Difference[]} differences @param {'local' | 'remote'} source */
   differ(differences, source) {
+    this.take(differences);
+    this.refresh(differences, source);
+  }
+
+  /** take keeps what the leader shows. @param {import('./replica.js').Difference[]} differences */
+  take(differences) {
     for (const { collection, id, after } of differences)
       this.replica.setBase(collection, id, after ? { seq: 0, fields: after } : undefined);
-    this.refresh(differences, source);
   }
 
   /** @param {{collection: string, id: string}[]} records @param {'local' | 'remote'} source */

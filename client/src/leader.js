@@ -13,7 +13,6 @@
 import { Connection } from './connection.js';
 import { Device } from './device.js';
 import { SyncError } from './fault.js';
-import { Http } from './http.js';
 import { Statistics } from './statistics.js';
 
 /** @typedef {import('./types.js').Change} Change */
@@ -61,7 +60,10 @@ export class Leader {
       statistics: this.statistics,
       user: (/** @type {string} */ user) => this.changeUser(user),
     };
-    this.http = new Http(shared);
+    /** @type {Promise<import('./http.js').Http> | undefined} */
+    this.loaded = undefined;
+    /* Most pages never need it, so it comes when it is needed. */
+    this.http = () => this.loaded ??= (world.loadHttp?.() ?? import('./http.js')).then(({ Http }) => new Http(shared));
     this.connection = new Connection({ ...shared, http: this.http, changed: () => this.report() });
   }
 
@@ -189,10 +191,9 @@ export class Leader {
   async sync() {
     await this.device.saver.done();
     if (this.connection.state !== 'live')
-      return this.http.round();
+      return (await this.http()).round();
     this.connection.pump();
-    const { numbers } = { numbers: [...this.device.outbox.changes.keys()] };
-    await Promise.all(numbers.map((number) => this.device.wait(number).verdict));
+    await Promise.all([...this.device.outbox.changes.keys()].map((number) => this.device.wait(number).verdict));
     await this.device.saver.done();
     return undefined;
   }

@@ -59,12 +59,12 @@ export function indexedDbStorage(name) {
     async write(batch) {
       /* An answer may only leave for what is on the disk. */
       const transaction = database.transaction(STORES, 'readwrite', { durability: batch.outbox.size ? 'strict' : 'default' });
+      /** @type {Promise<unknown>[]} */
+      const requests = [transaction.done];
       try {
         const [records, outbox, meta] = STORES.map((store) => transaction.objectStore(store));
         if (await meta.get('term') !== term)
           throw new SyncError('lost_lead', 'another tab writes now');
-        /** @type {Promise<unknown>[]} */
-        const requests = [];
         if (batch.clear)
           requests.push(records.clear(), outbox.clear());
         for (const record of batch.records.values())
@@ -72,9 +72,10 @@ export function indexedDbStorage(name) {
         for (const [number, change] of batch.outbox)
           requests.push(change ? outbox.put(change) : outbox.delete(number));
         requests.push(meta.put(batch.meta, 'meta'));
-        await Promise.all([...requests, transaction.done]);
+        await Promise.all(requests);
       } catch (error) {
-        transaction.done.catch(() => {});
+        for (const request of requests)
+          request.catch(() => {});
         try {
           transaction.abort();
         } catch { /* it has ended by itself */ }
