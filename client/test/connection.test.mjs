@@ -149,6 +149,16 @@ test('goodbye says when to come back, or not to', async () => {
   assert.equal(sockets.length, 2);
 });
 
+test('a goodbye that says at once does not mean that', async () => {
+  const socket = await live();
+  socket.say({ type: 'goodbye', code: 1001, reason: 'x', reconnect: true, after_ms: 0 });
+  socket.end(1001);
+  await time.advance(99);
+  assert.equal(sockets.length, 1);
+  await time.advance(1);
+  assert.equal(sockets.length, 2);
+});
+
 test('an error says when to send again', async () => {
   const socket = await live();
   connection.device.write('put', 'note', 'n1', { x: 1 });
@@ -178,6 +188,8 @@ test('online or visible it tries at once, but not all the time', async () => {
   await settle();
   for (let i = 0; i < 50; i++) {
     connection.awake();
+    await settle();
+    sockets.at(-1).end();
     await time.advance(20);
   }
   assert.ok(sockets.length <= 4, `${sockets.length} sockets in a second`);

@@ -66,6 +66,11 @@ test('a write shows at once, leaves when it is saved, and ends with its verdict'
   device.receive(verdicts(push.ref, { number, verdict: 'applied', seq: 1, fields: { done: false } }));
   assert.deepEqual(see('n1'), { id: 'n1', title: 'x', done: false });
   assert.equal((await verdict).seq, 1);
+  assert.deepEqual(told.differences.map((d) => [d.after.done, d.source]), [[undefined, 'local'], [false, 'remote']]);
+  device.receive({ type: 'changes', feed: 'anna', epoch: 0, from: 0, to: 0, complete: true, changes: [] });
+  device.touch('note', 'n1');
+  device.tell('remote');
+  assert.equal(told.differences.length, 2, 'what shows the same is not told again');
   assert.deepEqual(device.cursor, { epoch: 0, seq: 0 }, 'a verdict moves no cursor');
   await settle();
   assert.equal(storage.outbox.size, 0);
@@ -86,6 +91,34 @@ test('digested is told when the end of the change is saved, not before', async (
   await time.advance(5000);
   assert.equal(device.hello().digested, 1);
   assert.equal(storage.outbox.size, 0);
+});
+
+test('a write that began before the verdict came does not count as its end', async () => {
+  greet();
+  device.write('put', 'note', 'n1', { title: 'x' });
+  await settle();
+  const push = device.push();
+  let finish;
+  const { write } = storage;
+  storage.write = async (batch) => {
+    await new Promise((resolve) => { finish = resolve; });
+    await write(batch);
+  };
+  device.write('put', 'note', 'n2', { title: 'y' });
+  await settle();
+  device.receive(verdicts(push.ref, { number: 1, verdict: 'applied', seq: 1 }));
+  finish();
+  await settle();
+  assert.equal(device.hello().digested, 0);
+  finish();
+  await settle();
+  assert.equal(device.hello().digested, 1);
+});
+
+test('the time of the server is taken over', () => {
+  device.welcome({ ...WELCOME, time: '2026-02-01T00:00:00.000Z' });
+  device.write('put', 'note', 'n1', { title: 'x' });
+  assert.match(device.outbox.changes.get(1).clock, /^2026-02-01/);
 });
 
 test('nothing leaves before the first page', async () => {

@@ -228,6 +228,8 @@ test('another user finds nothing of the former one', async () => {
   assert.equal(b.status.unsent, 0);
   assert.equal(b.status.user, bert);
   assert.notEqual(b.status.device, device);
+  assert.equal(b.net.sent[0].cursors, undefined, 'the relay was told nothing of the former user');
+  assert.notEqual(b.net.sent[0].device, device);
   assert.deepEqual(asked.map(({ former, user, unsent }) => [former, user, unsent.changes.map((x) => x.fields)]),
     [[anna, bert, [{ title: 'unsent' }]]]);
   assert.equal(await s.head(bert), 0);
