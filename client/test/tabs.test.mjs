@@ -9,7 +9,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, test as run } from 'node:test';
 import { createClient } from '../src/index.js';
 import { IDBFactory } from 'fake-indexeddb';
 import './world.mjs';
@@ -61,6 +61,9 @@ class FakeLocks {
     this.next();
   }
 }
+
+/* What is not answered must fail, not hang. */
+const test = (name, body) => run(name, { timeout: 20000 }, body);
 
 let locks;
 let open;
@@ -156,6 +159,21 @@ test('a write that a dying leader did not answer is made once by the next', asyn
   assert.equal(b.status.leading, true);
   assert.deepEqual([...b.leader.device.outbox.changes.values()].map((c) => [c.number, c.id]), [[1, 'n1'], [2, 'n2']]);
   assert.deepEqual(b.note.getSnapshot().map((n) => n.id), ['n1', 'n2']);
+});
+
+test('what a third tab asked the dying leader it asks the next', async () => {
+  const a = tab();
+  await a.ready;
+  const [b, other] = [tab(), tab()];
+  await Promise.all([b.ready, other.ready]);
+  a.leader.serve = () => {};
+  const { saved } = other.note.put('n1', { title: 'one' });
+  const before = Date.now();
+  crash(a);
+  await saved;
+  assert.ok(Date.now() - before < 4000, 'without waiting until it steals the lead');
+  await until(() => b.status.leading || other.status.leading);
+  assert.equal((b.leader ?? other.leader).device.outbox.size, 1);
 });
 
 test('from a leader that hangs the lead is stolen, and its writes are not taken', async () => {
