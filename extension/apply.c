@@ -415,6 +415,7 @@ lose(Merge *merge)
 	winner->deleted = before->deleted;
 	winner->by_sql = miru_stamps_by_sql(before->stamps);
 	winner->clock = before->newest.clock;
+	winner->is_document = merge->target.rel->data_attnum != 0;
 	winner->object = before->deleted ? before->image
 									 : miru_target_read(&merge->target);
 	if (winner->object == NULL)

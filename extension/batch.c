@@ -23,6 +23,7 @@
 #include "errors.h"
 #include "jsonb_build.h"
 #include "key.h"
+#include "nodes/value.h"
 #include "object.h"
 #include "utils/builtins.h"
 
@@ -269,6 +270,37 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		miru_object_get(winner->changed, name, &other);
 }
 
+/* push_removed names the fields that were sent and the document lacks. */
+static void
+push_removed(JsonbParseState **state, const MiruChange *change)
+{
+	bool any = false;
+	ListCell *cell;
+
+	if (!change->winner->is_document || change->object == NULL)
+		return;
+	foreach(cell, miru_object_names(change->object))
+	{
+		JsonbValue value;
+
+		if (miru_object_get(change->winner->object, strVal(lfirst(cell)),
+							&value))
+			continue;
+		if (!any)
+		{
+			miru_build_key(state, "removed");
+			pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+		}
+		any = true;
+		value.type = jbvString;
+		value.val.string.val = strVal(lfirst(cell));
+		value.val.string.len = strlen(value.val.string.val);
+		pushJsonbValue(state, WJB_ELEM, &value);
+	}
+	if (any)
+		pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
 /* push_winner adds the stored values that the device does not have. */
 static void
 push_winner(JsonbParseState **state, const MiruChange *change)
@@ -298,6 +330,7 @@ push_winner(JsonbParseState **state, const MiruChange *change)
 		pushJsonbValue(state, WJB_VALUE, &item);
 	}
 	pushJsonbValue(state, WJB_END_OBJECT, NULL);
+	push_removed(state, change);
 }
 
 Jsonb *

@@ -167,6 +167,7 @@ miru_change_log_walk(
 		entry.collection = get_text(row, desc, LOG_COLLECTION);
 		entry.id = get_text(row, desc, LOG_ID);
 		entry.kind = get_text(row, desc, LOG_KIND);
+		entry.session = get_text(row, desc, LOG_SESSION);
 		entry.from = get_jsonb(row, desc, LOG_FROM);
 		entry.to = get_jsonb(row, desc, LOG_TO);
 		each(arg, &entry,

@@ -48,7 +48,7 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
 /*
  * miru_change_log_walk calls "each" for a feed's changes above "after" up to
  * "upto", in order, with their transaction.  The entry has collection, id,
- * seq, kind, from and to, in the current memory context.
+ * seq, kind, session, from and to, in the current memory context.
  */
 extern void miru_change_log_walk(
 	const char *feed, int64 after, int64 upto, Snapshot snapshot,

@@ -8,7 +8,9 @@
  * that changed, transaction by transaction.  After a push of ours flush tells
  * which those are.  When a relay reads what others did, history does: a record
  * comes as it stands, once, with the fields that any change since the cursor
- * touched.  Where history was trimmed records are sent whole.
+ * touched.  It is kept from the session that made its latest change only if
+ * that made all of them: the others' fields came with no other message.  Where
+ * history was trimmed records are sent whole, to everybody.
  *
  * A message has one session as its origin, for that session does not get it.
  * So a transaction may make several; "complete" is set on the last only.
@@ -266,6 +268,12 @@ render_changes(const MiruNativeChanges *changes, int64 head, bool complete)
 }
 
 static bool
+same_session(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool
 belongs(const MiruNativeChanges *changes, const MiruDelivery *delivery)
 {
 	const MiruDelivery *first = linitial(changes->deliveries);
@@ -275,8 +283,7 @@ belongs(const MiruNativeChanges *changes, const MiruDelivery *delivery)
 	return (list_length(changes->deliveries) < CHANGES_MAX ||
 			last->part_of == delivery->part_of) &&
 		first->xid == delivery->xid &&
-		strcmp(first->session ? first->session : "",
-			   delivery->session ? delivery->session : "") == 0;
+		same_session(first->session, delivery->session);
 }
 
 List *
@@ -371,6 +378,34 @@ add_names(MiruDelivery *delivery, const Jsonb *fields)
 													 lfirst(cell));
 }
 
+/*
+ * share_groups makes an event that goes to everybody in part go to everybody
+ * as a whole: it is never cut.
+ */
+static void
+share_groups(List *deliveries)
+{
+	for (int i = 1; i < list_length(deliveries); i++)
+	{
+		MiruDelivery *now = list_nth(deliveries, i);
+
+		for (int j = i - 1; j >= 0; j--)
+		{
+			MiruDelivery *before = list_nth(deliveries, j);
+
+			if (before->part_of != now->part_of)
+				break;
+			if (before->type == NULL || now->type == NULL ||
+				strcmp(before->type, now->type) != 0)
+				continue;
+			if (before->session == NULL)
+				now->session = NULL;
+			if (now->session == NULL)
+				before->session = NULL;
+		}
+	}
+}
+
 static void
 note_entry(void *arg, const MiruLogEntry *entry, uint64 xid)
 {
@@ -384,6 +419,8 @@ note_entry(void *arg, const MiruLogEntry *entry, uint64 xid)
 		return;
 	if (found->delivery->seq == entry->seq)
 		found->delivery->xid = xid;
+	if (!same_session(found->delivery->session, entry->session))
+		found->delivery->session = NULL;
 	if (strcmp(entry->kind, "patch") != 0)
 		found->delivery->whole = true;
 	else
@@ -417,8 +454,16 @@ miru_native_note_changed(MiruPage *page, const char *feed, Snapshot snapshot)
 		miru_change_log_walk(feed, page->after, page->upto, snapshot,
 							 note_entry, &reading);
 	if (reading.count == interval)
+	{
+		share_groups(page->deliveries);
 		return;
+	}
 	/* History does not go back so far, or too far. */
 	foreach(cell, page->deliveries)
-		((MiruDelivery *) lfirst(cell))->whole = true;
+	{
+		MiruDelivery *delivery = lfirst(cell);
+
+		delivery->whole = true;
+		delivery->session = NULL;
+	}
 }

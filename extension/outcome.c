@@ -64,7 +64,8 @@ standing_of(const MiruChange *change, const MiruDelivery *delivery)
 	if (VARSIZE(sent) == VARSIZE(stored) &&
 		memcmp(sent, stored, VARSIZE(sent)) == 0)
 		return AS_SENT;
-	if (has_other(sent, stored, false))
+	/* A field that was sent and is not there lost to its removal. */
+	if (has_other(sent, stored, delivery->is_document))
 		return OTHERWISE;
 	/* After a put the device believes that it has the whole record. */
 	if (change->kind == MIRU_PUT)

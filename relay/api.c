@@ -12,7 +12,8 @@
  * Long poll: the call watches the feed before it reads.  If its page is empty
  * it waits until the feed may have moved, and reads again.
  *
- * Bounds: a user's calls, as many as he may have sessions.
+ * Bounds: a user's calls, as many as he may have sessions.  A call counts until
+ * its answer has left, for that may be a megabyte.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -52,6 +53,7 @@ typedef struct Call
 	struct Call *prev; /* all */
 	struct Call *next;
 	ApiConn *conn;
+	bool answered; /* nothing is left but to be sent */
 	Caller *caller;
 	int64_t expires_s; /* of the token */
 	Push *push;		   /* at the writer, or NULL */
@@ -97,15 +99,25 @@ caller_of(const char *user)
 	return caller;
 }
 
+/* Lets go of all that could still come. */
+static void
+call_stop(Call *call)
+{
+	if (call->push != NULL)
+		writer_forget(call->push);
+	call->push = NULL;
+	reader_cancel(call->read);
+	call->read = NULL;
+	feed_unwatch(&call->watch);
+	loop_task_cancel(&call->again);
+	call->answered = true;
+}
+
 static void
 call_free(Call *call)
 {
+	call_stop(call);
 	DL_DELETE(calls, call);
-	if (call->push != NULL)
-		writer_forget(call->push);
-	reader_cancel(call->read);
-	feed_unwatch(&call->watch);
-	loop_task_cancel(&call->again);
 	if (--call->caller->calls == 0)
 	{
 		HASH_DEL(callers, call->caller);
@@ -116,7 +128,7 @@ call_free(Call *call)
 }
 
 static void
-on_gone(void *arg)
+on_done(void *arg)
 {
 	call_free(arg);
 }
@@ -125,14 +137,14 @@ static void
 answer(Call *call, const char *first, const char *body)
 {
 	apiconn_answer(call->conn, 200, first, body, strlen(body));
-	call_free(call);
+	call_stop(call);
 }
 
 static void
 fail(Call *call, ErrorCode code, const char *reason, const char *sqlstate)
 {
 	apiconn_error(call->conn, code, reason, sqlstate);
-	call_free(call);
+	call_stop(call);
 }
 
 /* ---- push and status ---- */
@@ -429,22 +441,25 @@ on_request(ApiConn *conn, const ApiRequest *request)
 		on_pull(call, request);
 	else
 		on_status(call);
-	/* It may have been answered, and gone, already. */
-	return calls != NULL && calls->prev == call ? call : NULL;
+	if (!call->answered)
+		return call;
+	call_free(call);
+	return NULL;
 }
 
-const ApiHandlers api_handlers = {.on_request = on_request, .on_gone = on_gone};
+const ApiHandlers api_handlers = {.on_request = on_request, .on_done = on_done};
 
 /* ---- time ---- */
 
 void
 api_tick(int64_t now_ms)
 {
-	Call *call, *next;
+	Call *call;
 
-	DL_FOREACH_SAFE(calls, call, next)
-		if (call->wait_until_ms != 0 && call->wait_until_ms <= now_ms &&
-			call->read == NULL && call->page != NULL)
+	DL_FOREACH(calls, call)
+		if (!call->answered && call->wait_until_ms != 0 &&
+			call->wait_until_ms <= now_ms && call->read == NULL &&
+			call->page != NULL)
 			answer_page(call, call->page, false);
 }
 

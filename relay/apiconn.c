@@ -62,7 +62,7 @@ struct ApiConn
 	size_t have;
 	size_t capacity;
 	ApiRequest request;
-	void *call; /* in BUSY */
+	void *call; /* in BUSY and WRITE */
 	char *out;
 	size_t out_len;
 	size_t out_sent;
@@ -132,14 +132,20 @@ retire(ApiConn *conn)
 }
 
 static void
-drop(ApiConn *conn)
+end_call(ApiConn *conn)
 {
 	void *call = conn->call;
 
 	conn->call = NULL;
-	retire(conn);
 	if (call != NULL)
-		handlers->on_gone(call);
+		handlers->on_done(call);
+}
+
+static void
+drop(ApiConn *conn)
+{
+	retire(conn);
+	end_call(conn);
 }
 
 /* ---- answering ---- */
@@ -147,6 +153,7 @@ drop(ApiConn *conn)
 static void
 linger(ApiConn *conn)
 {
+	end_call(conn);
 	shutdown(conn->fd, SHUT_WR);
 	set_phase(conn, API_LINGER);
 	conn->deadline_ms = loop_now_ms() + LINGER_MS;
@@ -203,7 +210,6 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 										first_len + len,
 										again ? "Retry-After: 5\r\n" : "");
 
-	conn->call = NULL;
 	conn->out_len = head_len + first_len + len;
 	conn->out = alloc_resize(NULL, conn->out_len);
 	memcpy(conn->out, head, head_len);

@@ -24,12 +24,12 @@ typedef struct ApiRequest
 typedef struct ApiHandlers
 {
 	/*
-	 * A whole request is here.  Returns what on_gone gets, or NULL if it was
+	 * A whole request is here.  Returns what on_done gets, or NULL if it was
 	 * answered at once.
 	 */
 	void *(*on_request)(ApiConn *conn, const ApiRequest *request);
-	/* The peer has gone before the answer: there is nobody to answer. */
-	void (*on_gone)(void *call);
+	/* The answer has left us, or the peer has gone: the connection is gone. */
+	void (*on_done)(void *call);
 } ApiHandlers;
 
 extern void apiconn_setup(const Config *config, const ApiHandlers *handlers);

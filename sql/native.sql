@@ -106,6 +106,26 @@ SELECT mirusync.patch('nora', 'setting', 'a', '{"z": 3}', '{y}');
 DELETE FROM task WHERE id = 'u1';
 SELECT live.* FROM mark, live('nora', head);
 
+-- Its own change is kept from a session, unless others changed the record too.
+CREATE TABLE mark2 AS SELECT head FROM mirusync.feed WHERE feed = 'nora';
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 20, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 1}}]}');
+SELECT live.* FROM mark2, live('nora', head);
+SELECT mirusync.patch('nora', 'setting', 'a', '{"q": 2}');
+SELECT kind FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 21, "kind": "patch", "collection": "setting", "id": "a", "fields": {"p": 3}}]}');
+SELECT live.* FROM mark2, live('nora', head);
+
+-- A field that lost to its removal is named.
+SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 30, "kind": "put", "collection": "setting", "id": "b", "fields": {"x": 1, "y": 1},
+	 "clock": "2020-01-01T00:00:00Z"}]}');
+SELECT mirusync.patch('nora', 'setting', 'b', '{}', '{y}');
+SELECT body FROM say('nora', 's1', '{"type": "push", "changes": [
+	{"number": 31, "kind": "patch", "collection": "setting", "id": "b", "fields": {"y": 5, "z": 6},
+	 "clock": "2021-01-01T00:00:00Z"}]}');
+SELECT mirusync.get('nora', 'setting', 'b');
+
 -- A page that is cut tells so, and where its snapshot stood.
 SELECT live.* FROM mark, live('nora', head, '{native}', 1);
 

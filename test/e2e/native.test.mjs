@@ -96,6 +96,24 @@ test('a session gets the numbers of its own changes and nothing else of them', a
   assert.equal(b.state.size, 3);
 });
 
+test('its own change does not hide from a session what others did to the record before', async () => {
+  const user = newUser();
+  const a = await n.live(user);
+  await a.put('note', 'n1', { own: 1 });
+  await a.caughtUp(1);
+  const client = await s.client();
+  try {
+    /* Nobody rings, so the push finds a hole before it, and the feed is read. */
+    await client.query('SET mirusync.doorbell = off');
+    await client.query("SELECT mirusync.patch($1, 'note', 'n1', '{\"other\": 2}')", [user]);
+    await a.patch('note', 'n1', { own: 3 });
+    await a.caughtUp(3);
+    assert.equal(a.state.get('note/n1').other, 2);
+  } finally {
+    await client.end();
+  }
+});
+
 test('a verdict carries the values that stand where they differ', async () => {
   const user = newUser();
   const a = await n.live(user);

@@ -13,7 +13,8 @@ import { api, useNative } from './native.mjs';
 
 const s = useStack({
   relays: 2,
-  relay: { heads_poll_interval: '1s', connections_per_user: 4, handshake_timeout: '2s', drain_timeout: '3s' },
+  relay: { heads_poll_interval: '1s', connections_per_user: 4, handshake_timeout: '2s', drain_timeout: '3s',
+    socket_send_buffer_bytes: '4kB' },
 });
 const n = useNative(s);
 
@@ -160,6 +161,25 @@ test('a client that goes while it waits leaves nothing behind', async () => {
     assert.deepEqual(await Promise.all(waiting), Array(4).fill('AbortError'));
     await waitUntil(async () => (await pull(user)).status === 200);
   }
+});
+
+test('one who does not read his answers gets no heap of them', async () => {
+  const user = newUser();
+  await s.query(`INSERT INTO mirusync.document (feed, collection, id, data)
+    SELECT $1, 'note', i, jsonb_build_object('text', repeat('x', 10000)) FROM generate_series(1, 100) AS i`, [user]);
+  const sockets = await Promise.all([1, 2, 3, 4].map(() => new Promise((resolve) => {
+    const socket = connect(s.relay.port, '127.0.0.1', () => {
+      socket.write(`GET /sync/pull HTTP/1.1\r\n${auth(user)}\r\n`);
+      socket.pause();
+      resolve(socket);
+    });
+    socket.on('error', () => {});
+  })));
+  await waitUntil(async () => (await api(s.relay, user, '/sync/status')).status === 429);
+  await sleep(500);
+  assert.equal((await pull(user)).status, 429);
+  sockets.forEach((socket) => socket.destroy());
+  await waitUntil(async () => (await pull(user)).status === 200);
 });
 
 test('errors have the status of the table', async () => {
