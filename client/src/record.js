@@ -78,7 +78,7 @@ export function part(base = NOTHING, seq, fields, removed = []) {
  * @returns {Base | undefined}
  */
 export function judged(base, change, verdict) {
-  const { seq = 0, fields } = verdict;
+  const { seq = 0, fields, removed } = verdict;
   if (verdict.verdict === 'rejected')
     return base;
   if (verdict.deleted)
@@ -90,25 +90,26 @@ export function judged(base, change, verdict) {
    * by whoever wrote it; fields only tell it sooner.
    */
   if (verdict.verdict === 'stale')
-    return part(base, seq, fields ?? {});
-  if (change.kind === 'put')
-    return whole(base, seq, { ...change.fields, ...fields });
-  return part(base, seq, { ...change.fields, ...fields });
+    return part(base, seq, fields ?? {}, removed);
+  const stored = { ...change.fields, ...fields };
+  for (const name of removed ?? [])
+    delete stored[name];
+  return change.kind === 'put' ? whole(base, seq, stored) : part(base, seq, stored, removed);
 }
 
 /**
  * settled drops what need not be known any more when everything up to the
  * cursor was said and no own change is under way: marks, and that there is no
- * such record (undefined).
+ * such record (undefined).  The record's own number stays as it is: a message
+ * that begins below the cursor may yet bring a field under a number of ours.
  * @param {Base} base
  * @param {number} cursor
  * @returns {Base | undefined}
  */
 export function settled(base, cursor) {
-  const seq = Math.max(base.seq, ...Object.values(base.marks ?? {}));
-  if (seq > cursor)
+  if (Math.max(base.seq, ...Object.values(base.marks ?? {})) > cursor)
     return base;
-  return base.fields ? { seq, fields: base.fields } : undefined;
+  return base.fields ? { seq: base.seq, fields: base.fields } : undefined;
 }
 
 /**

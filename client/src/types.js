@@ -42,6 +42,7 @@
  * @property {'applied' | 'merged' | 'stale' | 'rejected'} verdict
  * @property {number} [seq]
  * @property {Fields} [fields]
+ * @property {string[]} [removed]  fields that were sent, and that the record does not have
  * @property {true} [deleted]
  * @property {string} [code]
  * @property {string} [reason]

@@ -39,10 +39,26 @@ test('what the server added, refused, or found deleted', () => {
   assert.deepEqual(judged(base, put, { verdict: 'stale', seq: 4, fields: { a: 2 } }).fields, { a: 2 });
 });
 
+test('fields that lost to their removal are not there', () => {
+  const fields = { y: 2, z: 9 };
+  const verdict = { verdict: 'merged', seq: 4, fields: { w: 1 }, removed: ['y'] };
+  assert.deepEqual(judged(undefined, { kind: 'put', fields }, verdict).fields, { z: 9, w: 1 });
+  assert.deepEqual(judged({ seq: 1, fields: { y: 0 } }, { kind: 'patch', fields }, verdict).fields, { z: 9, w: 1 });
+  assert.deepEqual(judged({ seq: 1, fields: { y: 0, x: 1 } }, { kind: 'patch', fields: { y: 2 } }, { ...verdict, verdict: 'stale', fields: undefined }).fields, { x: 1 });
+});
+
+test('a message that begins below the cursor brings what it has', () => {
+  /* Own title as 5; then others' text, of 4, under the record's latest number. */
+  let base = judged(whole(undefined, 1, { title: 'a', text: 'a' }), { kind: 'patch', fields: { title: 'mine' } }, { verdict: 'applied', seq: 5 });
+  base = settled(base, 5);
+  base = part(base, 5, { title: 'mine', text: 'theirs' });
+  assert.deepEqual(base.fields, { title: 'mine', text: 'theirs' });
+});
+
 test('marks are forgotten when all is known, and what is gone with them', () => {
   const marked = part({ seq: 3, fields: { a: 1 } }, 5, { a: 2 });
   assert.equal(settled(marked, 4), marked);
-  assert.deepEqual(settled(marked, 5), { seq: 5, fields: { a: 2 } });
+  assert.deepEqual(settled(marked, 5), { seq: 3, fields: { a: 2 } });
   assert.equal(settled({ seq: 3, fields: null }, 3), undefined);
 });
 

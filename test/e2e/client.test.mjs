@@ -116,6 +116,27 @@ test('a patch behind a refused new record carries what it was made upon', async 
   assert.deepEqual(await s.query('SELECT title, done FROM task WHERE id = $1', [record]), [{ title: 'mended', done: true }]);
 });
 
+test('a field that lost to its removal is gone here too', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  const b = await c.connected(user);
+  await a.note.put('n1', { y: 0 }).verdict;
+  await waitUntil(() => b.note.get('n1'));
+  a.net.cut();
+  await waitUntil(() => a.status.state === 'reconnecting');
+  const late = a.note.put('n1', { y: 2, z: 9 });
+  await sleep(5);
+  await b.note.put('n1', { x: 1 }).verdict;
+  a.net.mend();
+  await late.verdict;
+  await waitUntil(() => a.note.get('n1').x === 1 && a.leader.device.cursor.seq === 3);
+  const [{ data }] = await s.query("SELECT data FROM mirusync.document WHERE feed = $1 AND id = 'n1'", [user]);
+  assert.equal('y' in data, false);
+  assert.deepEqual(a.note.get('n1'), { id: 'n1', ...data });
+  await waitUntil(() => b.leader.device.cursor.seq === 3);
+  assert.deepEqual(b.note.get('n1'), { id: 'n1', ...data });
+});
+
 test('what a table adds comes with the verdict', async () => {
   const user = newUser();
   const a = await c.connected(user);
