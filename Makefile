@@ -41,7 +41,7 @@ check:
 	@tools/check.sh
 
 lint:
-	@tools/setup.sh build lint
+	@tools/setup.sh build client lint
 	@tools/lint.sh
 
 bench:

@@ -3,7 +3,7 @@
 # check.sh
 #     Runs every suite and counts every single test.
 #
-# usage: tools/check.sh [unit|regress|isolation|upgrade|e2e]...    (default: all)
+# usage: tools/check.sh [unit|client|regress|isolation|upgrade|e2e]...    (default: all)
 #
 # `make check` comes here after tools/setup.sh and a build.  Every suite is run,
 # whatever became of the one before.  The last line is "N passed, N failed";
@@ -15,7 +15,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- unit regress isolation upgrade e2e
+[ $# -gt 0 ] || set -- unit client regress isolation upgrade e2e
 
 # What `make PORT=... check` exports must not reach the makes that we run.
 unset MAKEFLAGS MFLAGS MAKELEVEL PORT JWT_SECRET
@@ -94,18 +94,23 @@ run_isolation() {
 	run_pg_regress isolation test/isolation/regression.diffs REGRESS=
 }
 
+# run_node SUITE [DIRECTORY] runs Node's tests in it.
 run_node() {
-	local suite=$1
+	local suite=$1 directory=${2:-test/$1}
 	begin "$suite"
 	node --test --test-reporter=spec --test-reporter-destination=stdout \
 		--test-reporter=tap --test-reporter-destination="$work/$suite" \
-		"test/$suite"/*.test.mjs
+		"$directory"/*.test.mjs
 	local status=$?
 	local field
 	for field in pass fail cancelled; do
 		eval "local $field=\$(sed -n 's/^# $field \([0-9]*\)/\1/p' \"\$work/$suite\" | tail -n 1)"
 	done
 	report "$suite" "$status" "${pass:-0}" "$((${fail:-0} + ${cancelled:-0}))"
+}
+
+run_client() {
+	run_node client client/test
 }
 
 run_upgrade() {
@@ -127,7 +132,7 @@ export MIRUSYNC_STAGE=$work/stage
 
 for suite; do
 	case $suite in
-		unit | regress | isolation | upgrade | e2e) "run_$suite" ;;
+		unit | client | regress | isolation | upgrade | e2e) "run_$suite" ;;
 		*) echo "unknown suite \"$suite\""; total_failed=$((total_failed + 1)) ;;
 	esac
 done

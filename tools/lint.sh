@@ -3,12 +3,13 @@
 # lint.sh
 #     Every check of the code that needs no server.
 #
-# usage: tools/lint.sh [layout|gcc|clang|cppcheck|size|docs]...   (default: all)
+# usage: tools/lint.sh [layout|gcc|clang|cppcheck|types|size|docs]...   (default: all)
 #
 #   layout    clang-format agrees with every C file
 #   gcc       relay and extension build without a warning with gcc
 #   clang     the same with clang
 #   cppcheck  finds nothing in either
+#   types     TypeScript agrees with the client's JSDoc
 #   size      no file over 800 lines, no function over 80 (check-size.sh)
 #   docs      keys, settings, SQLSTATEs and links of the docs (check-docs.sh),
 #             and what is made from relay/codes.def (codes.mjs)
@@ -22,7 +23,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- layout gcc clang cppcheck size docs
+[ $# -gt 0 ] || set -- layout gcc clang cppcheck types size docs
 
 PG_CONFIG=${PG_CONFIG:-pg_config}
 unset MAKEFLAGS MFLAGS MAKELEVEL CFLAGS CPPFLAGS LDFLAGS
@@ -86,6 +87,10 @@ run_cppcheck() {
 	return "$bad"
 }
 
+run_types() {
+	client/node_modules/.bin/tsc --noEmit -p client
+}
+
 run_size() {
 	tools/check-size.sh
 }
@@ -101,7 +106,7 @@ run_docs() {
 failed=()
 for check; do
 	case $check in
-		layout | gcc | clang | cppcheck | size | docs) ;;
+		layout | gcc | clang | cppcheck | types | size | docs) ;;
 		*)
 			echo "unknown check \"$check\""
 			exit 2

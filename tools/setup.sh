@@ -3,12 +3,13 @@
 # setup.sh
 #     Installs what a build, a test run or the demo lacks, by package name.
 #
-# usage: tools/setup.sh [build] [node] [test] [browser] [lint]
+# usage: tools/setup.sh [build] [node] [test] [client] [browser] [lint]
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js (the demo needs nothing else of it)
 #   test      node, npm, cmocka, nginx and HAProxy (the tests run them as themselves,
-#             not as services), and the npm packages under test/
+#             not as services), and the npm packages under test/ and client/
+#   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
 #   lint      what tools/lint.sh calls
 #
@@ -57,8 +58,8 @@ have_package() {
 GROUPS_WANTED=("$@")
 for group in "${GROUPS_WANTED[@]}"; do
 	case $group in
-		build | node | test | browser | lint) ;;
-		*) die "unknown group \"$group\" (build, node, test, browser, lint)" ;;
+		build | node | test | client | browser | lint) ;;
+		*) die "unknown group \"$group\" (build, node, test, client, browser, lint)" ;;
 	esac
 done
 
@@ -79,11 +80,13 @@ if command -v dpkg-query >/dev/null 2>&1; then
 			libwebsockets-dev libwebsockets-evlib-uv uthash-dev
 		have_postgres || missing+=(postgresql postgresql-server-dev)
 	fi
-	if wants node || wants test; then
+	if wants node || wants test || wants client; then
 		have_node || need nodejs
 	fi
 	if wants test; then
 		need libcmocka-dev nginx haproxy openssl
+	fi
+	if wants test || wants client; then
 		command -v npm >/dev/null 2>&1 || need npm
 	fi
 	if wants browser; then
@@ -163,17 +166,26 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 #
-# npm packages of the tests
+# npm packages of the tests and of the client
 #
-if wants test &&
-	! [ test/node_modules/.package-lock.json -nt test/package-lock.json ]; then
-	say "npm packages for the tests"
+install_packages() {
+	local dir=$1 npm_log
+
+	! [ "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ] || return 0
+	say "npm packages for $dir/"
 	npm_log=$(mktemp)
-	if ! (cd test && npm ci --no-progress >"$npm_log" 2>&1); then
+	if ! (cd "$dir" && npm ci --no-progress >"$npm_log" 2>&1); then
 		cat "$npm_log" >&2
 		rm -f "$npm_log"
-		die "npm ci failed in test/"
+		die "npm ci failed in $dir/"
 	fi
 	rm -f "$npm_log"
-	touch test/node_modules/.package-lock.json
+	touch "$dir/node_modules/.package-lock.json"
+}
+
+if wants test; then
+	install_packages test
+fi
+if wants test || wants client; then
+	install_packages client
 fi

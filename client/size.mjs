@@ -1,0 +1,37 @@
+/*
+ * size.mjs
+ *     How large the core is, minified and compressed: what a page loads before
+ *     it connects, but for idb, which is told apart.  The way over HTTP is a
+ *     module that is loaded when it is needed.
+ *
+ * usage: node size.mjs
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+/* Of the core, with Brotli, which is how servers send static files. */
+export const LIMIT = 12000;
+
+/* sizeOf bundles an entry point: bytes minified, and compressed both ways. */
+export async function sizeOf(entry, { without = [] } = {}) {
+  const { outputFiles: [{ contents }] } = await build({
+    entryPoints: [fileURLToPath(new URL(entry, import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    external: ['react', './http.js', ...without],
+    write: false,
+  });
+  return { minified: contents.length, gzip: gzipSync(contents, { level: 9 }).length, brotli: brotliCompressSync(contents).length };
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  console.log({
+    core: await sizeOf('src/index.js', { without: ['idb'] }),
+    coreWithIdb: await sizeOf('src/index.js'),
+    http: await sizeOf('src/http.js'),
+  });

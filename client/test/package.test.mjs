@@ -1,0 +1,73 @@
+/*
+ * package.test.mjs
+ *     The package as `npm pack` makes it, in an empty project: ES modules,
+ *     types, the React hook.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const CLIENT = fileURLToPath(new URL('..', import.meta.url));
+
+const USER = `
+import { createClient, type Status, SyncError } from 'mirusync';
+import { useCollection } from 'mirusync/react';
+import { flush, serve } from 'mirusync/worker';
+
+interface Note { id: string; title: string; done: boolean }
+const client = createClient({ url: 'https://example.org', token: async () => 'token' });
+const notes = client.collection<Note>('note');
+const titles: string[] = notes.list({ where: { done: false }, order: (a, b) => a.title.localeCompare(b.title) }).map((note) => note.title);
+const status: Status = client.status;
+const state: 'connecting' | 'connected' | 'reconnecting' | 'disconnected' | 'needs-auth' = status.state;
+const open: Note[] = useCollection<Note>(client, 'note', { where: (note) => !note.done });
+notes.put('n1', { title: 'x' }).verdict.then(({ verdict }) => verdict === 'rejected');
+// @ts-expect-error: the token is missing
+createClient({ url: 'https://example.org' });
+// @ts-expect-error: there is no such field
+notes.get('n1')?.nothing;
+export { titles, state, open, flush, serve, SyncError };
+`;
+
+const PROGRAM = `
+import { createClient } from 'mirusync';
+import { useSync } from 'mirusync/react';
+const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory' });
+await client.ready;
+client.collection('note').put('n1', { title: 'x' });
+console.log(JSON.stringify([client.collection('note').getSnapshot(), typeof useSync]));
+await client.close();
+`;
+
+test('packed and installed, it runs and its types hold', { timeout: 120000 }, async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'mirusync-pack-'));
+  try {
+    await run('npm', ['pack', '--silent', '--pack-destination', dir], { cwd: CLIENT });
+    const [packed] = await readdir(dir);
+    const modules = join(dir, 'node_modules');
+    await mkdir(join(modules, 'mirusync'), { recursive: true });
+    await run('tar', ['-xzf', join(dir, packed), '--strip-components=1', '-C', join(modules, 'mirusync')]);
+    assert.deepEqual((await readdir(join(modules, 'mirusync'))).sort(), ['README.md', 'package.json', 'src', 'types']);
+    await mkdir(join(modules, '@types'));
+    for (const name of ['idb', 'react', 'csstype', '@types/react'])
+      await symlink(join(CLIENT, 'node_modules', name), join(modules, name));
+    await writeFile(join(dir, 'package.json'), '{"type": "module"}');
+    await writeFile(join(dir, 'user.ts'), USER);
+    await writeFile(join(dir, 'program.mjs'), PROGRAM);
+    const { stdout } = await run(process.execPath, ['program.mjs'], { cwd: dir });
+    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], 'function']);
+    await run(join(CLIENT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext',
+      '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', '--types', 'react', 'user.ts'], { cwd: dir })
+      .catch((error) => assert.fail(error.stdout));
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
