@@ -124,6 +124,15 @@ SELECT push('phone', format('{"number": 13, "kind": "delete", "collection": "pla
 DELETE FROM plan WHERE id = 6;
 SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "plan", "id": "6",
 	"fields": {"title": "Song"}, "base": %s}', :base)::jsonb) - 'seq' AS stays;
+-- What a change adds is in the conflict as what it comes to, so nothing of it is lost.
+INSERT INTO plan VALUES (7, 'noa', 'Walk', NULL, 3);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+DELETE FROM plan WHERE id = 7;
+SELECT push('phone', format('{"number": 15, "kind": "patch", "collection": "plan", "id": "7",
+	"fields": {"room": "Wood"}, "add": {"votes": 2}, "base": %s}', :base)::jsonb) - 'seq' - 'conflicts' AS stays;
+SELECT id, stored, incoming FROM mirusync.conflicts WHERE feed = 'noa' AND record = '7' \gset lost_
+SELECT :'lost_incoming' AS incoming, mirusync.resolve('noa', :lost_id, choose => 'incoming');
+SELECT title, room, votes FROM plan WHERE id = 7;
 
 -- Under update_wins and delete_wins the order of arrival does not matter: a
 -- delete and three random updates that had seen nothing of each other, in
