@@ -438,12 +438,16 @@ note_conflict(Merge *merge, bool incoming_stands)
 static void
 note_delete(Merge *merge, MiruOrigin *origin)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 	MiruBefore *before = &merge->before;
+	Jsonb *last_row = before->has_row ? miru_target_read(&merge->target)
+									  : before->image;
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 
 	origin->deleted = true;
 	origin->rule = miru_delete_rule_name(merge->target.collection->delete_rule);
 	origin->image = copy_jsonb(merge->object);
+	/* Row and tombstone are gone for what this transaction does next. */
+	origin->deleted_row = copy_jsonb(last_row);
 	if (before->deleted && before->former != NULL)
 		origin->former = miru_stamps_copy(before->former);
 	else if (!before->deleted && before->known)

@@ -61,7 +61,7 @@ SELECT * FROM conflict WHERE id > 2;
 SELECT push('tablet', format('{"number": 4, "kind": "patch", "collection": "recipe", "id": "1",
 	"fields": {"oven": 5}, "base": %s}', :base)::jsonb);
 SELECT push('tablet', format('{"number": 5, "kind": "patch", "collection": "recipe", "id": "1",
-	"fields": {"oven": 500}, "base": %s}', :base)::jsonb) AS refused;
+	"fields": {"oven": 500}, "base": %s}', :base)::jsonb) ->> 'code' AS refused;
 SELECT count(*) FROM conflict;
 -- Two devices of a group: what they do becomes one change.
 SELECT head AS base FROM mirusync.feed WHERE feed = 'tia' \gset
@@ -194,6 +194,17 @@ SELECT mirusync.resolve('tia', 16, value => '{"id": 3}');
 SELECT mirusync.resolve('tia', 16, value => '{"nothing": 3}');
 SELECT mirusync.resolve('tia', 16, choose => 'stored');
 SELECT resolution FROM conflict WHERE id = 16;
+-- A change that was refused, and meets one that it had not seen when it is retried.
+RESET mirusync.rejected_max_changes;
+INSERT INTO recipe VALUES (3, 'tia', 'Cake', 170);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'tia' \gset
+SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "recipe", "id": "3",
+	"fields": {"title": "Tart", "heat": 301}, "base": %s}', :base)::jsonb) ->> 'code' AS refused;
+UPDATE recipe SET title = 'Torte' WHERE id = 3;
+SELECT r.verdict FROM mirusync.rejected w, mirusync.retry('tia', w.number, edited => '{"title": "Tart", "heat": 175}') r WHERE w.feed = 'tia';
+SELECT record, field, outcome, stored, incoming, incoming_device, number, incoming_seq = head AS numbered
+FROM conflict, mirusync.feed WHERE id = 17 AND feed = 'tia';
+TABLE recipe;
 SELECT mirusync.detach('recipe');
 SELECT mirusync.resolve('tia', 14, value => '1');
 

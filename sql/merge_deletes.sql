@@ -89,6 +89,19 @@ SELECT status, body FROM mirusync.push_many('{noa,noa}', '{phone,tablet}', '{pho
 	format('{"changes": [{"number": 8, "kind": "patch", "collection": "plan", "id": "5", "fields": {"title": "Run"}, "base": %s}]}', :head)])
 	WHERE kind = 'verdict';
 SELECT title, votes FROM plan WHERE id = 5;
+-- What one transaction deletes and brings back is what two would have made of it.
+INSERT INTO plan VALUES (8, 'noa', 'Sail', 'Bay', 3), (9, 'noa', 'Sail', 'Bay', 3), (10, 'noa', 'Sail', 'Bay', 3);
+SELECT mirusync.push('noa', 'boat', format('{"changes": [
+	{"number": 1, "kind": "delete", "collection": "plan", "id": "8", "base": %1$s},
+	{"number": 2, "kind": "patch", "collection": "plan", "id": "8", "add": {"votes": 2}, "base": %1$s},
+	{"number": 3, "kind": "patch", "collection": "plan", "id": "9", "add": {"votes": 2}, "base": %1$s},
+	{"number": 4, "kind": "delete", "collection": "plan", "id": "9", "base": %1$s},
+	{"number": 5, "kind": "delete", "collection": "plan", "id": "10", "base": %1$s},
+	{"number": 6, "kind": "delete", "collection": "plan", "id": "10", "base": %1$s}]}', head)::jsonb) AS together
+FROM mirusync.feed WHERE feed = 'noa';
+SELECT count(push('boat', format('{"number": %s, "kind": "patch", "collection": "plan", "id": "%s", "fields": {"room": "Sea"}, "base": %s}',
+	id, id, head)::jsonb)) FROM mirusync.feed, generate_series(9, 10) id WHERE feed = 'noa';
+SELECT id, title, room, votes FROM plan WHERE id BETWEEN 8 AND 10 ORDER BY id;
 -- Documents, one of which is merged as a whole.
 SELECT mirusync.create_collection('merge_page', 'lww_field'), mirusync.create_collection('merge_leaf');
 SELECT mirusync.put('noa', c, 'a', '{"title": "A", "text": "long"}') FROM unnest('{merge_page,merge_leaf}'::text[]) c;
