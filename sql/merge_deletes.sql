@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_deletes;
 SET search_path = merge_deletes;
-CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('noa', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
