@@ -361,12 +361,11 @@ fields_init(Merge *merge, MiruFieldMerge *fields)
 static const MiruStamp nobody = {0, -1, ""};
 
 /*
- * merge_with_image merges an update, with "object" as its fields, into the last
- * image of a deleted record, as if it had come before the delete.
+ * merge_with_image merges an update into the last image of a deleted record,
+ * as if it had come before the delete.
  */
 static void
-merge_with_image(Merge *merge, Jsonb *object, Jsonb *image,
-				 MiruFieldMerge *fields)
+merge_with_image(Merge *merge, Jsonb *image, MiruFieldMerge *fields)
 {
 	MiruBefore *before = &merge->before;
 
@@ -374,7 +373,6 @@ merge_with_image(Merge *merge, Jsonb *object, Jsonb *image,
 	fields->before = before->former ? before->former
 									: miru_stamps_whole(nobody);
 	fields->newest = miru_stamps_newest_of(fields->before, 0);
-	fields->object = object;
 	fields->stored = image;
 	miru_merge_fields(fields);
 }
@@ -387,21 +385,25 @@ merge_with_image(Merge *merge, Jsonb *object, Jsonb *image,
 static Jsonb *
 updated_object(Merge *merge)
 {
-	const MiruChange *change = merge->change;
+	Jsonb *nothing = miru_object_pick(merge->object, NIL);
+	MiruChange change = *merge->change;
+	Merge added = *merge;
 	List *names = NIL;
-	Jsonb *nothing;
-	Jsonb *image;
 	MiruFieldMerge fields;
 
-	if (change->add != NULL)
-		names = miru_object_names(change->add);
-	if (change->remove != NULL)
-		names = list_concat(names, miru_object_names(change->remove));
+	if (change.add != NULL)
+		names = miru_object_names(change.add);
+	if (change.remove != NULL)
+		names = list_concat(names, miru_object_names(change.remove));
 	if (names == NIL)
 		return merge->object;
-	nothing = miru_object_pick(merge->object, NIL);
-	image = merge->before.image ? writable_image(merge) : nothing;
-	merge_with_image(merge, nothing, image, &fields);
+	/* No other field is decided on, nor a function asked about one. */
+	change.kind = MIRU_PATCH;
+	added.change = &change;
+	added.object = nothing;
+	merge_with_image(&added,
+					 merge->before.image ? writable_image(merge) : nothing,
+					 &fields);
 	return miru_object_overlay(merge->object,
 							   miru_object_pick(fields.stands ? fields.result
 															  : fields.stored,
@@ -520,7 +522,7 @@ revive(Merge *merge)
 	MiruFieldMerge fields;
 	Jsonb *object;
 
-	merge_with_image(merge, merge->object, image, &fields);
+	merge_with_image(merge, image, &fields);
 	merge->change->conflicts = fields.conflicts;
 	if (!fields.stands)
 	{
