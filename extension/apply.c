@@ -321,6 +321,96 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 }
 
 /*
+ * writable_image returns what can be inserted again of a deleted row: not its
+ * key, which the id gives, nor generated columns, nor columns dropped since.
+ */
+static Jsonb *
+writable_image(Merge *merge)
+{
+	MiruRelation *rel = merge->target.rel;
+	List *names = NIL;
+
+	if (rel->data_attnum != 0)
+		return merge->before.image;
+	for (int i = 0; i < rel->field_count; i++)
+	{
+		if (!rel->fields[i].is_key && !rel->fields[i].is_generated)
+			names = lappend(names, makeString(rel->fields[i].name));
+	}
+	return miru_object_pick(merge->before.image, names);
+}
+
+/* fields_init begins to merge the change's fields with what is stored. */
+static void
+fields_init(Merge *merge, MiruFieldMerge *fields)
+{
+	memset(fields, 0, sizeof(MiruFieldMerge));
+	fields->change = merge->change;
+	fields->target = &merge->target;
+	fields->object = merge->object;
+	fields->incoming = merge->incoming;
+	fields->before = merge->before.stamps;
+	fields->newest = merge->before.newest;
+	fields->device = merge->pusher->device;
+	fields->is_shared = merge->before.shared;
+	fields->stored_seq = merge->before.stored_seq;
+	fields->pending = merge->before.pending;
+}
+
+/* Stamps of what nobody has written: they lose against any. */
+static const MiruStamp nobody = {0, -1, ""};
+
+/*
+ * merge_with_image merges an update into the last image of a deleted record,
+ * as if it had come before the delete.
+ */
+static void
+merge_with_image(Merge *merge, Jsonb *image, MiruFieldMerge *fields)
+{
+	MiruBefore *before = &merge->before;
+
+	fields_init(merge, fields);
+	fields->before = before->former ? before->former
+									: miru_stamps_whole(nobody);
+	fields->newest = miru_stamps_newest_of(fields->before, 0);
+	fields->stored = image;
+	miru_merge_fields(fields);
+}
+
+/*
+ * updated_object returns what an update that meets a delete would have made of
+ * its fields: those that it sends, and what its increments and elements come
+ * to.
+ */
+static Jsonb *
+updated_object(Merge *merge)
+{
+	Jsonb *nothing = miru_object_pick(merge->object, NIL);
+	MiruChange change = *merge->change;
+	Merge added = *merge;
+	List *names = NIL;
+	MiruFieldMerge fields;
+
+	if (change.add != NULL)
+		names = miru_object_names(change.add);
+	if (change.remove != NULL)
+		names = list_concat(names, miru_object_names(change.remove));
+	if (names == NIL)
+		return merge->object;
+	/* No other field is decided on, nor a function asked about one. */
+	change.kind = MIRU_PATCH;
+	added.change = &change;
+	added.object = nothing;
+	merge_with_image(&added,
+					 merge->before.image ? writable_image(merge) : nothing,
+					 &fields);
+	return miru_object_overlay(merge->object,
+							   miru_object_pick(fields.stands ? fields.result
+															  : fields.stored,
+												names));
+}
+
+/*
  * note_conflict notes that a delete and an update had not seen each other, and
  * one of them is lost.
  */
@@ -339,7 +429,7 @@ note_conflict(Merge *merge, bool incoming_stands)
 	if (!merge->before.deleted)
 		conflict->stored.value = miru_target_read(&merge->target);
 	if (merge->change->kind != MIRU_DELETE)
-		conflict->incoming.value = merge->object;
+		conflict->incoming.value = updated_object(merge);
 	conflict->stored.stamp = merge->before.newest;
 	conflict->incoming.stamp = merge->incoming;
 	conflict->pending = merge->before.pending;
@@ -350,12 +440,16 @@ note_conflict(Merge *merge, bool incoming_stands)
 static void
 note_delete(Merge *merge, MiruOrigin *origin)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 	MiruBefore *before = &merge->before;
+	Jsonb *last_row = before->has_row ? miru_target_read(&merge->target)
+									  : before->image;
+	MemoryContext old_context = MemoryContextSwitchTo(TopTransactionContext);
 
 	origin->deleted = true;
 	origin->rule = miru_delete_rule_name(merge->target.collection->delete_rule);
 	origin->image = copy_jsonb(merge->object);
+	/* Row and tombstone are gone for what this transaction does next. */
+	origin->deleted_row = copy_jsonb(last_row);
 	if (before->deleted && before->former != NULL)
 		origin->former = miru_stamps_copy(before->former);
 	else if (!before->deleted && before->known)
@@ -417,46 +511,6 @@ insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object,
 }
 
 /*
- * writable_image returns what can be inserted again of a deleted row: not its
- * key, which the id gives, nor generated columns, nor columns dropped since.
- */
-static Jsonb *
-writable_image(Merge *merge)
-{
-	MiruRelation *rel = merge->target.rel;
-	List *names = NIL;
-
-	if (rel->data_attnum != 0)
-		return merge->before.image;
-	for (int i = 0; i < rel->field_count; i++)
-	{
-		if (!rel->fields[i].is_key && !rel->fields[i].is_generated)
-			names = lappend(names, makeString(rel->fields[i].name));
-	}
-	return miru_object_pick(merge->before.image, names);
-}
-
-/* fields_init begins to merge the change's fields with what is stored. */
-static void
-fields_init(Merge *merge, MiruFieldMerge *fields)
-{
-	memset(fields, 0, sizeof(MiruFieldMerge));
-	fields->change = merge->change;
-	fields->target = &merge->target;
-	fields->object = merge->object;
-	fields->incoming = merge->incoming;
-	fields->before = merge->before.stamps;
-	fields->newest = merge->before.newest;
-	fields->device = merge->pusher->device;
-	fields->is_shared = merge->before.shared;
-	fields->stored_seq = merge->before.stored_seq;
-	fields->pending = merge->before.pending;
-}
-
-/* Stamps of what nobody has written: they lose against any. */
-static const MiruStamp nobody = {0, -1, ""};
-
-/*
  * revive merges an update into what a concurrent delete has deleted, as if it
  * had come before: whatever the update does not touch comes back as it was,
  * with its stamps.
@@ -464,16 +518,11 @@ static const MiruStamp nobody = {0, -1, ""};
 static bool
 revive(Merge *merge)
 {
-	MiruBefore *before = &merge->before;
 	Jsonb *image = writable_image(merge);
 	MiruFieldMerge fields;
 	Jsonb *object;
 
-	fields_init(merge, &fields);
-	fields.before = before->former ? before->former : miru_stamps_whole(nobody);
-	fields.newest = miru_stamps_newest_of(fields.before, 0);
-	fields.stored = image;
-	miru_merge_fields(&fields);
+	merge_with_image(merge, image, &fields);
 	merge->change->conflicts = fields.conflicts;
 	if (!fields.stands)
 	{

@@ -60,7 +60,7 @@ read_pending(MiruBefore *before, const MiruOrigin *pending,
 	before->stored_seq = miru_origin_merged_with(pending);
 	before->stamps = pending->stamps;
 	before->newest = miru_stamps_newest_of(pending->stamps, 0);
-	before->image = pending->image;
+	before->image = pending->image ? pending->image : pending->deleted_row;
 	before->former = pending->former;
 }
 

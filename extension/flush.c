@@ -624,6 +624,8 @@ last_image(Row *row)
 {
 	if (row->direct != NULL && row->direct->image != NULL)
 		return row->direct->image;
+	if (row->direct != NULL && row->direct->deleted_row != NULL)
+		return row->direct->deleted_row;
 	if (row->old != NULL)
 		return miru_object_of_row(row->rel, row->old, row->desc);
 	return row->known;

@@ -42,7 +42,8 @@ typedef struct MiruOrigin
 	MiruStamp stamp;	/* its own */
 	MiruStamps *stamps; /* of the record after it; its own have seq 0 */
 	int index;			/* its place among the transaction's origins */
-	Jsonb *image;		/* of a delete: last image, or NULL */
+	Jsonb *image;		/* of a delete: last image as pushed, or NULL */
+	Jsonb *deleted_row; /* of a delete: the row that was there, or NULL */
 	MiruStamps *former; /* of a delete: the record's before it, or NULL */
 	bool revives;		/* it brings the record back from its last image */
 

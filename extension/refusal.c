@@ -393,6 +393,7 @@ refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
 	Jsonb *sent;
 	bool isnull;
 	TimestampTz at;
+	Datum number;
 
 	refusal->number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
 	refusal->part_of = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
@@ -406,6 +407,8 @@ refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
 	change->type = SPI_getvalue(row, desc, 8);
 	at = DatumGetTimestampTz(SPI_getbinval(row, desc, 9, &isnull));
 	change->arrived_ms = (at - SetEpochTimestamp()) / 1000;
+	number = SPI_getbinval(row, desc, 10, &isnull);
+	change->number = isnull ? 0 : DatumGetInt64(number);
 	if (change->type != NULL)
 	{
 		JsonbValue image;
@@ -418,8 +421,9 @@ refusal_from_row(HeapTuple row, TupleDesc desc, const char *feed)
 	return refusal;
 }
 
-#define SELECT_REFUSALS                                                         \
-	"SELECT number, part_of, user_id, device, change, collection, id, type, at" \
+#define SELECT_REFUSALS                                                          \
+	"SELECT number, part_of, user_id, device, change, collection, id, type, at," \
+	" device_number"                                                             \
 	" FROM mirusync.refusal"
 
 /* refusals_of_rows returns the rows that a statement has just found. */

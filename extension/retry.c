@@ -27,6 +27,7 @@
 #include "postgres.h"
 
 #include "batch.h"
+#include "conflict.h"
 #include "convert.h"
 #include "errors.h"
 #include "event_map.h"
@@ -262,7 +263,10 @@ output(ReturnSetInfo *info, const Unit *unit, const MiruRefusal *refusal)
 	bool nulls[5] = {false};
 
 	if (unit->state == APPLIED)
+	{
 		miru_apply_outcome(change);
+		miru_conflict_store(&unit->push.pusher, change);
+	}
 	values[0] = Int64GetDatum(refusal->number);
 	set_text(values, nulls, 1,
 			 unit->state == DISCARDED ? "discarded"

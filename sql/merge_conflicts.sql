@@ -6,7 +6,7 @@ SET mirusync.rejected_max_changes = 0;
 ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_conflicts;
 SET search_path = merge_conflicts;
-CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('tia', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
@@ -23,9 +23,9 @@ SELECT push('tablet', '{"number": 1, "kind": "patch", "collection": "recipe", "i
 	"fields": {"oven": 220}, "clock": "2026-01-01T09:10:00Z", "base": 1}');
 SELECT push('phone', '{"number": 1, "kind": "patch", "collection": "recipe", "id": "1",
 	"fields": {"oven": 240}, "clock": "2026-01-01T09:20:00Z", "base": 1}');
-SELECT id, field, stored, incoming, outcome, rule FROM mirusync.conflicts
+SELECT field, stored, incoming, outcome, rule FROM mirusync.conflicts
 WHERE feed = 'tia';
-SELECT mirusync.resolve('tia', 1, choose => 'stored');
+SELECT mirusync.resolve(feed, id, choose => 'stored') FROM mirusync.conflicts WHERE feed = 'tia';
 SELECT oven FROM recipe WHERE id = 1;
 
 TABLE conflict;
@@ -38,7 +38,8 @@ SELECT mirusync.pull('tia', 'tia', 3) #> '{changes,0,fields}' AS fields;
 -- of its own.
 SELECT push('phone', '{"number": 2, "kind": "patch", "collection": "recipe", "id": "1",
 	"fields": {"oven": 250}, "clock": "2026-01-01T09:30:00Z", "base": 3}');
-SELECT mirusync.resolve('tia', 2, value => '230');
+SELECT mirusync.resolve(feed, id, value => '230') FROM mirusync.conflicts
+WHERE feed = 'tia' AND resolved_at IS NULL;
 SELECT oven FROM recipe WHERE id = 1;
 
 -- None: the device had seen it, it wrote it itself, says not what it had seen,
@@ -61,7 +62,7 @@ SELECT * FROM conflict WHERE id > 2;
 SELECT push('tablet', format('{"number": 4, "kind": "patch", "collection": "recipe", "id": "1",
 	"fields": {"oven": 5}, "base": %s}', :base)::jsonb);
 SELECT push('tablet', format('{"number": 5, "kind": "patch", "collection": "recipe", "id": "1",
-	"fields": {"oven": 500}, "base": %s}', :base)::jsonb) AS refused;
+	"fields": {"oven": 500}, "base": %s}', :base)::jsonb) ->> 'code' AS refused;
 SELECT count(*) FROM conflict;
 -- Two devices of a group: what they do becomes one change.
 SELECT head AS base FROM mirusync.feed WHERE feed = 'tia' \gset
@@ -78,7 +79,7 @@ SELECT push('tablet', format('{"number": 6, "kind": "patch", "collection": "reci
 	"fields": {"title": "Rye"}, "base": %s}', :base)::jsonb) - 'seq' AS first;
 SELECT push('phone', format('{"number": 6, "kind": "patch", "collection": "recipe", "id": "1",
 	"fields": {"title": "Spelt"}, "base": %s}', :base)::jsonb) - 'seq' AS second;
-SELECT id, field, stored, incoming, outcome FROM mirusync.conflicts
+SELECT field, stored, incoming, outcome FROM mirusync.conflicts
 WHERE feed = 'tia' AND outcome = 'open' AND resolved_at IS NULL;
 SELECT mirusync.resolve('tia', 6, choose => 'incoming');
 SELECT title FROM recipe WHERE id = 1;
@@ -194,6 +195,17 @@ SELECT mirusync.resolve('tia', 16, value => '{"id": 3}');
 SELECT mirusync.resolve('tia', 16, value => '{"nothing": 3}');
 SELECT mirusync.resolve('tia', 16, choose => 'stored');
 SELECT resolution FROM conflict WHERE id = 16;
+-- A change that was refused, and meets one that it had not seen when it is retried.
+RESET mirusync.rejected_max_changes;
+INSERT INTO recipe VALUES (3, 'tia', 'Cake', 170);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'tia' \gset
+SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "recipe", "id": "3",
+	"fields": {"title": "Tart", "heat": 301}, "base": %s}', :base)::jsonb) ->> 'code' AS refused;
+UPDATE recipe SET title = 'Torte' WHERE id = 3;
+SELECT r.verdict FROM mirusync.rejected w, mirusync.retry('tia', w.number, edited => '{"title": "Tart", "heat": 175}') r WHERE w.feed = 'tia';
+SELECT record, field, outcome, stored, incoming, incoming_device, number, incoming_seq = head AS numbered
+FROM conflict, mirusync.feed WHERE id = 17 AND feed = 'tia';
+TABLE recipe;
 SELECT mirusync.detach('recipe');
 SELECT mirusync.resolve('tia', 14, value => '1');
 

@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_deletes;
 SET search_path = merge_deletes;
-CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('noa', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
@@ -89,6 +89,19 @@ SELECT status, body FROM mirusync.push_many('{noa,noa}', '{phone,tablet}', '{pho
 	format('{"changes": [{"number": 8, "kind": "patch", "collection": "plan", "id": "5", "fields": {"title": "Run"}, "base": %s}]}', :head)])
 	WHERE kind = 'verdict';
 SELECT title, votes FROM plan WHERE id = 5;
+-- What one transaction deletes and brings back is what two would have made of it.
+INSERT INTO plan VALUES (8, 'noa', 'Sail', 'Bay', 3), (9, 'noa', 'Sail', 'Bay', 3), (10, 'noa', 'Sail', 'Bay', 3);
+SELECT mirusync.push('noa', 'boat', format('{"changes": [
+	{"number": 1, "kind": "delete", "collection": "plan", "id": "8", "base": %1$s},
+	{"number": 2, "kind": "patch", "collection": "plan", "id": "8", "add": {"votes": 2}, "base": %1$s},
+	{"number": 3, "kind": "patch", "collection": "plan", "id": "9", "add": {"votes": 2}, "base": %1$s},
+	{"number": 4, "kind": "delete", "collection": "plan", "id": "9", "base": %1$s},
+	{"number": 5, "kind": "delete", "collection": "plan", "id": "10", "base": %1$s},
+	{"number": 6, "kind": "delete", "collection": "plan", "id": "10", "base": %1$s}]}', head)::jsonb) AS together
+FROM mirusync.feed WHERE feed = 'noa';
+SELECT count(push('boat', format('{"number": %s, "kind": "patch", "collection": "plan", "id": "%s", "fields": {"room": "Sea"}, "base": %s}',
+	id, id, head)::jsonb)) FROM mirusync.feed, generate_series(9, 10) id WHERE feed = 'noa';
+SELECT id, title, room, votes FROM plan WHERE id BETWEEN 8 AND 10 ORDER BY id;
 -- Documents, one of which is merged as a whole.
 SELECT mirusync.create_collection('merge_page', 'lww_field'), mirusync.create_collection('merge_leaf');
 SELECT mirusync.put('noa', c, 'a', '{"title": "A", "text": "long"}') FROM unnest('{merge_page,merge_leaf}'::text[]) c;
@@ -124,6 +137,15 @@ SELECT push('phone', format('{"number": 13, "kind": "delete", "collection": "pla
 DELETE FROM plan WHERE id = 6;
 SELECT push('phone', format('{"number": 14, "kind": "patch", "collection": "plan", "id": "6",
 	"fields": {"title": "Song"}, "base": %s}', :base)::jsonb) - 'seq' AS stays;
+-- What a change adds is in the conflict as what it comes to, so nothing of it is lost.
+INSERT INTO plan VALUES (7, 'noa', 'Walk', NULL, 3);
+SELECT head AS base FROM mirusync.feed WHERE feed = 'noa' \gset
+DELETE FROM plan WHERE id = 7;
+SELECT push('phone', format('{"number": 15, "kind": "patch", "collection": "plan", "id": "7",
+	"fields": {"room": "Wood"}, "add": {"votes": 2}, "base": %s}', :base)::jsonb) - 'seq' - 'conflicts' AS stays;
+SELECT id, stored, incoming FROM mirusync.conflicts WHERE feed = 'noa' AND record = '7' \gset lost_
+SELECT :'lost_incoming' AS incoming, mirusync.resolve('noa', :lost_id, choose => 'incoming');
+SELECT title, room, votes FROM plan WHERE id = 7;
 
 -- Under update_wins and delete_wins the order of arrival does not matter: a
 -- delete and three random updates that had seen nothing of each other, in

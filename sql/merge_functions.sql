@@ -6,7 +6,7 @@ SET mirusync.rejected_max_changes = 0;
 ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_functions;
 SET search_path = merge_functions;
-CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('ria', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
@@ -107,6 +107,18 @@ SELECT mirusync.put('ria', 'merge_draft', 'a', '{"body": "short"}');
 SELECT push('phone', '{"number": 30, "kind": "patch", "collection": "merge_draft", "id": "a", "fields": {"body": "tiny"}, "base": 0}') - 'seq' AS stored;
 SELECT push('phone', '{"number": 31, "kind": "patch", "collection": "merge_draft", "id": "a", "fields": {"body": "a long one"}, "base": 0}') - 'seq' AS incoming;
 SELECT rule FROM mirusync.rules WHERE collection = 'merge_draft' AND field = 'body';
+-- It is not asked about a record that stays deleted.
+SELECT mirusync.set_rule('merge_draft', 'body', 'app.tell'), mirusync.set_rule('merge_draft', 'words', 'counter'),
+	mirusync.set_delete_rule('merge_draft', 'manual');
+SELECT mirusync.put('ria', 'merge_draft', 'b', '{"body": "B", "words": 1}');
+SELECT head AS base FROM mirusync.feed WHERE feed = 'ria' \gset
+SELECT mirusync.patch('ria', 'merge_draft', 'b', '{"body": "C"}');
+SELECT mirusync.delete('ria', 'merge_draft', 'b');
+SELECT push('phone', format('{"number": 32, "kind": "put", "collection": "merge_draft", "id": "b",
+	"fields": {}, "add": {"words": 2}, "base": %s}', :base)::jsonb)
+	- '{seq,conflicts}'::text[] AS open;
+SELECT incoming, (SELECT count(*) FROM app.told WHERE context ->> 'record' = 'b') AS asked FROM mirusync.conflicts
+WHERE feed = 'ria' AND record = 'b';
 
 -- Errors.
 SELECT mirusync.set_rule('draft', 'body', 'app.nothing');

@@ -6,7 +6,7 @@ SET mirusync.rejected_max_changes = 0;
 ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE SCHEMA merge_sets;
 SET search_path = merge_sets;
-CREATE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION push(device text, change jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT mirusync.push('zoe', device, jsonb_build_object('changes',
 		jsonb_build_array(change))) #> '{verdicts,0}'
 $$;
