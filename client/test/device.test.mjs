@@ -228,16 +228,30 @@ test('what waits behind something unknown is sent once more, after all that may 
   device.receive(verdicts(push.ref, { number: 1, verdict: 'applied', seq: 1 }, refused(2, 'MS010')));
   assert.deepEqual(see('a'), { id: 'a', x: 2 });
   assert.deepEqual(told.verdicts.map((v) => v.number), [1], 'it has no verdict yet');
+  device.write('put', 'note', 'c', { x: 3 });
   await settle();
   push = device.push();
-  assert.deepEqual([push.changes.map((c) => [c.number, c.fields.x]), push.discard], [[[4, 1]], [2, 1]]);
-  assert.deepEqual([...storage.outbox.keys()], [4, 5]);
+  assert.deepEqual([push.changes.map((c) => [c.number, c.fields.x]), push.discard], [[[4, 1]], [2, 1]], 'alone, as it may discard much');
+  assert.deepEqual([...storage.outbox.keys()], [4, 5, 6]);
+  assert.deepEqual(device.push().changes.map((c) => c.number), [6]);
   device.receive(verdicts(push.ref, refused(4, 'MS010')));
   assert.equal(told.verdicts.at(-1).code, 'MS010', 'but once');
   push = device.push();
   assert.deepEqual([push.changes.map((c) => [c.number, c.fields.x]), push.discard], [[[5, 2]], [4]]);
   device.receive(verdicts(push.ref, { number: 5, verdict: 'applied', seq: 2 }));
   assert.equal((await verdict).seq, 2);
+});
+
+test('of many that were rejected the last are remembered', async () => {
+  device.outbox.limits.changes = 1000;
+  greet();
+  for (let i = 1; i <= 250; i++)
+    device.write('put', 'note', `n${i}`, { x: 1 });
+  await settle();
+  for (let push; (push = device.push());)
+    device.receive(verdicts(push.ref, ...push.changes.map(({ number }) => refused(number))));
+  const known = Object.values(device.meta.refused).flat();
+  assert.deepEqual([known.length, known[0], known.at(-1)], [200, 51, 250]);
 });
 
 test('a new device id has nothing to discard', async () => {
