@@ -178,7 +178,7 @@ export class Connection {
 
   open() {
     const { attempt } = this;
-    const url = `${this.url.replace(/^http/, 'ws')}/ws?token=${encodeURIComponent(this.credentials.token ?? '')}`;
+    const url = `${this.url.replace(/^http/, 'ws')}/ws?auth=message`;
     const live = () => attempt === this.attempt;
     this.goodbye = undefined;
     this.timer('deadline', () => this.lose('timeout'), CONNECT_MS);
@@ -198,7 +198,7 @@ export class Connection {
   }
 
   hello() {
-    this.send(this.device.hello());
+    this.send({ ...this.device.hello(), token: this.credentials.token });
   }
 
   begin() {
@@ -248,14 +248,16 @@ export class Connection {
     this.http().then((http) => http.ask('status')).then(() => tell('blocked', 'sockets_blocked'), ({ code }) => {
       if (code !== 'unauthorized')
         tell('lost', code === 'refused' ? 'refused' : 'unreachable');
-      else if (this.refusedOnce)
-        tell('denied', 'unauthorized');
-      else {
-        /* It may just have expired: the next attempt asks for another. */
-        this.refusedOnce = true;
-        tell('lost', 'unauthorized');
-      }
+      else if (attempt === this.attempt)
+        tell(this.refusedToken(), 'unauthorized');
     });
+  }
+
+  /** refusedToken: it may just have expired, and the next attempt asks for another. @returns {Event} */
+  refusedToken() {
+    const event = this.refusedOnce ? 'denied' : 'lost';
+    this.refusedOnce = true;
+    return event;
   }
 
   check() {
@@ -298,9 +300,9 @@ export class Connection {
 
   /** @param {number} code @param {string} reason */
   closed(code, reason) {
-    const event = CLOSES[code] ?? (this.goodbye?.reconnect === false ? 'refused' : 'lost');
+    const event = code === 4401 || code === 4419 ? this.refusedToken() : CLOSES[code] ?? (this.goodbye?.reconnect === false ? 'refused' : 'lost');
     this.log('connection', 'closed', code, reason);
-    this.happen(event, this.goodbye?.reason ?? (reason || `closed_${code}`));
+    this.happen(event, code === 4401 ? 'unauthorized' : this.goodbye?.reason ?? (reason || `closed_${code}`));
   }
 
   ping() {
@@ -330,7 +332,7 @@ export class Connection {
     if (asked !== undefined && message.type !== 'error')
       this.statistics.took(message.type === 'verdicts' ? 'pushes' : 'pings', this.time.now() - asked);
     if (message.token_expires_in_ms !== undefined)
-      this.renewToken(message.token_expires_in_ms, message.type !== 'pong');
+      this.renewToken(message.token_expires_in_ms, message.type !== 'pong' && !message.expiring);
     if (message.type === 'welcome')
       this.welcome(message);
     else if (message.type === 'goodbye')

@@ -11,6 +11,12 @@
  * After start_over what we have stays until the first page comes, and verdicts
  * that come before it wait: they are of the new history, like the page.
  *
+ * A rejected change waits at the server, and what follows it to its record
+ * would wait behind it.  We took it back; so the next change of that record
+ * discards it.  Until then an administrator may retry it.  Its number is kept
+ * until the verdict of that change is there, in the transaction that ends one
+ * or the other.
+ *
  * SPDX-License-Identifier: PostgreSQL
  */
 import { HybridClock } from './clock.js';
@@ -40,6 +46,10 @@ import { Saver } from './saver.js';
 
 /* Pushes that wait for their answers; the relay takes far more. */
 const PUSHES_MAX = 8;
+
+/* Numbers in a discard, and records that have any: those of the oldest are forgotten. */
+const DISCARD_MAX = 1000;
+const REFUSED_MAX = 200;
 
 /* Until a welcome says otherwise. */
 const LIMITS = { message_max_bytes: 65536, batch_max_changes: 1000, pushes_max: PUSHES_MAX, idle_timeout_ms: 300000 };
@@ -234,9 +244,9 @@ export class Device {
    */
   push() {
     while (this.ready && !this.meta.over && this.asked.size < Math.min(PUSHES_MAX, this.limits.pushes_max)) {
-      const { changes, tooLarge } = this.outbox.take({
+      const { changes, discard, tooLarge } = this.outbox.take({
         bytes: this.limits.message_max_bytes, changes: this.limits.batch_max_changes,
-      });
+      }, this.meta.refused);
       if (tooLarge) {
         this.judge({ number: tooLarge.number, verdict: 'rejected', code: 'too_large', reason: 'the change is larger than a message may be' });
         this.tell('remote');
@@ -251,6 +261,7 @@ export class Device {
         ref,
         epoch: changes[0].epoch,
         digested: this.digested,
+        ...(discard.length ? { discard } : {}),
         changes: changes.map(({ number, kind, collection, id, fields, clock, base }) => (
           { number, kind, collection, id, ...(fields ? { fields } : {}), clock, base })),
       };
@@ -389,7 +400,50 @@ export class Device {
     }
     this.asked.delete(message.ref);
     for (const verdict of message.verdicts)
-      this.judge(verdict);
+      if (!this.waits(verdict))
+        this.judge(verdict);
+  }
+
+  /**
+   * waits notes what the next change of the record has to discard.  True: this
+   * one waits behind a change that we do not know of, because of a restored
+   * backup, or as the id was written in another way.  It is sent once more,
+   * under another number, and discards whatever may be in its way.
+   * @param {Verdict} verdict
+   */
+  waits({ number, verdict, code }) {
+    const change = this.outbox.changes.get(number);
+    if (!change)
+      return false;
+    const key = keyOf(change);
+    const { [key]: before, ...others } = this.meta.refused ?? {};
+    const again = code === 'MS010' && !(before && before.length > 1);
+    if (verdict === 'rejected')
+      others[key] = Array.from({ length: again ? Math.min(number, DISCARD_MAX) : 1 }, (_, i) => number - i);
+    this.meta.refused = Object.fromEntries(Object.entries(others).slice(-REFUSED_MAX));
+    if (again) {
+      this.outbox.alone.add(this.meta.number + 1);
+      this.renumber(this.outbox.of(key));
+    }
+    return again;
+  }
+
+  /** renumber gives changes the next numbers, in order. @param {Change[]} changes */
+  renumber(changes) {
+    const waiters = changes.map(({ number }) => this.waiters.get(number));
+    for (const { number } of changes) {
+      this.outbox.drop(number);
+      this.waiters.delete(number);
+      this.saver.change(number, null);
+    }
+    changes.forEach((change, i) => {
+      const number = ++this.meta.number;
+      const next = { ...change, number };
+      this.outbox.keep(next);
+      this.saver.change(number, next);
+      if (waiters[i])
+        this.waiters.set(number, waiters[i]);
+    });
   }
 
   /** judge takes the verdict of a change. @param {Verdict} verdict */
@@ -476,21 +530,9 @@ export class Device {
   /** renew takes another device id, under which unsent changes are numbered anew. */
   renew() {
     const changes = [...this.outbox.changes.values()].sort((a, b) => a.number - b.number);
-    const waiters = this.waiters;
     this.lost();
-    this.waiters = new Map();
-    this.outbox.clear();
-    this.meta = { ...this.meta, device: newId(this.random), number: 0 };
-    for (const change of changes) {
-      const number = ++this.meta.number;
-      const old = waiters.get(change.number);
-      if (old)
-        this.waiters.set(number, old);
-      this.saver.change(change.number, null);
-      this.outbox.keep({ ...change, number });
-    }
-    for (const [number, change] of this.outbox.changes)
-      this.saver.change(number, change);
+    this.meta = { ...this.meta, device: newId(this.random), number: 0, refused: {} };
+    this.renumber(changes);
     this.digested = 0;
     this.saver.touch();
   }

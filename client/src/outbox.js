@@ -27,6 +27,9 @@ const FOLD_MS = 60000;
 /* What a change costs besides its JSON: keys of the message around it. */
 const ENVELOPE = 200;
 
+/* A number in a list. */
+const NUMBER = 10;
+
 const encoder = new TextEncoder();
 
 /** sizeOf is how many bytes something takes on the wire. @param {unknown} value */
@@ -138,24 +141,30 @@ export class Outbox {
 
   /**
    * take gives changes to push, of one epoch, within the relay's limits; none
-   * if there are none.  One that is too large for the relay comes as tooLarge.
+   * if there are none, with the numbers to discard before them.  One that is
+   * too large for the relay comes as tooLarge.
    * @param {{bytes: number, changes: number}} limits
-   * @returns {{changes: Change[], tooLarge?: Change}}
+   * @param {Record<string, number[]>} [refused]  what to discard, by record
+   * @returns {{changes: Change[], discard: number[], tooLarge?: Change}}
    */
-  take(limits) {
+  take(limits, refused = {}) {
     /** @type {Change[]} */
     const changes = [];
+    /** @type {number[]} */
+    const discard = [];
     let bytes = ENVELOPE;
     for (const change of this.changes.values()) {
       const { number } = change;
       if (this.asked.has(number) || this.written.get(number) !== change || this.records.get(keyOf(change))?.[0] !== number)
         continue;
-      const size = /** @type {number} */ (this.sizes.get(number));
+      const before = refused[keyOf(change)] ?? [];
+      const size = /** @type {number} */ (this.sizes.get(number)) + NUMBER * before.length;
       if (size + ENVELOPE > limits.bytes)
-        return { changes: [], tooLarge: change };
+        return { changes: [], discard: [], tooLarge: change };
       if (changes.length && (this.alone.has(number) || change.epoch !== changes[0].epoch || bytes + size > limits.bytes))
         continue;
       changes.push(change);
+      discard.push(...before);
       bytes += size;
       if (this.alone.has(number) || changes.length >= limits.changes)
         break;
@@ -164,7 +173,7 @@ export class Outbox {
       this.asked.add(number);
       this.left.add(number);
     }
-    return { changes };
+    return { changes, discard };
   }
 
   /** again: these were not answered, and may be taken once more. @param {Iterable<Change>} changes */

@@ -64,6 +64,7 @@
  * @property {Cursor} [cursor]
  * @property {number} [number]  the last number that was given to a change
  * @property {string} [clock]
+ * @property {Record<string, number[]>} [refused]  by record, what to discard with its next change
  * @property {boolean} [over]  the records are of a lost history: drop them with the next page
  */
 

@@ -82,10 +82,11 @@ test('token, socket, hello, welcome', async () => {
   connection.connect();
   assert.equal(connection.name, 'connecting');
   await settle();
-  assert.equal(sockets[0].url, 'ws://relay/sync/ws?token=token');
+  assert.equal(sockets[0].url, 'ws://relay/sync/ws?auth=message');
   assert.deepEqual(sockets[0].protocols, ['mirusync.v1']);
   sockets[0].open();
   assert.equal(sockets[0].last.type, 'hello');
+  assert.equal(sockets[0].last.token, 'token');
   sockets[0].say(WELCOME);
   assert.equal(connection.name, 'connected');
 });
@@ -242,6 +243,7 @@ test('no token, or a refused one, wants a person', async () => {
 
 test('a token that was taken back wants a person, one that expired does not', async () => {
   let socket = await live();
+  socket.say({ type: 'goodbye', code: 4419, reason: 'token expired', reconnect: false });
   socket.end(4419, 'token expired');
   assert.equal(connection.name, 'reconnecting');
   await time.advance(1000);
@@ -269,6 +271,34 @@ test('a fresh token is sent in good time', async () => {
   assert.deepEqual(sent.map((m) => m.token), ['fresh-1']);
   socket.say({ type: 'token', ref: sent[0].ref, token_expires_in_ms: 1e6 });
   assert.equal(connection.state, 'live');
+});
+
+test('when the relay warns that the token ends, a fresh one is asked for', async () => {
+  const socket = await live();
+  token = () => 'fresh';
+  socket.say({ type: 'token', expiring: true, token_expires_in_ms: 59000 });
+  await time.advance(1000);
+  assert.deepEqual(socket.sent.filter((m) => m.type === 'token').map((m) => m.token), ['fresh']);
+  /* One that lives no longer is not asked for in a loop, though the relay warns of each. */
+  for (let i = 0; i < 10; i++) {
+    socket.say({ type: 'token', ref: socket.last.ref, token_expires_in_ms: 33000 });
+    socket.say({ type: 'token', expiring: true, token_expires_in_ms: 33000 });
+    await time.advance(1000);
+  }
+  assert.equal(socket.sent.filter((m) => m.type === 'token').length, 1);
+});
+
+test('a token that the relay refuses in the hello is asked for once more', async () => {
+  for (const name of ['reconnecting', 'needs-auth']) {
+    connection.connect();
+    await time.advance(2000);
+    const socket = sockets.at(-1);
+    socket.open();
+    socket.say({ type: 'goodbye', code: 4401, reason: 'token refused', reconnect: false });
+    socket.end(4401, 'token refused');
+    assert.equal(connection.name, name);
+    assert.equal(connection.reason, 'unauthorized');
+  }
 });
 
 test('sockets blocked: over HTTP, and now and then a try', async () => {

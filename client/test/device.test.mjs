@@ -172,6 +172,101 @@ test('a pending write stays on top of what comes, and a refused one goes', async
   assert.equal(told.verdicts[0].code, '42501');
 });
 
+const refused = (number, code = '23514') => ({ number, verdict: 'rejected', code, reason: 'no' });
+
+test('what was rejected is discarded with the next change of its record, and remembered until that has its verdict', async () => {
+  greet();
+  device.write('put', 'note', 'a', { x: 1 });
+  device.write('put', 'note', 'b', { x: 1 });
+  await settle();
+  let push = device.push();
+  assert.equal(push.discard, undefined);
+  device.receive(verdicts(push.ref, refused(1), refused(2)));
+  await settle();
+  assert.deepEqual([storage.outbox.size, Object.values(storage.meta.refused)], [0, [[1], [2]]]);
+  await start();
+  greet();
+  device.write('put', 'note', 'a', { x: 2 });
+  await settle();
+  push = device.push();
+  assert.deepEqual(push.discard, [1]);
+  /* Not heard of, it is sent with that again, in this life and the next. */
+  device.lost();
+  device.receive(page());
+  assert.deepEqual(device.push().discard, [1]);
+  await start();
+  greet();
+  push = device.push();
+  assert.deepEqual([push.changes[0].number, push.discard], [3, [1]]);
+  device.receive(verdicts(push.ref, { number: 3, verdict: 'applied', seq: 1 }));
+  device.write('put', 'note', 'a', { x: 3 });
+  device.write('put', 'note', 'b', { x: 3 });
+  await settle();
+  assert.deepEqual(device.push().discard, [2]);
+});
+
+test('what was refused as a message discarded nothing', async () => {
+  greet();
+  device.write('put', 'note', 'a', { x: 1 });
+  await settle();
+  device.receive(verdicts(device.push().ref, refused(1)));
+  device.write('put', 'note', 'a', { x: '\0' });
+  await settle();
+  device.refused({ type: 'error', ref: device.push().ref, code: 'bad_json', retry: false, reason: 'x' });
+  device.write('put', 'note', 'a', { x: 2 });
+  await settle();
+  assert.deepEqual(device.push().discard, [1]);
+});
+
+test('what waits behind something unknown is sent once more, after all that may be in its way', async () => {
+  greet();
+  device.write('put', 'note', 'b', { x: 1 });
+  device.write('put', 'note', 'a', { x: 1 });
+  const { verdict } = device.write('put', 'note', 'a', { x: 2 });
+  await settle();
+  let push = device.push();
+  device.receive(verdicts(push.ref, { number: 1, verdict: 'applied', seq: 1 }, refused(2, 'MS010')));
+  assert.deepEqual(see('a'), { id: 'a', x: 2 });
+  assert.deepEqual(told.verdicts.map((v) => v.number), [1], 'it has no verdict yet');
+  device.write('put', 'note', 'c', { x: 3 });
+  await settle();
+  push = device.push();
+  assert.deepEqual([push.changes.map((c) => [c.number, c.fields.x]), push.discard], [[[4, 1]], [2, 1]], 'alone, as it may discard much');
+  assert.deepEqual([...storage.outbox.keys()], [4, 5, 6]);
+  assert.deepEqual(device.push().changes.map((c) => c.number), [6]);
+  device.receive(verdicts(push.ref, refused(4, 'MS010')));
+  assert.equal(told.verdicts.at(-1).code, 'MS010', 'but once');
+  push = device.push();
+  assert.deepEqual([push.changes.map((c) => [c.number, c.fields.x]), push.discard], [[[5, 2]], [4]]);
+  device.receive(verdicts(push.ref, { number: 5, verdict: 'applied', seq: 2 }));
+  assert.equal((await verdict).seq, 2);
+});
+
+test('of many that were rejected the last are remembered', async () => {
+  device.outbox.limits.changes = 1000;
+  greet();
+  for (let i = 1; i <= 250; i++)
+    device.write('put', 'note', `n${i}`, { x: 1 });
+  await settle();
+  for (let push; (push = device.push());)
+    device.receive(verdicts(push.ref, ...push.changes.map(({ number }) => refused(number))));
+  const known = Object.values(device.meta.refused).flat();
+  assert.deepEqual([known.length, known[0], known.at(-1)], [200, 51, 250]);
+});
+
+test('a new device id has nothing to discard', async () => {
+  greet();
+  device.write('put', 'note', 'a', { x: 1 });
+  await settle();
+  device.receive(verdicts(device.push().ref, refused(1)));
+  device.write('put', 'note', 'a', { x: 2 });
+  device.renew();
+  greet();
+  await settle();
+  const push = device.push();
+  assert.deepEqual([push.changes[0].number, push.discard], [1, undefined]);
+});
+
 test('after start_over what was unsent stays, and verdicts wait for the page', async () => {
   greet(page({ upto: 2, head: 2, changes: [record(1, 'a', { x: 1 }), record(2, 'b', { x: 2 })] }));
   device.write('patch', 'note', 'a', { y: 1 });

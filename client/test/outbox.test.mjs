@@ -116,6 +116,19 @@ test('a batch has one epoch and fits into a message', () => {
   assert.equal(outbox.take({ bytes: 4000, changes: 1000 }).tooLarge, huge);
 });
 
+test('what is to be discarded goes with the change of its record, and has its size', () => {
+  for (const id of ['a', 'b', 'c'])
+    add('put', id, { x: 1 });
+  const { changes, discard } = outbox.take({ bytes: 100000, changes: 2 }, { '["note","b"]': [7, 8], '["note","c"]': [9] });
+  assert.deepEqual([changes.map((change) => change.id), discard], [['a', 'b'], [7, 8]]);
+  outbox.again(changes);
+  const refused = { '["note","b"]': Array.from({ length: 1000 }, (_, i) => 1e7 + i) };
+  const all = outbox.take({ bytes: 20000, changes: 1000 }, refused);
+  assert.deepEqual([all.changes.length, all.discard.length], [3, 1000]);
+  outbox.again(all.changes);
+  assert.equal(outbox.take({ bytes: 10000, changes: 1000 }, refused).tooLarge?.id, 'b');
+});
+
 test('what the relay refused together goes alone', () => {
   for (const id of ['a', 'b', 'c'])
     add('put', id, { x: 1 });

@@ -114,6 +114,47 @@ test('a patch behind a refused new record carries what it was made upon', async 
   assert.equal((await mended.verdict).verdict, 'applied');
   assert.deepEqual(a.task.get(record), { id: record, title: 'mended', done: true });
   assert.deepEqual(await s.query('SELECT title, done FROM task WHERE id = $1', [record]), [{ title: 'mended', done: true }]);
+  assert.deepEqual(await inbox(user), [], 'what was corrected waits for nobody');
+});
+
+test('a refused write waits for an administrator until its record is written again', async () => {
+  const user = newUser();
+  const next = lastingStorage();
+  let a = await c.connected(user, { storage: next() });
+  const record = `${user}-1`;
+  await a.task.put(record, { title: 'one' }).verdict;
+  await a.task.patch(record, { title: '' }).verdict;
+  await a.task.put(`${user}-2`, { title: '' }).verdict;
+  assert.deepEqual(await inbox(user), [record, `${user}-2`]);
+  await a.close();
+  /* The next life knows of it, and loses the first answer. */
+  a = await c.connected(user, { storage: next() });
+  const pushes = () => a.net.sent.filter((m) => m.type === 'push');
+  a.net.beforeSend = (message) => {
+    if (message.type === 'push' && pushes().length === 1)
+      setImmediate(() => a.net.cut());
+  };
+  const later = a.task.patch(record, { title: 'two' });
+  await waitUntil(() => a.status.state === 'reconnecting');
+  a.net.mend();
+  assert.equal((await later.verdict).verdict, 'applied');
+  assert.deepEqual(pushes().map((m) => m.discard), [[2], [2]]);
+  assert.deepEqual(await inbox(user), [`${user}-2`]);
+  assert.equal((await a.task.patch(record, { done: true }).verdict).verdict, 'applied');
+  assert.equal(pushes().at(-1).discard, undefined);
+});
+
+test('a write gets past a refused one that the device does not know of any more', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  await a.task.put(`${user}-1`, { title: '' }).verdict;
+  a.leader.device.meta.refused = {};
+  const later = a.task.put(`${user}-1`, { title: 'one' });
+  const last = a.task.patch(`${user}-1`, { done: true });
+  assert.equal((await later.verdict).verdict, 'applied');
+  assert.equal((await last.verdict).verdict, 'applied');
+  assert.equal(a.rejected.length, 1);
+  assert.deepEqual(await inbox(user), []);
 });
 
 test('a field that lost to its removal is gone here too', async () => {
@@ -423,10 +464,29 @@ test('a token that is refused is asked for anew, and then the user has to sign i
 test('a token is replaced before its end', async () => {
   const user = newUser();
   const { userToken } = await import('./harness.mjs');
-  const a = await c.connected(user, { token: () => userToken(s.stack.secret, user, 3) });
-  await waitUntil(() => a.net.sent.some((m) => m.type === 'token'), { what: 'a fresh token' });
+  /* As in production: no token in the address. */
+  const relay = await s.stack.addRelay({ jwt_leeway: '0s', token_sources: 'header message' });
+  const a = await c.connected(user, { relay, token: () => userToken(s.stack.secret, user, 3) });
+  await waitUntil(() => a.net.sent.filter((m) => m.type === 'token').length === 2, { what: 'the second fresh token' });
   assert.equal(a.status.state, 'connected');
+  assert.equal((await a.statistics()).connects, 1, 'the first has ended meanwhile, the session has not');
 });
+
+test('when its token has ended the client comes back with another', async () => {
+  const user = newUser();
+  const { userToken } = await import('./harness.mjs');
+  const relay = await s.stack.addRelay({ jwt_leeway: '0s' });
+  const a = await c.connected(user, { relay, token: () => userToken(s.stack.secret, user, 2) });
+  a.leader.connection.renewToken = () => {};
+  a.leader.connection.timer('token');
+  await waitUntil(() => a.status.reason === 'token expired', { what: 'the end of the token' });
+  await waitUntil(() => a.status.state === 'connected', { what: 'the next session' });
+});
+
+/* inbox lists the records whose changes wait at the server. */
+async function inbox(user) {
+  return (await s.query('SELECT id FROM mirusync.rejected WHERE feed = $1 ORDER BY number', [user])).map(({ id }) => id);
+}
 
 function test(name, body) {
   s.test(name, async () => {
