@@ -24,7 +24,8 @@
 #include "native_frame.h"
 #include "reply.h"
 
-#define AGAIN_MS	   1000 /* at least; as much again by chance */
+#define AGAIN_MS                                                               \
+	1000 /* at least; as much again by chance: NATIVE_RETRY_AFTER */
 #define SQLSTATE_BATCH "MS400"
 
 static const Config *config;
