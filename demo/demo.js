@@ -395,10 +395,10 @@ function wireLog(views) {
   }));
 }
 
-function showStatements({ user, conninfo }) {
+function showStatements({ user }) {
   const where = `WHERE feed = '${user}' AND collection = 'logbook_entry'`;
   const statements = [
-    ['Open a second terminal', `psql "${conninfo}"`],
+    ['Open a second terminal', 'psql "…"   # the conninfo that the first one shows'],
     ['Change every entry at once', `UPDATE mirusync.document\n`
       + `   SET data = data || '{"notes": "from SQL"}'\n ${where};`],
     ['Add one', `INSERT INTO mirusync.document (feed, collection, id, data)\n`

@@ -529,6 +529,7 @@ miru_push_finish_batch(MiruPush *push)
 			miru_apply_outcome(change);
 			miru_conflict_store(&push->pusher, change);
 			verdict = miru_batch_verdict(change);
+			push->verdicts[change->verdict]++;
 			new->number = change->number;
 			new->verdict = verdict;
 			if (change->sqlstate != ERRCODE_MIRU_ALREADY_DIGESTED)

@@ -25,7 +25,9 @@ typedef struct MiruPush
 	List *open;		   /* of a batch: changes to be applied */
 	bool waits;		   /* of a batch: its device has changes in the inbox */
 	bool any_rejected; /* of a batch: of those to be applied */
-	ErrorData *error;  /* it failed as a whole */
+	/* of a batch, once finished: new verdicts by MiruVerdictKind */
+	int32 verdicts[MIRU_REJECTED + 1];
+	ErrorData *error; /* it failed as a whole */
 } MiruPush;
 
 /*

@@ -263,6 +263,7 @@ enum
 	OUT_CODE,
 	OUT_BODY,
 	OUT_NATIVE,
+	OUT_VERDICTS,
 	OUT_COLUMNS
 };
 
@@ -293,6 +294,19 @@ output_number(Output *output, int column, int64 number)
 {
 	output->nulls[column] = false;
 	output->values[column] = Int64GetDatum(number);
+}
+
+static void
+output_counts(Output *output, const int32 *counts)
+{
+	Datum values[MIRU_REJECTED + 1];
+
+	for (int i = 0; i < lengthof(values); i++)
+		values[i] = Int32GetDatum(counts[i]);
+	output->nulls[OUT_VERDICTS] = false;
+	output->values[OUT_VERDICTS] = PointerGetDatum(
+		construct_array(values, lengthof(values), INT4OID, sizeof(int32), true,
+						TYPALIGN_INT));
 }
 
 static void
@@ -431,6 +445,7 @@ output_verdict(MiruPush *push, Output *output)
 	{
 		output_text(output, OUT_STATUS, "applied");
 		output_text(output, OUT_BODY, answer_to(push));
+		output_counts(output, push->verdicts);
 	}
 	output_row(output);
 }

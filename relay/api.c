@@ -10,7 +10,8 @@
  * session of the user gets them.
  *
  * Long poll: the call watches the feed before it reads.  If its page is empty
- * it waits until the feed may have moved, and reads again.
+ * it waits until the feed may have moved, and reads again.  Whether the user
+ * still may is asked before each answer; when the token ends, so does the call.
  *
  * Bounds: a user's calls, as many as he may have sessions.  A call counts until
  * its answer has left, for that may be a megabyte.
@@ -162,13 +163,29 @@ fail(Call *call, ErrorCode code, const char *reason, const char *sqlstate)
 	call_stop(call);
 }
 
+static int64_t
+token_rest_ms(const Call *call, int64_t wall_ms)
+{
+	return call->claims.exp * 1000 + keyring_leeway_ms() - wall_ms;
+}
+
+/* Ends a call whose token ended while it waited. */
+static bool
+has_expired(Call *call)
+{
+	if (token_rest_ms(call, loop_wall_ms()) > 0)
+		return false;
+	fail(call, ERROR_UNAUTHORIZED, "token expired", NULL);
+	return true;
+}
+
 /* ---- push and status ---- */
 
 static void
 answer_status(Call *call, const char *greeting)
 {
 	int64_t now_ms = loop_wall_ms();
-	int64_t rest = call->claims.exp * 1000 + keyring_leeway_ms() - now_ms;
+	int64_t rest = token_rest_ms(call, now_ms);
 	NativeWelcome status = {.user = call->caller->user,
 							.now_ms = now_ms,
 							.token_expires_in_ms = rest > 0 ? rest : 0,
@@ -242,7 +259,7 @@ on_status(Call *call)
 
 /* ---- pull ---- */
 
-/* A poll may be long: whether the user still may is asked before each page. */
+/* A poll may be long: the user may be turned out meanwhile. */
 static void
 read_again(void *arg)
 {
@@ -279,6 +296,8 @@ on_page(void *arg, const PGresult *result)
 	const char *text;
 
 	call->read = NULL;
+	if (has_expired(call))
+		return;
 	if (result == NULL || !page_head(result, &page) || PQntuples(result) < 2)
 	{
 		fail(call, ERROR_INTERNAL, NULL, NULL);
@@ -432,10 +451,15 @@ on_access(void *arg, AccessVerdict verdict)
 
 	call->access = NULL;
 	call->request = NULL;
+	if (has_expired(call))
+		return;
 	if (verdict == ACCESS_REVOKED)
 		fail(call, ERROR_UNAUTHORIZED, "revoked", NULL);
 	else if (verdict == ACCESS_UNKNOWN)
 		fail(call, ERROR_UNAVAILABLE, NULL, NULL);
+	else if (request == NULL && !call->moved &&
+			 loop_now_ms() >= call->wait_until_ms)
+		answer_page(call, call->page, false);
 	else if (request == NULL)
 		pull(call);
 	else if (call->path == PATH_PUSH)
@@ -449,6 +473,7 @@ on_access(void *arg, AccessVerdict verdict)
 static void
 ask(Call *call)
 {
+	loop_task_cancel(&call->again);
 	call->asked_ms = loop_now_ms();
 	call->access = access_ask(&call->claims, on_access, call);
 }
@@ -513,6 +538,14 @@ const ApiHandlers api_handlers = {.on_request = on_request,
 
 /* ---- time ---- */
 
+/* A long poll with nothing under way: its last page was empty. */
+static bool
+is_waiting(const Call *call)
+{
+	return !call->answered && call->access == NULL && call->read == NULL &&
+		call->page != NULL;
+}
+
 void
 api_tick(int64_t now_ms)
 {
@@ -522,19 +555,22 @@ api_tick(int64_t now_ms)
 		if (call->access != NULL &&
 			now_ms - call->asked_ms >= config->push_wait_max_ms)
 			fail(call, ERROR_UNAVAILABLE, NULL, NULL);
-		else if (!call->answered && call->wait_until_ms != 0 &&
-				 call->wait_until_ms <= now_ms && call->read == NULL &&
-				 call->page != NULL)
-			answer_page(call, call->page, false);
+		else if (is_waiting(call) && !has_expired(call) &&
+				 call->wait_until_ms <= now_ms)
+			ask(call);
 }
 
+/* Nobody is asked any more: the page that waits has nothing in it. */
 void
 api_drain(void)
 {
 	Call *call;
 
 	DL_FOREACH(calls, call)
+	{
 		if (call->wait_until_ms != 0)
 			call->wait_until_ms = loop_now_ms();
-	api_tick(loop_now_ms());
+		if (is_waiting(call))
+			answer_page(call, call->page, false);
+	}
 }

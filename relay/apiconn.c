@@ -222,7 +222,7 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 								 "X-Content-Type-Options: nosniff\r\n"
 								 "%s%sConnection: close\r\n\r\n",
 								 status, status_text(status), first_len + len,
-								 again ? "Retry-After: 5\r\n" : "", headers);
+								 again ? NATIVE_RETRY_AFTER : "", headers);
 
 	conn->out_len = head_len + first_len + len;
 	conn->out = alloc_resize(NULL, conn->out_len);

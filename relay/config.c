@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -500,6 +501,40 @@ check_transport(Loader *loader)
 	return true;
 }
 
+/* is_numeric says whether a socket could listen there without a name server. */
+static bool
+is_numeric(const char *address)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_PASSIVE,
+							 .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+
+	if (address[0] == '\0')
+		return true;
+	if (getaddrinfo(address, NULL, &hints, &found) != 0)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
+/* check_values checks texts that must be addresses, and whole seconds. */
+static bool
+check_values(Loader *loader)
+{
+	const Config *config = loader->config;
+
+	if (!is_numeric(config->listen_address))
+		return config_complain(loader, NULL,
+							   "listen_address is no numeric address");
+	if (!is_numeric(config->metrics_address))
+		return config_complain(loader, NULL,
+							   "metrics_address is no numeric address");
+	if (config->jwt_leeway_ms % 1000 != 0)
+		return config_complain(loader, NULL,
+							   "jwt_leeway must be whole seconds");
+	return true;
+}
+
 /* check_whole checks what no single value can show. */
 static bool
 check_whole(Loader *loader)
@@ -516,7 +551,7 @@ check_whole(Loader *loader)
 								   "by the environment",
 								   config_settings[i].name);
 	}
-	if (!check_transport(loader))
+	if (!check_transport(loader) || !check_values(loader))
 		return false;
 	if (config->session_queue_max_bytes < config->message_max_bytes)
 		return config_complain(

@@ -24,7 +24,8 @@
 #include "native_frame.h"
 #include "reply.h"
 
-#define AGAIN_MS	   1000 /* at least; as much again by chance */
+#define AGAIN_MS                                                               \
+	1000 /* at least; as much again by chance: NATIVE_RETRY_AFTER */
 #define SQLSTATE_BATCH "MS400"
 
 static const Config *config;
@@ -94,6 +95,26 @@ send_error(Session *session, const NativeFrame *frame, ErrorCode code,
 	reply_error(reply_to(session, REPLY_ERROR, frame), code,
 				reason ? reason : error_infos[code].meaning);
 	reply_flush(session);
+}
+
+/*
+ * say_now sends what has no place among the answers: a device asks by ping
+ * whether we live, and that is not to wait for a database that does not
+ * answer.  Only the welcome goes first.
+ */
+static void
+say_now(Session *session, const char *text, size_t len)
+{
+	if (session->replies != NULL && session->replies->kind == REPLY_HELLO)
+	{
+		Reply *reply = reply_new(session, REPLY_NOW);
+
+		reply->body = message_new(text, len);
+		reply->ready = true;
+	}
+	/* A client that pings and does not read gets no heap of pongs. */
+	else if (!session_is_full(session))
+		session_send_text(session, METRIC_SENT_CONTROL, text, len);
 }
 
 /* ---- what the device says ---- */
@@ -181,11 +202,9 @@ on_ping(Session *session, const NativeFrame *frame)
 {
 	char buf[NATIVE_REPLY_MAX];
 
-	/* A client that pings and does not read gets no heap of pongs. */
-	if (!session_is_full(session))
-		session_send_text(session, METRIC_SENT_CONTROL, buf,
-						  native_pong(buf, sizeof(buf), frame, loop_wall_ms(),
-									  token_expires_in_ms(session)));
+	say_now(session, buf,
+			native_pong(buf, sizeof(buf), frame, loop_wall_ms(),
+						token_expires_in_ms(session)));
 }
 
 static void
@@ -202,10 +221,10 @@ on_token(Session *session, const NativeFrame *frame)
 	status = session_refresh(session, frame->token.text, frame->token.len);
 	if (status == STATUS_FAILED)
 		send_error(session, frame, ERROR_UNAUTHORIZED, NULL);
-	else if (status == STATUS_OK && !session_is_full(session))
-		session_send_text(session, METRIC_SENT_CONTROL, buf,
-						  native_token(buf, sizeof(buf), frame,
-									   token_expires_in_ms(session)));
+	else if (status == STATUS_OK)
+		say_now(session, buf,
+				native_token(buf, sizeof(buf), frame,
+							 token_expires_in_ms(session)));
 }
 
 static Metric
@@ -269,7 +288,10 @@ send_reply(Reply *reply)
 	char buf[NATIVE_REPLY_MAX];
 
 	if (reply->error == NULL)
-		session_send(session, METRIC_SENT_ANSWER, reply->body);
+		session_send(session,
+					 reply->kind == REPLY_NOW ? METRIC_SENT_CONTROL
+											  : METRIC_SENT_ANSWER,
+					 reply->body);
 	else
 		session_send_text(session, METRIC_SENT_ANSWER, buf,
 						  native_error(buf, sizeof(buf), &error, false));
@@ -323,9 +345,8 @@ on_expiry(Session *session)
 {
 	char buf[NATIVE_REPLY_MAX];
 
-	session_send_text(session, METRIC_SENT_CONTROL, buf,
-					  native_token(buf, sizeof(buf), NULL,
-								   token_expires_in_ms(session)));
+	say_now(session, buf,
+			native_token(buf, sizeof(buf), NULL, token_expires_in_ms(session)));
 }
 
 static size_t

@@ -206,7 +206,7 @@ http_native_error(HttpReply *reply, ErrorCode code, const char *reason)
 			  (int) native_error(reply->buffer, sizeof(reply->buffer), &error,
 								 true));
 	if (error_infos[code].retry)
-		reply->header = "Retry-After: 5\r\n";
+		reply->header = NATIVE_RETRY_AFTER;
 }
 
 static void

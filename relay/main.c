@@ -253,19 +253,20 @@ stop(void)
 	quota_release();
 }
 
-/* What can be told without a start: settings, keys, and the certificate. */
+/* What can be told without a start: settings, files, keys, the certificate. */
 static int
 check_config(void)
 {
 	int code = EXIT_SETTINGS;
 
 	if ((!tls_is_wanted(&config) || tls_check(&config) == STATUS_OK) &&
-		keyring_init(&config) == STATUS_OK)
+		http_init(&config) == STATUS_OK && keyring_init(&config) == STATUS_OK)
 	{
 		printf("configuration ok\n");
 		code = EXIT_SUCCESS;
 	}
 	keyring_release();
+	http_release();
 	config_release(&config);
 	return code;
 }

@@ -50,8 +50,11 @@ static const char *const reloaded[] = {
 static void
 fail(const char *reason)
 {
+	char value[2 * LOG_VALUE_MAX];
+
 	metrics_count(METRIC_RELOADS_FAILED);
-	log_error("settings are not taken reason=\"%s\"", reason);
+	log_error("settings are not taken reason=%s",
+			  log_value(value, sizeof(value), reason));
 }
 
 void

@@ -14,6 +14,7 @@ typedef enum ReplyKind
 	REPLY_PUSH,	 /* to a change, or several */
 	REPLY_SYNC,	 /* to a SYNC_REQUEST; events only */
 	REPLY_HELLO, /* to a hello; native only */
+	REPLY_NOW,	 /* waits for the welcome only; native only */
 	REPLY_ERROR	 /* to something that was none of these */
 } ReplyKind;
 

@@ -282,18 +282,6 @@ session_greet(Session *session)
 		session->dialect->on_open(session);
 }
 
-void
-session_on_refused(void *arg, CloseCode code, const char *reason)
-{
-	const Session *session = arg;
-	char user[LOG_VALUE_MAX];
-
-	log_info("message refused session=%s user=%s code=%d reason=\"%s\"",
-			 session->stream->session_id,
-			 log_value(user, sizeof(user), session->stream->user), (int) code,
-			 reason);
-}
-
 /* Everything but the connection goes. */
 static void
 retire(Session *session)
@@ -311,6 +299,36 @@ retire(Session *session)
 	feed_remove_session(feed, session);
 }
 
+/* The last word of a session, if its dialect has one and the socket takes it. */
+static void
+say_goodbye(Session *session, CloseCode code, const char *reason)
+{
+	char goodbye[DIALECT_GOODBYE_MAX];
+
+	if (session->dialect->goodbye == NULL || !session_flush(session))
+		return;
+	session_send_text(session, METRIC_SENT_CONTROL, goodbye,
+					  session->dialect->goodbye(goodbye, sizeof(goodbye), code,
+												reason));
+	(void) session_flush(session);
+}
+
+/* The transport closes it for what the client has sent. */
+void
+session_on_refused(void *arg, CloseCode code, const char *reason)
+{
+	Session *session = arg;
+	char user[LOG_VALUE_MAX];
+
+	if (session->state == SESSION_CLOSING)
+		return;
+	log_info("message refused session=%s user=%s code=%d reason=\"%s\"",
+			 session->stream->session_id,
+			 log_value(user, sizeof(user), session->stream->user), (int) code,
+			 reason);
+	say_goodbye(session, code, reason);
+}
+
 void
 session_close(Session *session, CloseCode code, const char *reason)
 {
@@ -323,15 +341,7 @@ session_close(Session *session, CloseCode code, const char *reason)
 			 session->stream->session_id,
 			 log_value(user, sizeof(user), session->stream->user), (int) code,
 			 reason, (long long) session->cursor, session->outbox.bytes);
-	if (session->dialect->goodbye != NULL && session_flush(session))
-	{
-		char goodbye[DIALECT_GOODBYE_MAX];
-
-		session_send_text(session, METRIC_SENT_CONTROL, goodbye,
-						  session->dialect->goodbye(goodbye, sizeof(goodbye),
-													code, reason));
-		(void) session_flush(session);
-	}
+	say_goodbye(session, code, reason);
 	if (session->state == SESSION_CLOSING)
 		return;
 	retire(session);

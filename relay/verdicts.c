@@ -27,13 +27,14 @@ enum
 	COL_SESSION,
 	COL_CODE,
 	COL_BODY,
-	COL_NATIVE
+	COL_NATIVE,
+	COL_VERDICTS
 };
 
 const PgStatement push_many_statement =
 	{"push_many",
 	 "select kind, message, status, feed, after, seq, session, code, body, "
-	 "native from mirusync.push_many($1, $2, $3, $4, $5, "
+	 "native, verdicts from mirusync.push_many($1, $2, $3, $4, $5, "
 	 "pg_catalog.string_to_array($6, ','))",
 	 6,
 	 {PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY, PG_TEXT_ARRAY,
@@ -55,8 +56,23 @@ int_of(const PGresult *result, int row, int column)
 	return text == NULL ? 0 : strtoll(text, NULL, 10);
 }
 
+/* count_changes counts a push of several changes: "{1,0,0,2}". */
 static void
-count_verdict(const char *status)
+count_changes(const char *counts)
+{
+	static const Metric metrics[] = {METRIC_VERDICT_APPLIED,
+									 METRIC_VERDICT_MERGED,
+									 METRIC_VERDICT_STALE,
+									 METRIC_VERDICT_REJECTED};
+	char *at = (char *) counts;
+
+	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]) && *at; i++)
+		metrics_add(metrics[i], strtoull(at + 1, &at, 10));
+}
+
+/* count_status counts an event, or what failed as a whole. */
+static void
+count_status(const char *status)
 {
 	static const struct
 	{
@@ -81,8 +97,12 @@ read_verdict(const PGresult *result, int row, PushResult *out)
 {
 	const char *status = PQgetvalue(result, row, COL_STATUS);
 	const char *code = text_of(result, row, COL_CODE);
+	const char *counts = text_of(result, row, COL_VERDICTS);
 
-	count_verdict(status);
+	if (counts != NULL)
+		count_changes(counts);
+	else
+		count_status(status);
 	out->known = true;
 	strncpy(out->sqlstate, code ? code : "", sizeof(out->sqlstate) - 1);
 	out->verdict.seq = int_of(result, row, COL_SEQ);

@@ -11,8 +11,10 @@
  *   ready url=... ws=... conninfo="..." secret=... log=... pid=...
  *
  * The page cannot sign tokens, so it reads two from demo-config.json, beside
- * it.  That is JSON and no script, so that no other site's page can load it.
- * It also holds the superuser's password: only the relay's user may read it.
+ * it.  That is JSON and no script, so that a page of another site cannot read
+ * it; but whoever reaches the port can, other users of the machine among them,
+ * and gets at the entries of the demo's user.  Therefore nothing else stands
+ * in it: the superuser's password goes to the terminal only.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -66,7 +68,6 @@ async function main() {
   const config = join(page, 'demo-config.json');
   await writeFile(config, JSON.stringify({
     user: USER,
-    conninfo: stack.conninfo,
     devices: [
       { name: 'Phone', token: userToken(stack.secret, USER, DAY) },
       { name: 'Laptop', token: userToken(stack.secret, USER, DAY) },

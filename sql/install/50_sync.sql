@@ -19,7 +19,7 @@ CREATE FUNCTION mirusync.push_many(users text[], devices text[],
 	deliver text[] DEFAULT '{event}',
 	OUT kind text, OUT message int, OUT status text, OUT feed text,
 	OUT after bigint, OUT seq bigint, OUT session text, OUT code text,
-	OUT body text, OUT native text)
+	OUT body text, OUT native text, OUT verdicts int[])
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'mirusync_push_many_0_2'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER;

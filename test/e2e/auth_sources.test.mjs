@@ -50,6 +50,15 @@ async function syncs(device, user) {
   assert.equal(typeof await device.push(created(entry())), 'number');
 }
 
+s.test('who floods the log with one reason hides no other', async () => {
+  const refused = (bad) => upgrade(s.relay, `/sync/ws?userId=anna&token=${bad}`);
+  for (let i = 0; i < 3; i++)
+    await refused('x.y.z');
+  await refused(token('anna', { exp: now() - 1 }));
+  const reasons = new Set([...s.relay.log.matchAll(/token refused reason="([^"]+)"/g)].map(([, reason]) => reason));
+  assert.ok(reasons.size >= 2, [...reasons].join());
+});
+
 s.test('in the Authorization header', async () => {
   const user = newUser();
   await syncs(await open('', { headers: bearer(user) }), user);

@@ -86,6 +86,13 @@ s.test('--check-config says ok, or where the mistake is', async (t) => {
       assert.ok(/\b3\b/.test(result.stderr.replace(result.file, '')), `the line is named: ${result.stderr}`);
       assert.ok(result.stderr.includes(word) || name === 'a line that is none', result.stderr);
     });
+  for (const line of ['listen_address = localhost', 'metrics_address = foo', 'static_dir = /nowhere/at/all',
+    'jwt_leeway = 1500ms'])
+    await t.test(`what would not start or be taken: ${line}`, async () => {
+      const result = await checkConfig([...good(), line]);
+      assert.equal(result.code, 2);
+      assert.ok(result.stderr.includes(line.split(' ')[0]), result.stderr);
+    });
   await t.test('a missing secret', async () => {
     const result = await checkConfig([good()[0]]);
     assert.equal(result.code, 2);

@@ -10,9 +10,11 @@ import {
   created, deleted, entry, freePort, http, metrics, newUser, syncRequest, upgrade, useStack,
   waitUntil,
 } from './harness.mjs';
+import { useNative } from './native.mjs';
 
 const port = await freePort();
 const s = useStack({ relay: { metrics_port: port, session_pushes_max: 10, heads_poll_interval: '300ms' } });
+const n = useNative(s);
 
 /* reaches waits until a metric has grown by so much since before. */
 const reaches = (before, name, by = 1) => waitUntil(
@@ -90,6 +92,27 @@ s.test('sessions, messages, pushes and verdicts are counted', async () => {
   a.terminate();
   await reaches(before, 'sessions_closed_total{code="1000"}');
   await reaches(before, 'sessions_closed_total{code="1006"}');
+});
+
+s.test('verdicts are counted by change, and what is no push has none', async () => {
+  await s.query("SELECT mirusync.create_collection('note', 'lww_field')");
+  const user = newUser();
+  const before = await metrics(s.relay);
+  const a = await n.live(user);
+  const push = [
+    a.change('put', 'note', 'n1', { x: 1 }), a.change('put', 'note', 'n2', { x: 1 }),
+    a.change('patch', 'note', 'n1', { x: 0 }, { base: 0, clock: '2020-01-01T00:00:00.000Z/0000' }),
+    a.change('put', 'nowhere', 'n1', { x: 1 }),
+  ];
+  const verdicts = await a.push(push);
+  await a.push(push);
+  assert.deepEqual(verdicts.map((v) => v.verdict), ['applied', 'applied', 'stale', 'rejected']);
+  a.say({ type: 'push', ref: 99, changes: [a.change('put', 'note', 'n3', {}), { ...a.change('put', 'note', 'n3', {}), number: 5 }] });
+  assert.equal((await a.type('error')).code, 'bad_batch');
+  const m = await metrics(s.relay);
+  assert.deepEqual(['applied', 'merged', 'stale', 'rejected', 'retry']
+    .map((kind) => m(`verdicts_total{kind="${kind}"}`) - before(`verdicts_total{kind="${kind}"}`)), [2, 0, 1, 2, 0]);
+  a.sound();
 });
 
 s.test('a rejection is counted, and so is a device that comes back', async () => {

@@ -354,12 +354,38 @@ test('what is refused before the upgrade says so in the form of errors', async (
     device.terminate();
 });
 
-test('a message too large closes with a code of the table', async () => {
-  const a = await n.live(newUser());
-  a.send(JSON.stringify({ type: 'push', changes: [], x: 'y'.repeat(70000) }));
-  const { code } = await a.ended;
-  assert.equal(code, 1009);
-  assert.ok(codes.closes.some((c) => c.code === code));
+test('what the transport refuses closes with a goodbye, and a code of the table', async () => {
+  for (const [message, closes] of [
+    [JSON.stringify({ type: 'push', changes: [], x: 'y'.repeat(70000) }), 1009],
+    [Buffer.from('{"type":"ping"}'), 1003],
+  ]) {
+    const a = await n.live(newUser());
+    a.socket.send(message);
+    const { code } = await a.ended;
+    assert.equal(code, closes);
+    assert.ok(codes.closes.some((c) => c.code === code));
+    const { type, code: said, reconnect } = a.messages.at(-1);
+    assert.deepEqual([type, said, reconnect], ['goodbye', closes, false]);
+    a.sound();
+  }
+});
+
+test('nothing comes before the welcome, and a pong waits for nothing else', async () => {
+  const user = newUser();
+  const a = await n.raw(user);
+  a.say(a.hello);
+  a.say({ type: 'ping', ref: 1 });
+  a.say({ type: 'token', ref: 2, token: userToken(s.stack.secret, user, 5000) });
+  await a.type('page');
+  assert.deepEqual(a.messages.map((m) => m.type).slice(0, 3), ['welcome', 'pong', 'token']);
+  /* In one piece, so that the relay has the ping before the push is stored. */
+  a.socket._socket.cork();
+  a.say({ type: 'push', ref: 3, changes: [a.change('put', 'note', 'n1', { x: 1 })] });
+  a.say({ type: 'ping', ref: 4 });
+  a.socket._socket.uncork();
+  await a.type('verdicts');
+  assert.deepEqual(a.messages.filter((m) => m.ref > 2).map((m) => m.ref), [4, 3]);
+  a.sound();
 });
 
 test('a slow device is moved to pages, and misses nothing', async () => {

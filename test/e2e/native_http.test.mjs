@@ -13,7 +13,7 @@ import { api, useNative } from './native.mjs';
 
 const s = useStack({
   relays: 2,
-  relay: { heads_poll_interval: '1s', connections_per_user: 4, handshake_timeout: '2s', drain_timeout: '3s',
+  relay: { heads_poll_interval: '1s', connections_per_user: 4, jwt_leeway: '0s', handshake_timeout: '2s', drain_timeout: '3s',
     socket_send_buffer_bytes: '4kB' },
 });
 const n = useNative(s);
@@ -148,6 +148,33 @@ test('a long poll waits for a change, however it comes', async () => {
   const empty = await pull(user, '?after=3&wait=1');
   assert.deepEqual([empty.body.upto, empty.body.changes], [3, []]);
   assert.ok(Date.now() - start >= 900);
+});
+
+test('a long poll ends with its token, and gives nothing after that', async () => {
+  const user = newUser();
+  const until = Math.floor(Date.now() / 1000) + 2;
+  const token = sign(s.stack.secret, { sub: user, iat: until - 60, exp: until });
+  const quiet = newUser();
+  const [late, empty] = await Promise.all([
+    (async () => {
+      const waiting = pull(user, '?wait=20', { token });
+      await sleep(2200);
+      await s.query("SELECT mirusync.put($1, 'note', 'late', '{}')", [user]);
+      return waiting;
+    })(),
+    pull(quiet, '?wait=20', { token: sign(s.stack.secret, { sub: quiet, iat: until - 60, exp: until }) }),
+  ]);
+  for (const { status, body } of [late, empty])
+    assert.deepEqual([status, body.error?.code], [401, 'unauthorized'], JSON.stringify(body));
+});
+
+test('who was turned out while he waited is told so at the end, feed or none', async () => {
+  const user = newUser();
+  const waiting = pull(user, '?wait=2');
+  await sleep(300);
+  await s.query('SELECT mirusync.revoke($1)', [user]);
+  const { status, body } = await waiting;
+  assert.deepEqual([status, body.error?.reason], [401, 'revoked']);
 });
 
 test('a client that goes while it waits leaves nothing behind', async () => {

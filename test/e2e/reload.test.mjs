@@ -97,6 +97,10 @@ s.test('a bad file changes nothing', async (t) => {
       const log = await reload(failed);
       assert.match(log, /error settings are not taken reason=/);
     });
+  await t.test('a line that would forge words of the log', async () => {
+    await writeFile(s.relay.configPath, `${good}trusted_proxies = x" user="root\n`);
+    assert.match(await reload(failed), /not taken reason="trusted_proxies: \\"x\\"\\" is no address range"\n/);
+  });
   await t.test('no file', async () => {
     await chmod(s.relay.configPath, 0);
     assert.match(await reload(failed), /could not open file/);
