@@ -33,7 +33,10 @@ typedef struct MiruLogEntry
 	int64 base;			/* below 0: not known */
 	Jsonb *from;
 	Jsonb *to;
-	int64 previous; /* number of the record's former change; 0: none */
+	int64 previous;			 /* number of the record's former change; 0: none */
+	const char *application; /* of a write by SQL */
+	int64 number;			 /* the device's own; 0: none */
+	const char *verdict;	 /* of a push */
 } MiruLogEntry;
 
 extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
@@ -54,6 +57,13 @@ extern bool miru_change_log_origin(MiruTable *table, const char *feed,
  */
 extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 								 Snapshot snapshot, MiruLogEntry *entry);
+
+/*
+ * miru_change_log_set_verdict notes what became of a push, in the transaction
+ * that has appended its change.
+ */
+extern void
+miru_change_log_set_verdict(const char *feed, int64 seq, const char *verdict);
 
 /* miru_change_log_forget is miru_table_forget for history. */
 extern int64

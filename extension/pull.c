@@ -344,6 +344,18 @@ miru_page_read(const char *feed, const MiruCursor *cursor, int max,
 	return page;
 }
 
+Jsonb *
+miru_page_object(MiruRecord *record, Snapshot snapshot)
+{
+	MiruReader reader = {0};
+	int settings = miru_settings_fix();
+	Jsonb *object = read_object(&reader, record, snapshot);
+
+	miru_reader_close(&reader);
+	miru_settings_restore(settings);
+	return object;
+}
+
 /* ----- pull() ----- */
 
 static void

@@ -98,9 +98,14 @@ CREATE TABLE mirusync.change_log (
 	new			jsonb,
 	previous	bigint,
 	field_rules	jsonb,
+	application	text COLLATE "C",
+	number		bigint,
+	verdict		text COLLATE "C",
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
 );
+CREATE INDEX change_log_record ON mirusync.change_log (feed, collection, id);
 COMMENT ON TABLE mirusync.change_log IS 'history: every change of every feed, in order';
+COMMENT ON INDEX mirusync.change_log_record IS 'what history() reads: changes of a record';
 COMMENT ON COLUMN mirusync.change_log.feed IS 'feed';
 COMMENT ON COLUMN mirusync.change_log.seq IS 'number: 1, 2, 3 ... per feed, without a hole';
 COMMENT ON COLUMN mirusync.change_log.part_of IS 'number of the first change of its group';
@@ -122,6 +127,9 @@ COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that c
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
 COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
 COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the pushed fields that had one of their own, by name';
+COMMENT ON COLUMN mirusync.change_log.application IS 'application_name of a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.number IS 'the device''s own number of the change; null for an event';
+COMMENT ON COLUMN mirusync.change_log.verdict IS 'what became of what was pushed: applied or merged; null for a write by SQL';
 
 -- Written by verdict.c.  A pushed change is known by user, device and the
 -- device's own number; a replay gets the verdict kept here.
