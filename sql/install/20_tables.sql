@@ -154,12 +154,20 @@ CREATE TABLE mirusync.device (
 	device		text COLLATE "C" NOT NULL,
 	digested	bigint NOT NULL DEFAULT 0,
 	seen_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	cursor		bigint,
+	unsent		bigint,
+	version		text COLLATE "C",
+	skew_ms		bigint,
 	CONSTRAINT device_pkey PRIMARY KEY (user_id, device)
 );
 COMMENT ON TABLE mirusync.device IS 'devices that push numbered changes';
 COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
 COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
+COMMENT ON COLUMN mirusync.device.cursor IS 'number of the feed that it had seen when it reported last; null: it has not said';
+COMMENT ON COLUMN mirusync.device.unsent IS 'how many changes it had not sent yet, as it said';
+COMMENT ON COLUMN mirusync.device.version IS 'version of its application, as it said';
+COMMENT ON COLUMN mirusync.device.skew_ms IS 'by how much its clock was ahead when its report arrived; negative: behind';
 COMMENT ON COLUMN mirusync.device.digested IS 'verdicts up to this number are no longer kept';
 
 -- Written here, once.  Relays and the extension hash feeds with the key, so
