@@ -35,13 +35,14 @@ DECLARE
 	line text;
 BEGIN
 	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP
-		IF line ~ 'Index.* using|Seq Scan' THEN
-			RETURN NEXT substring(line FROM '(\w+ Scan|Seq Scan)') || ' ' || substring(line FROM ' on (\w+)');
+		IF line ~ 'Scan' THEN
+			RETURN NEXT substring(line FROM '(\w+ Scan.*)');
 		END IF;
 	END LOOP;
 END $$;
 SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.devices WHERE user_id = ''olga''') s WHERE s LIKE 'Seq%';
-SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.feeds WHERE feed = ''olga''') s ORDER BY s;
+SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.feeds WHERE feed = ''olga''') s WHERE s LIKE 'Seq%';
+SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.feed WHERE epoch = 7') s;
 DROP FUNCTION scans;
 
 -- Errors
