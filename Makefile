@@ -82,7 +82,7 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 # In the order in which one would learn the product.  The last two leave many
 # dead rows, and vacuum would place other tests' rows among them.
 REGRESS      = hlc attach columns documents capture partition foreign_key push \
-	rejected merge merge_deletes merge_conflicts audit audit_devices pull events practice_log_objects doorbell rights rights_walk \
+	rejected merge merge_deletes merge_conflicts audit audit_devices audit_retention pull events practice_log_objects doorbell rights rights_walk \
 	rights_hostile ddl types keys writes epoch forget backfill rescan \
 	partition_rescan merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync

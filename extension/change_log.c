@@ -211,7 +211,35 @@ int64
 miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
 {
 	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
-							 max, LOG_SEQ);
+							 max, LOG_SEQ, NULL, NULL);
+}
+
+/* What to trim. */
+typedef struct Trim
+{
+	MiruTrimUpto upto;
+	void *arg;
+} Trim;
+
+static bool
+is_trimmed(void *arg, HeapTuple row, TupleDesc desc, int64 number)
+{
+	Trim *trim = arg;
+	char *collection = get_text(row, desc, LOG_COLLECTION);
+	bool result = number <= trim->upto(trim->arg, collection);
+
+	pfree(collection);
+	return result;
+}
+
+int64
+miru_change_log_trim(const char *feed, int64 *from, int64 last, int64 max,
+					 MiruTrimUpto upto, void *arg)
+{
+	Trim trim = {upto, arg};
+
+	return miru_table_forget("change_log", "change_log_pkey", feed, from, last,
+							 max, LOG_SEQ, is_trimmed, &trim);
 }
 
 void

@@ -59,6 +59,14 @@ extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 								 Snapshot snapshot, MiruLogEntry *entry);
 
 /*
+ * miru_change_log_trim deletes changes above "from" and up to "last", each
+ * collection's up to its own number.  It looks at most at "max" rows; returns at
+ * how many, and moves "from" on.  The caller has locked the feed.
+ */
+extern int64 miru_change_log_trim(const char *feed, int64 *from, int64 last,
+								  int64 max, MiruTrimUpto upto, void *arg);
+
+/*
  * miru_change_log_set_verdict notes what became of a push, in the transaction
  * that has appended its change.
  */

@@ -42,6 +42,7 @@ BEGIN
 END $$;
 SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.devices WHERE user_id = ''olga''') s WHERE s LIKE 'Seq%';
 SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.feeds WHERE feed = ''olga''') s WHERE s LIKE 'Seq%';
+-- (What is not, is seen to be so.)
 SELECT DISTINCT s FROM scans('SELECT * FROM mirusync.feed WHERE epoch = 7') s;
 DROP FUNCTION scans;
 
