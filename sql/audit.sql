@@ -221,6 +221,17 @@ ROLLBACK TO s;
 SELECT count(*) AS still FROM generate_series(30, 60) s WHERE mirusync.record_at('rob', 'note', '1', s) IS NOT NULL;
 ROLLBACK;
 
+-- A single one in the middle: what is known without it is told.
+SELECT mirusync.put('rob', 'note', 'r', '{"n": 1}');
+SELECT mirusync.patch('rob', 'note', 'r', '{"n": 2}');
+SELECT mirusync.patch('rob', 'note', 'r', '{"m": 1}');
+SELECT mirusync.patch('rob', 'note', 'r', '{"n": 3}');
+SELECT head - 3 AS first FROM mirusync.feed WHERE feed = 'rob' \gset
+BEGIN;
+DELETE FROM mirusync.change_log WHERE feed = 'rob' AND seq = :first + 2;
+SELECT mirusync.record_at('rob', 'note', 'r', :first) AS one, mirusync.record_at('rob', 'note', 'r', :first + 1) AS two;
+ROLLBACK;
+
 DROP FUNCTION push, content, reads, replica;
 DELETE FROM mirusync.conflict WHERE feed = 'quill1';
 DELETE FROM mirusync.document WHERE collection = 'note' AND feed ~ '^(quill[0-9]+|nora|rob)$';
