@@ -266,18 +266,6 @@ lose(Merge *merge)
 	change->winner = winner;
 }
 
-static Jsonb *
-copy_jsonb(Jsonb *jsonb)
-{
-	Jsonb *copy;
-
-	if (jsonb == NULL)
-		return NULL;
-	copy = palloc(VARSIZE(jsonb));
-	memcpy(copy, jsonb, VARSIZE(jsonb));
-	return copy;
-}
-
 /*
  * win registers the change, so that what is written now is on its behalf.
  * "rules" are those of the fields that have one of their own, or NULL.
@@ -295,7 +283,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 											 : NULL;
 	origin->type = change->type ? pstrdup(change->type) : NULL;
 	origin->rule = miru_rule_name(merge->target.collection->default_rule);
-	origin->field_rules = copy_jsonb(rules);
+	origin->field_rules = miru_object_copy(rules);
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
 	origin->number = change->number;
@@ -448,9 +436,9 @@ note_delete(Merge *merge, MiruOrigin *origin)
 
 	origin->deleted = true;
 	origin->rule = miru_delete_rule_name(merge->target.collection->delete_rule);
-	origin->image = copy_jsonb(merge->object);
+	origin->image = miru_object_copy(merge->object);
 	/* Row and tombstone are gone for what this transaction does next. */
-	origin->deleted_row = copy_jsonb(last_row);
+	origin->deleted_row = miru_object_copy(last_row);
 	if (before->deleted && before->former != NULL)
 		origin->former = miru_stamps_copy(before->former);
 	else if (!before->deleted && before->known)

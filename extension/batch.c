@@ -4,6 +4,7 @@
  *     JSON of its verdicts.
  *
  *     {"digested": 40, "epoch": 0, "atomic": false, "discard": [39],
+ *      "report": {"cursor": 17, "unsent": 1, "version": "2.1", "clock": ...},
  *      "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
@@ -32,7 +33,6 @@
 
 /* Longest version that a device may say it has. */
 #define VERSION_MAX_BYTES 100
-
 
 static const char *const kind_names[] = {"put", "patch", "delete"};
 static const char *const verdict_names[] = {"applied", "merged", "stale",

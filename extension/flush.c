@@ -24,8 +24,7 @@
  * predicate locks behind, which would fail SERIALIZABLE neighbours for nothing.
  *
  * The commit is made synchronous: with synchronous_commit = off a crash
- * could forget numbers that a reader has already seen, and they would be
- * given out again for other changes.
+ * could forget numbers that a reader has seen, and give them out again.
  *
  * Invariant: a transaction that fails here fails as a whole.
  *
@@ -470,12 +469,6 @@ copy_text(const char *text)
 	return text ? pstrdup(text) : NULL;
 }
 
-static Jsonb *
-copy_jsonb(Jsonb *jsonb)
-{
-	return jsonb ? miru_object_copy(jsonb) : NULL;
-}
-
 /* copy_names returns the names of changed fields, String. */
 static List *
 copy_names(List *changes)
@@ -498,7 +491,6 @@ deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 	MemoryContext old_context;
 	MiruDelivery *delivery;
 	Jsonb *object = record->image;
-
 	bool is_pushed = row->direct != NULL &&
 		strcmp(row->direct->feed, record->feed) == 0;
 
@@ -523,8 +515,8 @@ deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 	delivery->created = created;
 	delivery->by_sql = miru_stamps_by_sql(record->stamps);
 	delivery->clock = record->clock;
-	delivery->object = copy_jsonb(object);
-	delivery->changed = copy_jsonb(changed);
+	delivery->object = miru_object_copy(object);
+	delivery->changed = miru_object_copy(changed);
 	delivery->changed_names = copy_names(changes);
 	delivery->is_document = row->rel->data_attnum != 0;
 	if (is_pushed)

@@ -427,8 +427,11 @@ miru_object_apply(const Jsonb *object, const Jsonb *from, const Jsonb *to)
 Jsonb *
 miru_object_copy(const Jsonb *object)
 {
-	Jsonb *copy = palloc(VARSIZE(object));
+	Jsonb *copy;
 
+	if (object == NULL)
+		return NULL;
+	copy = palloc(VARSIZE(object));
 	memcpy(copy, object, VARSIZE(object));
 	return copy;
 }

@@ -67,7 +67,7 @@ miru_object_apply(const Jsonb *object, const Jsonb *from, const Jsonb *to);
 /* miru_object_side builds an object of the from or the to values. */
 extern Jsonb *miru_object_side(List *changes, bool to);
 
-/* miru_object_copy copies into the current memory context. */
+/* miru_object_copy copies into the current memory context; NULL to NULL. */
 extern Jsonb *miru_object_copy(const Jsonb *object);
 
 /* miru_object_get finds a field of an object; false if it is not there. */
