@@ -57,6 +57,7 @@ COMMENT ON FUNCTION mirusync.set_retention(text, interval, bigint, interval, big
 
 -- Never above what a device has said that it has seen, if it was active of
 -- late: its next change may name that base, and history is what it is merged by.
+-- Tombstones go up to one that is there: the floor is not raised for nothing.
 -- Compiling the query takes longer than running it does.
 CREATE FUNCTION mirusync.trim_bounds(feed text, active interval)
 RETURNS TABLE (collection text, history_upto bigint, tombstones_upto bigint)
@@ -66,7 +67,10 @@ SET jit = off
 AS $$
 	SELECT r.collection,
 		CASE WHEN b.seq > 0 THEN least(b.seq, seen.cursor) END,
-		CASE WHEN t.seq > 0 THEN least(t.seq, seen.cursor) END
+		(SELECT max(d.seq) FROM mirusync.record d
+			WHERE d.feed = trim_bounds.feed
+				AND d.collection = r.collection AND d.deleted
+				AND t.seq > 0 AND d.seq <= least(t.seq, seen.cursor))
 	FROM mirusync.retention r
 		CROSS JOIN (SELECT min(d.cursor) AS cursor FROM mirusync.device d
 			WHERE d.user_id = trim_bounds.feed
