@@ -286,6 +286,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	origin->field_rules = miru_object_copy(rules);
 	origin->group = merge->pusher->group;
 	origin->skew_ms = merge->skew_ms;
+	origin->number = change->number;
 	origin->base = change->base;
 	origin->shared = merge->before.shared;
 	origin->merged_with = merge->before.stored_seq;

@@ -4,6 +4,7 @@
  *     JSON of its verdicts.
  *
  *     {"digested": 40, "epoch": 0, "atomic": false, "discard": [39],
+ *      "report": {"cursor": 17, "unsent": 1, "version": "2.1", "clock": ...},
  *      "changes": [
  *       {"number": 41, "kind": "put", "collection": "note", "id": "n1",
  *        "fields": {...}, "clock": "2026-11-23T06:00:00.123Z/0000",
@@ -30,6 +31,8 @@
 #include "object.h"
 #include "utils/builtins.h"
 
+/* Longest version that a device may say it has. */
+#define VERSION_MAX_BYTES 100
 
 static const char *const kind_names[] = {"put", "patch", "delete"};
 static const char *const verdict_names[] = {"applied", "merged", "stale",
@@ -377,6 +380,51 @@ miru_batch_is_atomic(Jsonb *batch)
 				(errcode(ERRCODE_MIRU_INVALID_BATCH),
 				 errmsg("\"atomic\" of the batch is not a boolean")));
 	return value.val.boolean;
+}
+
+static void
+read_count(Jsonb *object, const char *name, int64 *count)
+{
+	*count = -1;
+	if (has(object, name) && !get_integer(object, name, count))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"%s\" of the report is not an integer of at least 0",
+						name)));
+}
+
+bool
+miru_batch_report(Jsonb *batch, MiruReport *report)
+{
+	Jsonb *object = get_object(batch, "report");
+	char *clock;
+
+	if (object == NULL && has(batch, "report"))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"report\" of the batch is not an object")));
+	if (object == NULL)
+		return false;
+	read_count(object, "cursor", &report->cursor);
+	read_count(object, "unsent", &report->unsent);
+	report->version = get_text(object, "version");
+	if (has(object, "version") &&
+		(report->version == NULL ||
+		 strlen(report->version) > VERSION_MAX_BYTES))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_MIRU_INVALID_BATCH),
+			 errmsg(
+				 "\"version\" of the report is not a string of at most %d bytes",
+				 VERSION_MAX_BYTES)));
+	report->clock = 0;
+	clock = get_text(object, "clock");
+	if (has(object, "clock") &&
+		(clock == NULL || !hlc_parse(clock, strlen(clock), &report->clock)))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"clock\" of the report is not a clock")));
+	return true;
 }
 
 /* ----- writing ----- */

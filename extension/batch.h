@@ -34,6 +34,18 @@ extern ArrayType *miru_batch_discard(Jsonb *batch);
 /* miru_batch_is_atomic tells whether all of a batch is stored, or nothing. */
 extern bool miru_batch_is_atomic(Jsonb *batch);
 
+/* What a device says of itself; below 0 and NULL where it does not. */
+typedef struct MiruReport
+{
+	int64 cursor;
+	int64 unsent;
+	char *version;
+	Hlc clock; /* 0: not said */
+} MiruReport;
+
+/* miru_batch_report reads the report of a batch; false if it has none. */
+extern bool miru_batch_report(Jsonb *batch, MiruReport *report);
+
 /*
  * miru_batch_read_change reads a change alone; its number is not looked at.
  * One that is wrong in itself comes back rejected.

@@ -3,8 +3,10 @@
  *     History: every change of every feed, in order.
  *
  * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
- * flush, under the lock of the feed, until the feed is forgotten.  Sync reads
- * state (record.c), so trimming history by age does not hurt it.
+ * flush, under the lock of the feed, until it is trimmed or the feed is
+ * forgotten.  What became of a push as a whole is known only when its change
+ * is numbered: the transaction that appended a row may say so (outcome.c).
+ * Sync reads state (record.c), so trimming history does not hurt it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -46,7 +48,10 @@ enum
 	LOG_TO,
 	LOG_PREVIOUS,
 	LOG_FIELD_RULES,
-	LOG_COLUMNS = LOG_FIELD_RULES
+	LOG_APPLICATION,
+	LOG_NUMBER,
+	LOG_VERDICT,
+	LOG_COLUMNS = LOG_VERDICT
 };
 
 static void
@@ -94,6 +99,10 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	nulls[LOG_PREVIOUS - 1] = entry->previous == 0;
 	values[LOG_PREVIOUS - 1] = Int64GetDatum(entry->previous);
 	set_jsonb(values, nulls, LOG_FIELD_RULES, entry->field_rules);
+	set_text(values, nulls, LOG_APPLICATION, entry->application);
+	nulls[LOG_NUMBER - 1] = entry->number == 0;
+	values[LOG_NUMBER - 1] = Int64GetDatum(entry->number);
+	set_text(values, nulls, LOG_VERDICT, entry->verdict);
 	miru_table_insert(table, values, nulls);
 }
 
@@ -179,11 +188,58 @@ miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 	return row != NULL;
 }
 
+void
+miru_change_log_set_verdict(const char *feed, int64 seq, const char *verdict)
+{
+	MiruTable table = miru_table_open("change_log", true);
+	Datum values[LOG_COLUMNS];
+	bool nulls[LOG_COLUMNS];
+	MiruScan scan;
+	HeapTuple row;
+
+	row = find(&scan, &table, feed, seq, SnapshotSelf);
+	if (row == NULL)
+		elog(ERROR, "change that was just numbered was not found");
+	heap_deform_tuple(row, RelationGetDescr(table.heap), values, nulls);
+	set_text(values, nulls, LOG_VERDICT, verdict);
+	miru_table_update(&table, row, values, nulls);
+	miru_scan_end(&scan);
+	miru_table_close(&table);
+}
+
 int64
 miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
 {
 	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
-							 max, LOG_SEQ);
+							 max, LOG_SEQ, NULL, NULL);
+}
+
+/* What to trim. */
+typedef struct Trim
+{
+	MiruTrimUpto upto;
+	void *arg;
+} Trim;
+
+static bool
+is_trimmed(void *arg, HeapTuple row, TupleDesc desc, int64 number)
+{
+	Trim *trim = arg;
+	char *collection = get_text(row, desc, LOG_COLLECTION);
+	bool result = number <= trim->upto(trim->arg, collection);
+
+	pfree(collection);
+	return result;
+}
+
+int64
+miru_change_log_trim(const char *feed, int64 *from, int64 last, int64 max,
+					 MiruTrimUpto upto, void *arg)
+{
+	Trim trim = {upto, arg};
+
+	return miru_table_forget("change_log", "change_log_pkey", feed, from, last,
+							 max, LOG_SEQ, is_trimmed, &trim);
 }
 
 void

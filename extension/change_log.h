@@ -33,7 +33,10 @@ typedef struct MiruLogEntry
 	int64 base;			/* below 0: not known */
 	Jsonb *from;
 	Jsonb *to;
-	int64 previous; /* number of the record's former change; 0: none */
+	int64 previous;			 /* number of the record's former change; 0: none */
+	const char *application; /* of a write by SQL */
+	int64 number;			 /* the device's own; 0: none */
+	const char *verdict;	 /* of a push */
 } MiruLogEntry;
 
 extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
@@ -63,6 +66,21 @@ extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 extern void miru_change_log_walk(
 	const char *feed, int64 after, int64 upto, Snapshot snapshot,
 	void (*each)(void *arg, const MiruLogEntry *entry, uint64 xid), void *arg);
+
+/*
+ * miru_change_log_trim deletes changes above "from" and up to "last", each
+ * collection's up to its own number.  It looks at most at "max" rows; returns at
+ * how many, and moves "from" on.  The caller has locked the feed.
+ */
+extern int64 miru_change_log_trim(const char *feed, int64 *from, int64 last,
+								  int64 max, MiruTrimUpto upto, void *arg);
+
+/*
+ * miru_change_log_set_verdict notes what became of a push, in the transaction
+ * that has appended its change.
+ */
+extern void
+miru_change_log_set_verdict(const char *feed, int64 seq, const char *verdict);
 
 /* miru_change_log_forget is miru_table_forget for history. */
 extern int64

@@ -230,5 +230,5 @@ int64
 miru_conflict_forget(const char *feed, int64 *from, int64 upto, int64 max)
 {
 	return miru_table_forget("conflict", "conflict_pkey", feed, from, upto, max,
-							 CONFLICT_ID);
+							 CONFLICT_ID, NULL, NULL);
 }

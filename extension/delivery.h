@@ -10,7 +10,9 @@
 
 #include "hlc.h"
 #include "nodes/pg_list.h"
+#include "record.h"
 #include "utils/jsonb.h"
+#include "utils/snapshot.h"
 
 typedef struct MiruDelivery
 {
@@ -64,5 +66,11 @@ typedef struct MiruPage
  */
 extern MiruPage *miru_page_read(const char *feed, const MiruCursor *cursor,
 								int max, bool origins);
+
+/*
+ * miru_page_object returns the fields of a record as it stands, of a tombstone
+ * those of its last image; NULL if there are none to be read.
+ */
+extern Jsonb *miru_page_object(MiruRecord *record, Snapshot snapshot);
 
 #endif /* MIRUSYNC_DELIVERY_H */

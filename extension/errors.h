@@ -26,6 +26,8 @@
 #define ERRCODE_MIRU_UNKNOWN_BASE MAKE_SQLSTATE('M', 'S', '0', '0', '6')
 /* another change of an atomic batch was refused */
 #define ERRCODE_MIRU_BATCH_REFUSED MAKE_SQLSTATE('M', 'S', '0', '0', '7')
+/* history does not reach back to what was asked for; raised in SQL */
+#define ERRCODE_MIRU_TRIMMED MAKE_SQLSTATE('M', 'S', '0', '0', '8')
 /* an earlier change of the device to the record was rejected and waits */
 #define ERRCODE_MIRU_WAITS MAKE_SQLSTATE('M', 'S', '0', '1', '0')
 /* the batch is not of the documented shape */

@@ -29,7 +29,8 @@
  * own that is later (forget.c).  With which head an epoch began in a feed is
  * noted when its first number is taken there; until then nothing of the feed
  * can have been lost, and feeds that do not move cost nothing.  A cursor of
- * an earlier epoch that lies above that head has seen what is lost.
+ * an earlier epoch that lies above that head has seen what is lost; one that
+ * lies below the floor has not seen deletes whose tombstones are gone (trim.c).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -262,6 +263,7 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, int32 epoch,
 	feed->locked_epoch = DatumGetInt32(
 		heap_getattr(row, FEED_EPOCH, desc, &isnull));
 	feed->epoch = Max(epoch, feed->locked_epoch);
+	feed->floor = DatumGetInt64(heap_getattr(row, FEED_FLOOR, desc, &isnull));
 	stored = DatumGetTimestampTz(
 		heap_getattr(row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
@@ -376,6 +378,32 @@ miru_feed_restart(MiruTable *table, MiruFeed *feed)
 }
 
 bool
+miru_feed_raise_floor(MiruTable *table, MiruFeed *feed, int64 floor)
+{
+	Datum values[FEED_COLUMNS];
+	bool nulls[FEED_COLUMNS];
+	int32 epoch = miru_epoch_by_time();
+	HeapTuple row;
+
+	/* Epochs must not run ahead of the hours, see docs/internals/epochs.md. */
+	if (epoch <= feed->epoch)
+		return false;
+	row = read_locked(table->heap, feed);
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
+	values[FEED_EPOCH - 1] = Int32GetDatum(epoch);
+	values[FEED_FLOOR - 1] = Int64GetDatum(floor);
+	note_epoch(feed->name, epoch, feed->locked_head);
+	miru_table_update(table, row, values, nulls);
+	return true;
+}
+
+bool
+miru_feed_is_below(const MiruFeedState *state, int32 epoch, int64 number)
+{
+	return number > 0 && number < state->floor && epoch < state->epoch;
+}
+
+bool
 miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 {
 	MiruTable table = miru_table_open("feed", false);
@@ -383,6 +411,7 @@ miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 
 	state->head = 0;
 	state->epoch = MIRU_NO_EPOCH;
+	state->floor = 0;
 	if (row != NULL)
 	{
 		TupleDesc desc = RelationGetDescr(table.heap);
@@ -392,6 +421,8 @@ miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 			heap_getattr(row, FEED_HEAD, desc, &isnull));
 		state->epoch = DatumGetInt32(
 			heap_getattr(row, FEED_EPOCH, desc, &isnull));
+		state->floor = DatumGetInt64(
+			heap_getattr(row, FEED_FLOOR, desc, &isnull));
 	}
 	miru_table_close(&table);
 	return row != NULL;

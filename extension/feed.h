@@ -33,6 +33,7 @@ typedef struct MiruFeed
 	ItemPointerData tid;	/* of the version that is locked */
 	int64 locked_head;		/* head when it was locked */
 	int64 head;				/* number of the latest change now */
+	int64 floor;			/* as it was locked */
 	int32 locked_epoch;		/* epoch of that head */
 	int32 epoch;			/* epoch of the numbers taken now */
 	TimestampTz changed_at; /* time of the changes being numbered */
@@ -45,6 +46,7 @@ typedef struct MiruFeedState
 {
 	int64 head;	 /* 0 if it does not exist */
 	int32 epoch; /* in which the head was numbered; MIRU_NO_EPOCH likewise */
+	int64 floor; /* cursors of earlier epochs below it are too old */
 } MiruFeedState;
 
 /*
@@ -75,6 +77,14 @@ extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
  */
 extern void miru_feed_restart(MiruTable *table, MiruFeed *feed);
 
+/*
+ * miru_feed_raise_floor makes cursors below "floor" start over, before
+ * tombstones up to it go; false if that cannot be done yet.  It begins an epoch of
+ * the feed's own, of which there is at most one an hour.
+ */
+extern bool
+miru_feed_raise_floor(MiruTable *table, MiruFeed *feed, int64 floor);
+
 /* miru_feed_read reads where a feed stands; false if it does not exist. */
 extern bool
 miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state);
@@ -86,6 +96,13 @@ miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state);
  */
 extern int64 miru_feed_limit(const char *name, const MiruFeedState *state,
 							 int32 epoch, Snapshot snapshot);
+
+/*
+ * miru_feed_is_below tells whether a cursor is below the feed's floor.  One of
+ * the feed's own epoch never is: it began when the floor was there already.
+ */
+extern bool
+miru_feed_is_below(const MiruFeedState *state, int32 epoch, int64 number);
 
 /* miru_feed_greatest_epoch reads all feeds for the latest epoch of any. */
 extern int32 miru_feed_greatest_epoch(void);

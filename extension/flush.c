@@ -34,6 +34,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "batch.h"
 #include "capture.h"
 #include "catalog/pg_class.h"
 #include "change_log.h"
@@ -51,6 +52,7 @@
 #include "record.h"
 #include "serving.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -444,6 +446,8 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 		entry.user = cause->user;
 		entry.device = cause->device;
 	}
+	else if (application_name != NULL && application_name[0] != '\0')
+		entry.application = application_name;
 	if (row->direct != NULL)
 	{
 		entry.type = row->direct->type;
@@ -451,6 +455,8 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 		entry.field_rules = row->direct->field_rules;
 		entry.skew_ms = row->direct->skew_ms;
 		entry.base = row->direct->base;
+		entry.number = row->direct->number;
+		entry.verdict = miru_verdict_name(MIRU_APPLIED);
 		if (!row->mixed)
 			entry.session = row->direct->session;
 	}

@@ -26,6 +26,7 @@ typedef struct MiruOrigin
 	Jsonb *field_rules; /* of fields that have one of their own, or NULL */
 	int group;			/* changes of one group stay together; -1 */
 	int64 skew_ms;
+	int64 number;	   /* the device's own of the change, 0: none */
 	int64 base;		   /* number that the device had seen, or unknown */
 	int64 merged_with; /* number of the state it was merged with; 0: none */
 	int after;		   /* pending push that it was merged with, -1: none */

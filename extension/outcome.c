@@ -11,7 +11,9 @@
 #include "postgres.h"
 
 #include "apply.h"
+#include "batch.h"
 #include "capture.h"
+#include "change_log.h"
 #include "object.h"
 
 /* How what is stored relates to what was sent. */
@@ -101,8 +103,8 @@ tell_gone(MiruChange *change)
 	change->winner = winner;
 }
 
-void
-miru_apply_outcome(MiruChange *change)
+static void
+settle(MiruChange *change)
 {
 	MiruOrigin *first;
 	MiruOrigin *last;
@@ -135,4 +137,25 @@ miru_apply_outcome(MiruChange *change)
 		change->verdict = MIRU_MERGED;
 	if (standing != AS_SENT)
 		change->winner = last->delivery;
+}
+
+/*
+ * is_told_of tells whether the record's change in the history is this one's:
+ * of several pushes of a record in a transaction the last one's.
+ */
+static bool
+is_told_of(const MiruChange *change)
+{
+	return change->seq > 0 && change->origin >= 0 &&
+		miru_origin_get(change->origin)->next < 0;
+}
+
+void
+miru_apply_outcome(MiruChange *change)
+{
+	settle(change);
+	/* History says "applied" of what it has, until here. */
+	if (change->verdict == MIRU_MERGED && is_told_of(change))
+		miru_change_log_set_verdict(change->feed, change->seq,
+									miru_verdict_name(MIRU_MERGED));
 }

@@ -337,7 +337,8 @@ miru_page_read(const char *feed, const MiruCursor *cursor, int max,
 	page->head = state.head;
 	page->epoch = state.epoch;
 	page->start_over = Max(cursor->number, cursor->seen) >
-		miru_feed_limit(feed, &state, cursor->epoch, snapshot);
+			miru_feed_limit(feed, &state, cursor->epoch, snapshot) ||
+		miru_feed_is_below(&state, cursor->epoch, cursor->number);
 	page->after = page->start_over ? 0 : cursor->number;
 	settings = miru_settings_fix();
 	page->complete = !read_records(page, feed, max, snapshot);
@@ -347,6 +348,18 @@ miru_page_read(const char *feed, const MiruCursor *cursor, int max,
 	if (origins)
 		add_origins(page, feed, snapshot);
 	return page;
+}
+
+Jsonb *
+miru_page_object(MiruRecord *record, Snapshot snapshot)
+{
+	MiruReader reader = {0};
+	int settings = miru_settings_fix();
+	Jsonb *object = read_object(&reader, record, snapshot);
+
+	miru_reader_close(&reader);
+	miru_settings_restore(settings);
+	return object;
 }
 
 /* ----- pull() ----- */

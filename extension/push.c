@@ -406,6 +406,28 @@ drop_lost_bases(MiruPush *push, int32 epoch)
 	}
 }
 
+/*
+ * keep_report keeps what the device said of itself, if it did.  A cursor of a
+ * history that was lost says nothing.
+ */
+static void
+keep_report(MiruPush *push, int32 epoch)
+{
+	Snapshot snapshot;
+	MiruFeedState state;
+	MiruReport report;
+
+	if (!miru_batch_report(push->batch, &report))
+		return;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	miru_feed_read(push->pusher.user, snapshot, &state);
+	if (report.cursor >
+		miru_feed_limit(push->pusher.user, &state, epoch, snapshot))
+		report.cursor = -1;
+	UnregisterSnapshot(snapshot);
+	miru_verdict_report(push->pusher.user, push->pusher.device, &report);
+}
+
 /* apply_batch: each change has a verdict of its own. */
 static void
 apply_batch(MiruPush *push)
@@ -424,6 +446,7 @@ apply_batch(MiruPush *push)
 		drop_lost_bases(push, epoch);
 	digested = miru_verdict_digest(push->pusher.user, push->pusher.device,
 								   digested);
+	keep_report(push, epoch);
 	numbers = palloc(Max(list_length(push->changes), 1) * sizeof(int64));
 	foreach(cell, push->changes)
 		numbers[count++] = ((MiruChange *) lfirst(cell))->number;

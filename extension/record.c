@@ -182,7 +182,41 @@ int64
 miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max)
 {
 	return miru_table_forget("record", "record_seq", feed, from, upto, max,
-							 RECORD_SEQ);
+							 RECORD_SEQ, NULL, NULL);
+}
+
+/* What to trim. */
+typedef struct Trim
+{
+	MiruTrimUpto upto;
+	void *arg;
+} Trim;
+
+static bool
+is_trimmed(void *arg, HeapTuple row, TupleDesc desc, int64 number)
+{
+	Trim *trim = arg;
+	bool isnull;
+	char *collection;
+	bool result;
+
+	if (!DatumGetBool(heap_getattr(row, RECORD_DELETED, desc, &isnull)))
+		return false;
+	collection = TextDatumGetCString(
+		heap_getattr(row, RECORD_COLLECTION, desc, &isnull));
+	result = number <= trim->upto(trim->arg, collection);
+	pfree(collection);
+	return result;
+}
+
+int64
+miru_record_trim(const char *feed, int64 *from, int64 last, int64 max,
+				 MiruTrimUpto upto, void *arg)
+{
+	Trim trim = {upto, arg};
+
+	return miru_table_forget("record", "record_seq", feed, from, last, max,
+							 RECORD_SEQ, is_trimmed, &trim);
 }
 
 void

@@ -50,6 +50,12 @@ extern void miru_record_forget(const char *collection);
 extern int64
 miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max);
 
+/*
+ * miru_record_trim deletes tombstones as miru_change_log_trim deletes changes.
+ */
+extern int64 miru_record_trim(const char *feed, int64 *from, int64 last,
+							  int64 max, MiruTrimUpto upto, void *arg);
+
 /* miru_record_each_live calls "each" for a feed's records of a collection. */
 extern void
 miru_record_each_live(const char *feed, const char *collection,

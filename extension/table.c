@@ -78,7 +78,8 @@ miru_table_delete(MiruTable *table, HeapTuple row)
 
 int64
 miru_table_forget(const char *name, const char *index, const char *feed,
-				  int64 *from, int64 upto, int64 max, int column)
+				  int64 *from, int64 upto, int64 max, int column,
+				  MiruWanted wanted, void *arg)
 {
 	MiruTable table = miru_table_open(name, true);
 	TupleDesc desc = RelationGetDescr(table.heap);
@@ -96,7 +97,8 @@ miru_table_forget(const char *name, const char *index, const char *feed,
 		CHECK_FOR_INTERRUPTS();
 		if (number > upto)
 			break;
-		miru_table_delete(&table, row);
+		if (wanted == NULL || wanted(arg, row, desc, number))
+			miru_table_delete(&table, row);
 		*from = number;
 		count++;
 	}

@@ -40,14 +40,23 @@ extern void miru_table_update(MiruTable *table, HeapTuple old,
 
 extern void miru_table_delete(MiruTable *table, HeapTuple row);
 
+/* Returns the number up to which a collection is trimmed. */
+typedef int64 (*MiruTrimUpto)(void *arg, const char *collection);
+
+/* Tells whether a row of a number is one to delete. */
+typedef bool (*MiruWanted)(void *arg, HeapTuple row, TupleDesc desc,
+						   int64 number);
+
 /*
  * miru_table_forget deletes the rows of a feed whose number, in "column", lies
- * above "from" and not above "upto", at most "max"; returns how many, and
- * moves "from" on.  The caller has locked the feed.
+ * above "from" and not above "upto", and that are wanted (NULL: all).  It
+ * looks at most at "max"; returns at how many, and moves "from" on.  The caller
+ * has locked the feed.
  */
 extern int64
 miru_table_forget(const char *name, const char *index, const char *feed,
-				  int64 *from, int64 upto, int64 max, int column);
+				  int64 *from, int64 upto, int64 max, int column,
+				  MiruWanted wanted, void *arg);
 
 /*
  * miru_table_find returns a copy of the row whose first "count" index columns

@@ -28,6 +28,7 @@
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "verdict.h"
 
 /* Tells our advisory locks from the application's, which use 1 and 2. */
@@ -82,6 +83,35 @@ miru_verdict_digest(const char *user, const char *device, int64 digested)
 						   " AND number OPERATOR(pg_catalog.<=) $3",
 						   3, types, values, NULL);
 	return highest;
+}
+
+void
+miru_verdict_report(const char *user, const char *device,
+					const MiruReport *report)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, INT8OID};
+	int64 now_ms = (GetCurrentTimestamp() - SetEpochTimestamp()) / 1000;
+	Datum values[] = {CStringGetTextDatum(user),
+					  CStringGetTextDatum(device),
+					  Int64GetDatum(report->cursor),
+					  Int64GetDatum(report->unsent),
+					  report->version ? CStringGetTextDatum(report->version)
+									  : (Datum) 0,
+					  Int64GetDatum((int64) hlc_ms(report->clock) - now_ms)};
+	char nulls[] = "      ";
+
+	nulls[2] = report->cursor < 0 ? 'n' : ' ';
+	nulls[3] = report->unsent < 0 ? 'n' : ' ';
+	nulls[4] = report->version == NULL ? 'n' : ' ';
+	nulls[5] = report->clock == 0 ? 'n' : ' ';
+	miru_statement_run(
+		&plan,
+		"UPDATE mirusync.device SET cursor = $3, unsent = $4,"
+		" version = COALESCE($5, version), skew_ms = COALESCE($6, skew_ms)"
+		" WHERE user_id OPERATOR(pg_catalog.=) $1"
+		" AND device OPERATOR(pg_catalog.=) $2",
+		6, types, values, nulls);
 }
 
 List *

@@ -7,6 +7,7 @@
 #ifndef MIRUSYNC_VERDICT_H
 #define MIRUSYNC_VERDICT_H
 
+#include "batch.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
@@ -31,6 +32,13 @@ extern void miru_verdict_lock(int64 lock_key);
  */
 extern int64
 miru_verdict_digest(const char *user, const char *device, int64 digested);
+
+/*
+ * miru_verdict_report keeps what a device said of itself, after
+ * miru_verdict_digest; its clock is compared with ours.
+ */
+extern void miru_verdict_report(const char *user, const char *device,
+								const MiruReport *report);
 
 /* miru_verdict_find returns the kept verdicts (MiruVerdict) of numbers. */
 extern List *miru_verdict_find(const char *user, const char *device,

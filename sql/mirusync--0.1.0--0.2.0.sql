@@ -173,16 +173,33 @@ COMMENT ON COLUMN mirusync.record.former IS 'of a tombstone: packed stamps of th
 -- not told (extension/past.c).
 ALTER TABLE mirusync.change_log
 	ADD COLUMN previous bigint,
-	ADD COLUMN field_rules jsonb;
+	ADD COLUMN field_rules jsonb,
+	ADD COLUMN application text COLLATE "C",
+	ADD COLUMN number bigint,
+	ADD COLUMN verdict text COLLATE "C";
+CREATE INDEX change_log_record ON mirusync.change_log (feed, collection, id);
+COMMENT ON INDEX mirusync.change_log_record IS 'what history() reads: changes of a record';
 COMMENT ON COLUMN mirusync.change_log.rule IS 'rule of the collection when it was pushed; null for a write by SQL';
 COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
 COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the pushed fields that had one of their own, by name';
+COMMENT ON COLUMN mirusync.change_log.application IS 'application_name of a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.number IS 'the device''s own number of the change; null for an event';
+COMMENT ON COLUMN mirusync.change_log.verdict IS 'what became of what was pushed: applied or merged; null for a write by SQL';
 
 COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
 COMMENT ON COLUMN mirusync.verdict.number IS 'the device''s own number of the change';
 COMMENT ON COLUMN mirusync.verdict.verdict IS 'verdict as push() returned it';
 COMMENT ON COLUMN mirusync.verdict.at IS 'when the change was pushed';
+ALTER TABLE mirusync.device
+	ADD COLUMN cursor bigint,
+	ADD COLUMN unsent bigint,
+	ADD COLUMN version text COLLATE "C",
+	ADD COLUMN skew_ms bigint;
+COMMENT ON COLUMN mirusync.device.cursor IS 'number of the feed that it had seen when it reported last; null: it has not said';
+COMMENT ON COLUMN mirusync.device.unsent IS 'how many changes it had not sent yet, as it said';
+COMMENT ON COLUMN mirusync.device.version IS 'version of its application, as it said';
+COMMENT ON COLUMN mirusync.device.skew_ms IS 'by how much its clock was ahead when its report arrived; negative: behind';
 COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
 COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
@@ -474,6 +491,8 @@ CREATE TABLE mirusync.conflict (
 	resolution		text COLLATE "C",
 	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
 );
+CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
+COMMENT ON INDEX mirusync.conflict_change IS 'what history() reads: conflicts that a change was in';
 COMMENT ON TABLE mirusync.conflict IS 'changes that neither writer knew of, where a value lost';
 COMMENT ON COLUMN mirusync.conflict.feed IS 'feed of the record';
 COMMENT ON COLUMN mirusync.conflict.id IS 'id of the conflict';
@@ -982,6 +1001,708 @@ REVOKE ALL ON TABLE mirusync.refusal, mirusync.rejected FROM PUBLIC;
 REVOKE ALL ON SEQUENCE mirusync.refusal_number_seq FROM PUBLIC;
 REVOKE ALL ON FUNCTION mirusync.retry(text, bigint, jsonb),
 	mirusync.discard(text, bigint, boolean) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 75_audit.sql
+-- -------------------------------------------------------------------------
+
+CREATE FUNCTION mirusync.stored(feed text, collection text, id text)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'mirusync_stored_0_2'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.stored(text, text, text) IS
+'fields of a record as it stands; null if it is deleted or there is none';
+
+CREATE FUNCTION mirusync.field_stamps(feed text, collection text, id text,
+	OUT field text, OUT value jsonb, OUT clock mirusync.hlc, OUT device text,
+	OUT seq bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mirusync_field_stamps_0_2'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.field_stamps(text, text, text) IS
+'who wrote each field of a record, from its state; for blame()';
+
+-- -------------------------------------------------------------------------
+-- What happened
+-- -------------------------------------------------------------------------
+
+-- A side that does not have the field is left out: {"to": ...} alone says that
+-- it was not there, or that it is not known what was.
+CREATE FUNCTION mirusync.field_changes(old jsonb, new jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_object_agg(k.name,
+		CASE WHEN old ? k.name
+			THEN jsonb_build_object('from', old -> k.name) ELSE '{}' END
+		|| CASE WHEN new ? k.name
+			THEN jsonb_build_object('to', new -> k.name) ELSE '{}' END)
+	FROM (SELECT jsonb_object_keys(old) UNION SELECT jsonb_object_keys(new))
+		AS k(name)
+$$;
+COMMENT ON FUNCTION mirusync.field_changes(jsonb, jsonb) IS
+'from and to of each field, of old and new as history has them';
+
+CREATE FUNCTION mirusync.history(feed text, collection text, id text)
+RETURNS TABLE (seq bigint, at timestamptz, kind text, origin text,
+	user_id text, device text, session text, role text, application text,
+	xid xid8, type text, number bigint, changes jsonb, rule text,
+	field_rules jsonb, verdict text, conflicts bigint[], clock mirusync.hlc,
+	base bigint, skew_ms bigint)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT l.seq, l.at, l.kind,
+		CASE WHEN l.device IS NULL THEN 'sql'
+			WHEN l.rule IS NULL THEN 'trigger'
+			ELSE 'push' END,
+		l.user_id, l.device, l.session,
+		pg_get_userbyid(l.role)::text, l.application, l.xid, l.type, l.number,
+		mirusync.field_changes(l.old, l.new), l.rule, l.field_rules,
+		l.verdict,
+		(SELECT array_agg(c.id ORDER BY c.id)
+			FROM mirusync.conflict c
+			WHERE c.feed = l.feed AND c.incoming_seq = l.seq),
+		l.clock, l.base, l.skew_ms
+	FROM mirusync.change_log l
+	WHERE l.feed = history.feed AND l.collection = history.collection
+		AND l.id = history.id
+	ORDER BY l.seq
+$$;
+COMMENT ON FUNCTION mirusync.history(text, text, text) IS
+'every change of a record, as far as history reaches back';
+
+CREATE FUNCTION mirusync.blame(feed text, collection text, id text)
+RETURNS TABLE (field text, value jsonb, former jsonb, seq bigint,
+	at timestamptz, origin text, user_id text, device text, role text,
+	application text, clock mirusync.hlc, rule text)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.field, s.value,
+		CASE WHEN s.field IS NULL THEN l.old ELSE l.old -> s.field END,
+		s.seq, l.at,
+		CASE WHEN s.device IS NOT NULL
+				THEN CASE WHEN l.seq IS NOT NULL AND l.rule IS NULL
+					THEN 'trigger' ELSE 'push' END
+			ELSE CASE WHEN l.device IS NOT NULL
+				THEN 'trigger' ELSE 'sql' END END,
+		l.user_id, coalesce(s.device, l.device), pg_get_userbyid(l.role)::text,
+		l.application, s.clock, coalesce(l.field_rules ->> s.field, l.rule)
+	FROM mirusync.field_stamps(blame.feed, blame.collection, blame.id) s
+		-- A field at a time, whatever the planner thinks of their number.
+		LEFT JOIN LATERAL (SELECT * FROM mirusync.change_log c
+			WHERE c.feed = blame.feed AND c.seq = s.seq LIMIT 1) l ON true
+	ORDER BY s.field COLLATE "C" NULLS FIRST
+$$;
+COMMENT ON FUNCTION mirusync.blame(text, text, text) IS
+'for each field of a record who set its present value, when, from where, over what';
+
+-- -------------------------------------------------------------------------
+-- How it was
+-- -------------------------------------------------------------------------
+
+-- Times of a feed never go back, so its numbers are searched by halves.
+CREATE FUNCTION mirusync.seq_at(feed text, at timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	low bigint := 0;	-- not after "at", nor is anything below
+	high bigint;		-- everything above is after "at"
+	middle bigint;
+	probe record;
+BEGIN
+	SELECT f.head INTO high FROM mirusync.feed f WHERE f.feed = seq_at.feed;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'feed % does not exist', to_json(seq_at.feed)
+			USING ERRCODE = 'undefined_object';
+	END IF;
+	IF seq_at.at > clock_timestamp() THEN
+		RAISE EXCEPTION 'time is in the future'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	WHILE low < high LOOP
+		middle := (low + high + 1) / 2;
+		SELECT l.seq, l.at INTO probe FROM mirusync.change_log l
+			WHERE l.feed = seq_at.feed AND l.seq >= middle
+			ORDER BY l.seq LIMIT 1;
+		IF probe.seq <= high AND probe.at <= seq_at.at THEN
+			low := probe.seq;
+		ELSE
+			high := middle - 1;
+		END IF;
+	END LOOP;
+	RETURN low;
+END
+$$;
+COMMENT ON FUNCTION mirusync.seq_at(text, timestamptz) IS
+'number of the latest change of a feed at a time, of those that history has; 0: none';
+
+-- What came later is undone, from the record as it stands or as it was deleted
+-- next.  That asks nothing of history below the number.  Where it is not known
+-- what stands, since the table was detached, the record is made again from the
+-- change that made it.
+CREATE FUNCTION mirusync.record_at(feed text, collection text, id text,
+	seq bigint)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state record;
+	ending record;		-- the first change after "seq" that is no patch
+	change record;
+	fields jsonb;
+	missing bigint;		-- number that history must have next, going back
+BEGIN
+	SELECT r.seq, r.deleted INTO state FROM mirusync.record r
+		WHERE r.feed = record_at.feed
+			AND r.collection = record_at.collection AND r.id = record_at.id;
+	SELECT l.seq, l.kind, l.old, l.previous INTO ending
+		FROM mirusync.change_log l
+		WHERE l.feed = record_at.feed
+			AND l.collection = record_at.collection AND l.id = record_at.id
+			AND l.seq > record_at.seq AND l.kind <> 'patch'
+		ORDER BY l.seq LIMIT 1;
+	IF ending.seq IS NOT NULL THEN
+		missing := ending.previous;
+		fields := ending.old;
+	ELSE
+		missing := state.seq;
+		fields := mirusync.stored(feed, collection, id);
+	END IF;
+	FOR change IN
+		SELECT l.seq, l.old, l.new, l.previous
+		FROM mirusync.change_log l
+		WHERE l.feed = record_at.feed
+			AND l.collection = record_at.collection AND l.id = record_at.id
+			AND l.seq > record_at.seq
+			AND (ending.seq IS NULL OR l.seq < ending.seq)
+		ORDER BY l.seq DESC
+	LOOP
+		EXIT WHEN missing <> change.seq;
+		missing := change.previous;
+		fields := fields - ARRAY(SELECT jsonb_object_keys(change.new))
+			|| change.old;
+	END LOOP;
+	IF missing > record_at.seq THEN
+		fields := NULL;
+	ELSIF ending.kind = 'put' OR ending.kind = 'delete' AND missing IS NULL
+			AND fields IS NULL OR ending.seq IS NULL AND state.deleted
+	THEN
+		RETURN NULL;
+	END IF;
+	RETURN coalesce(fields,
+		mirusync.record_made_again(feed, collection, id, seq, missing));
+END
+$$;
+COMMENT ON FUNCTION mirusync.record_at(text, text, text, bigint) IS
+'fields of a record as they were at a number of its feed; null: it was not there';
+
+-- "missing" is what is known to have been there, and is not in history.
+CREATE FUNCTION mirusync.record_made_again(feed text, collection text, id text,
+	seq bigint, missing bigint)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	change record;
+	fields jsonb;
+	previous bigint;
+	known boolean;
+BEGIN
+	FOR change IN
+		SELECT l.seq, l.kind, l.old, l.new, l.previous
+		FROM mirusync.change_log l
+		WHERE l.feed = record_made_again.feed
+			AND l.collection = record_made_again.collection
+			AND l.id = record_made_again.id
+		ORDER BY l.seq
+	LOOP
+		EXIT WHEN change.seq > record_made_again.seq;
+		known := change.kind <> 'patch'
+			OR coalesce(known, false) AND change.previous = previous;
+		fields := CASE change.kind WHEN 'put' THEN change.new
+			WHEN 'patch' THEN fields
+				- ARRAY(SELECT jsonb_object_keys(change.old)) || change.new END;
+		previous := change.seq;
+	END LOOP;
+	-- Nothing is known of it: it may never have been there, or be forgotten.
+	IF previous IS NULL AND change.seq IS NULL AND missing IS NULL THEN
+		known := seq >= coalesce((SELECT f.floor FROM mirusync.feed f
+			WHERE f.feed = record_made_again.feed), 0);
+	END IF;
+	IF known IS NOT TRUE THEN
+		RAISE EXCEPTION 'history of record % does not reach back to number %',
+			to_json(id), seq
+			USING ERRCODE = 'MS008', HINT = 'It was trimmed.';
+	END IF;
+	RETURN fields;
+END
+$$;
+COMMENT ON FUNCTION mirusync.record_made_again(text, text, text, bigint, bigint) IS
+'fields of a record at a number, from the change that made it on; for record_at()';
+
+CREATE FUNCTION mirusync.as_of(feed text, collection text, id text,
+	at timestamptz)
+RETURNS jsonb
+LANGUAGE sql STABLE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT mirusync.record_at(feed, collection, id, mirusync.seq_at(feed, at))
+$$;
+COMMENT ON FUNCTION mirusync.as_of(text, text, text, timestamptz) IS
+'fields of a record as they were at a time; null: it was not there';
+
+-- Every record that has state or history is looked at, if only to say that it
+-- was not there.  Numbers without a hole tell whether there was another one.
+CREATE FUNCTION mirusync.feed_as_of(feed text, at timestamptz)
+RETURNS TABLE (collection text, id text, fields jsonb)
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	place bigint := mirusync.seq_at(feed, at);
+	known record;
+BEGIN
+	SELECT f.head - place AS later, f.floor > place AS is_below INTO known
+		FROM mirusync.feed f WHERE f.feed = feed_as_of.feed;
+	IF known.is_below AND known.later <> (SELECT count(*)
+		FROM mirusync.change_log l
+		WHERE l.feed = feed_as_of.feed AND l.seq > place)
+	THEN
+		RAISE EXCEPTION 'history of feed % does not reach back to number %',
+			to_json(feed), place
+			USING ERRCODE = 'MS008', HINT = 'It was trimmed.';
+	END IF;
+	RETURN QUERY
+		SELECT n.collection, n.id, n.fields FROM (
+			SELECT k.collection, k.id,
+				mirusync.record_at(feed_as_of.feed, k.collection, k.id, place)
+					AS fields
+			FROM (SELECT r.collection, r.id FROM mirusync.record r
+					WHERE r.feed = feed_as_of.feed
+						AND (r.seq > place OR NOT r.deleted)
+				UNION
+				SELECT l.collection, l.id FROM mirusync.change_log l
+					WHERE l.feed = feed_as_of.feed
+						AND (l.seq > place OR NOT EXISTS (
+							SELECT FROM mirusync.record r
+							WHERE r.feed = l.feed
+								AND r.collection = l.collection
+								AND r.id = l.id))) k) n
+		WHERE n.fields IS NOT NULL
+		ORDER BY n.collection COLLATE "C", n.id COLLATE "C";
+END
+$$;
+COMMENT ON FUNCTION mirusync.feed_as_of(text, timestamptz) IS
+'records of a feed as they were at a time';
+
+-- -------------------------------------------------------------------------
+-- Why
+-- -------------------------------------------------------------------------
+
+CREATE FUNCTION mirusync.writer(device text, role oid, application text)
+RETURNS text
+LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce('device ' || to_json(device), 'SQL'
+		|| coalesce(' by role ' || to_json(pg_get_userbyid(role)::text), '')
+		|| coalesce(' (' || application || ')', ''))
+$$;
+COMMENT ON FUNCTION mirusync.writer(text, oid, text) IS
+'who wrote, in words; for explain()';
+
+-- One row a field that the change set, and one a field that it did not get.
+-- "before" is the change that had set the field when this one came, "after"
+-- the one that set it next.
+CREATE FUNCTION mirusync.explain(feed text, seq bigint)
+RETURNS TABLE (field text, outcome text, value jsonb, other jsonb,
+	reason text, words text, facts jsonb)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH change AS (
+		SELECT l.*, mirusync.writer(l.device, l.role, l.application) AS who
+		FROM mirusync.change_log l
+		WHERE l.feed = explain.feed AND l.seq = explain.seq
+	), conflict AS (
+		SELECT c.id, c.field, c.rule, c.outcome, c.stored, c.incoming,
+			c.stored_seq, c.stored_device, c.stored_clock
+		FROM mirusync.conflicts c
+		WHERE c.feed = explain.feed AND c.incoming_seq = explain.seq
+	), field AS (
+		SELECT k.name, k.is_set, l.kind, l.device, l.who, l.clock, l.base,
+			l.rule AS collection_rule,
+			coalesce(c.rule, l.field_rules ->> k.name, l.rule) AS rule,
+			CASE WHEN k.is_set THEN l.new -> k.name ELSE c.incoming END AS sent,
+			CASE WHEN l.kind = 'delete' THEN l.old
+				WHEN k.is_set THEN l.old -> k.name ELSE c.stored END AS former,
+			c.id AS conflict, c.outcome, c.stored_seq, c.stored_device,
+			c.stored_clock, b.seq AS before, b.kind AS before_kind, b.device AS before_device,
+			b.who AS before_who, b.clock AS before_clock,
+			a.seq AS after, a.who AS after_who
+		FROM change l
+			CROSS JOIN LATERAL (
+				SELECT n AS name, true AS is_set
+					FROM (SELECT jsonb_object_keys(l.new)
+						UNION SELECT jsonb_object_keys(l.old)) AS n(n)
+					WHERE l.kind <> 'delete'
+				UNION ALL
+				SELECT NULL, true WHERE l.kind = 'delete'
+				UNION ALL
+				SELECT n.field, false FROM conflict n
+					WHERE n.outcome <> 'incoming'
+						AND NOT coalesce(l.new ? n.field, false)) k
+			LEFT JOIN conflict c ON c.field = k.name
+				OR c.field IS NULL AND (k.name IS NULL OR c.incoming ? k.name
+					OR c.stored ? k.name)
+			LEFT JOIN LATERAL (
+				SELECT p.seq, p.kind, p.device, p.clock,
+					mirusync.writer(p.device, p.role, p.application) AS who
+				FROM mirusync.change_log p
+				WHERE p.feed = l.feed AND p.collection = l.collection
+					AND p.id = l.id AND p.seq < l.seq
+					AND (p.new ? k.name OR p.old ? k.name OR k.name IS NULL
+						OR p.kind = 'delete')
+				ORDER BY p.seq DESC LIMIT 1) b ON true
+			LEFT JOIN LATERAL (
+				SELECT p.seq,
+					mirusync.writer(p.device, p.role, p.application) AS who
+				FROM mirusync.change_log p
+				WHERE p.feed = l.feed AND p.collection = l.collection
+					AND p.id = l.id AND p.seq > l.seq
+					AND (p.new ? k.name OR p.old ? k.name OR k.name IS NULL
+						OR p.kind = 'delete')
+				ORDER BY p.seq LIMIT 1) a ON true
+	), judged AS (
+		SELECT f.*, CASE
+			WHEN NOT f.is_set AND f.outcome = 'open' THEN 'open'
+			WHEN NOT f.is_set THEN 'lost'
+			WHEN f.device IS NULL THEN 'sql'
+			WHEN f.collection_rule IS NULL THEN 'trigger'
+			WHEN f.conflict IS NOT NULL AND f.outcome = 'incoming'
+				THEN 'won'
+			WHEN f.kind = 'put' AND f.before IS NULL THEN 'new'
+			WHEN f.before_kind = 'delete' THEN 'back'
+			WHEN f.rule IN ('max', 'min', 'counter') THEN f.rule
+			WHEN f.before IS NULL THEN 'trimmed'
+			WHEN f.before_device = f.device THEN 'own'
+			WHEN f.before <= f.base THEN 'seen'
+			WHEN f.base IS NULL THEN 'newer'
+			ELSE 'unseen' END AS reason
+		FROM field f
+	)
+	SELECT j.name,
+		CASE WHEN NOT j.is_set THEN 'refused'
+			WHEN j.kind = 'delete' THEN 'deleted' ELSE 'stored' END,
+		j.sent, j.former, j.reason,
+		CASE j.reason
+			WHEN 'sql' THEN j.who || ' wrote it, which asks no rule'
+			WHEN 'trigger' THEN
+				'a trigger or a cascade wrote it, for a push of ' || j.who
+			WHEN 'new' THEN j.who || ' made the record; there was nothing to merge with'
+			WHEN 'back' THEN format('the record was deleted under number %s, and %s brought it back',
+				j.before, j.who)
+			WHEN 'own' THEN j.who || ' had written the former value itself'
+			WHEN 'seen' THEN format('%s had seen number %s, and the former value had number %s',
+				j.who, j.base, j.before)
+			WHEN 'max' THEN 'it is the greater one'
+			WHEN 'min' THEN 'it is the lesser one'
+			WHEN 'counter' THEN 'what ' || j.who || ' added was added'
+			WHEN 'newer' THEN format('by rule %s: %s did not say what it had seen, and the clock %s, while that of the former value was %s',
+				j.rule, j.who, j.clock, j.before_clock)
+			WHEN 'unseen' THEN format('by rule %s: %s had not seen the former value, number %s',
+				j.rule, j.who, j.before)
+			WHEN 'trimmed' THEN 'history does not say what was there before'
+			ELSE format('%s by rule %s against %s, which %s had not seen',
+				CASE j.reason WHEN 'won' THEN 'it won' WHEN 'lost' THEN 'it lost'
+					ELSE 'the stored value stays until somebody decides,' END,
+				j.rule, coalesce('number ' || j.stored_seq || ' of ', '')
+					|| mirusync.writer(j.stored_device, NULL, NULL), j.who)
+		END || CASE WHEN j.is_set AND j.after IS NOT NULL
+			THEN format('; replaced by number %s, %s', j.after, j.after_who)
+			ELSE '' END,
+		jsonb_strip_nulls(jsonb_build_object('rule', j.rule,
+			'clock', j.clock::text, 'base', j.base,
+			'former_seq', coalesce(j.stored_seq, j.before),
+			'former_device', CASE WHEN j.conflict IS NOT NULL
+				THEN j.stored_device ELSE j.before_device END,
+			'former_clock', coalesce(j.stored_clock, j.before_clock)::text,
+			'conflict', j.conflict,
+			'replaced_by', CASE WHEN j.is_set THEN j.after END))
+	FROM judged j
+	ORDER BY j.is_set DESC, j.name COLLATE "C"
+$$;
+COMMENT ON FUNCTION mirusync.explain(text, bigint) IS
+'why a change set the fields that it set, and not those that it did not';
+
+-- The push happens in a subtransaction that is rolled back.  Its number is one
+-- that no device comes to, unless the change has one.
+CREATE FUNCTION mirusync.explain_push(user_id text, device text, change jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	verdict jsonb;
+	answer jsonb;
+BEGIN
+	IF jsonb_typeof(change) <> 'object' THEN
+		RAISE EXCEPTION 'change is not an object' USING ERRCODE = 'MS400';
+	END IF;
+	BEGIN
+		verdict := mirusync.push(user_id, device, jsonb_build_object('changes',
+			jsonb_build_array('{"number": 9007199254740991}' || change)))
+			#> '{verdicts,0}';
+		IF NOT change ? 'number' THEN
+			verdict := verdict - 'number';
+		END IF;
+		answer := jsonb_build_object('verdict', verdict - 'conflicts',
+			'record', CASE WHEN verdict ->> 'verdict' <> 'rejected' THEN
+				mirusync.stored(user_id, change ->> 'collection', change ->> 'id')
+				END,
+			'fields', CASE WHEN verdict ->> 'verdict' IN ('applied', 'merged')
+				THEN (SELECT jsonb_agg(to_jsonb(e) #- '{facts,conflict}'
+						ORDER BY e.field COLLATE "C", e.outcome)
+					FROM mirusync.explain(user_id, (verdict ->> 'seq')::bigint) e)
+				END,
+			'conflicts', (SELECT jsonb_agg(to_jsonb(c) - ARRAY['id', 'feed', 'at',
+					'resolved_at', 'resolved_by', 'resolution', 'number']
+					ORDER BY c.id)
+				FROM mirusync.conflicts c
+				WHERE c.feed = explain_push.user_id AND c.id IN (
+					SELECT i::bigint FROM jsonb_array_elements_text(
+						verdict -> 'conflicts') i)));
+		RAISE EXCEPTION 'nothing of this is to stay' USING ERRCODE = 'MS099';
+	EXCEPTION WHEN SQLSTATE 'MS099' THEN
+		NULL;
+	END;
+	RETURN (SELECT jsonb_object_agg(a.key, a.value) FROM jsonb_each(answer) a
+		WHERE a.value <> 'null');
+END
+$$;
+COMMENT ON FUNCTION mirusync.explain_push(text, text, jsonb) IS
+'what would become of a change if it were pushed; nothing of it is stored';
+
+REVOKE ALL ON FUNCTION mirusync.stored(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.field_stamps(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.field_changes(jsonb, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.history(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.blame(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.seq_at(text, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.record_at(text, text, text, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.record_made_again(text, text, text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.as_of(text, text, text, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.feed_as_of(text, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.writer(text, oid, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.explain(text, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.explain_push(text, text, jsonb) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 76_devices.sql
+-- -------------------------------------------------------------------------
+
+CREATE VIEW mirusync.devices AS
+	SELECT d.user_id, d.device, d.seen_at, d.cursor,
+		f.head - d.cursor AS behind,
+		d.cursor > 0 AND d.cursor < f.floor AS below_floor,
+		d.unsent, d.version, d.skew_ms, d.digested,
+		(SELECT count(*) FROM mirusync.verdict v
+			WHERE v.user_id = d.user_id AND v.device = d.device) AS verdicts,
+		(SELECT count(*) FROM mirusync.refusal r
+			WHERE r.feed = d.user_id AND r.device = d.device) AS rejected
+	FROM mirusync.device d
+		LEFT JOIN mirusync.feed f ON f.feed = d.user_id;
+COMMENT ON VIEW mirusync.devices IS 'devices that push numbered changes, and how far each of them is';
+COMMENT ON COLUMN mirusync.devices.user_id IS 'user whose device it is';
+COMMENT ON COLUMN mirusync.devices.device IS 'the device''s id';
+COMMENT ON COLUMN mirusync.devices.seen_at IS 'when it pushed last';
+COMMENT ON COLUMN mirusync.devices.cursor IS 'number of the feed that it had seen when it reported last; null: it has not said';
+COMMENT ON COLUMN mirusync.devices.behind IS 'how many changes of the feed are after that';
+COMMENT ON COLUMN mirusync.devices.below_floor IS 'tombstones above its cursor are gone: if it comes back with it, it starts over';
+COMMENT ON COLUMN mirusync.devices.unsent IS 'how many changes it had not sent yet, as it said';
+COMMENT ON COLUMN mirusync.devices.version IS 'version of its application, as it said';
+COMMENT ON COLUMN mirusync.devices.skew_ms IS 'by how much its clock was ahead; negative: behind';
+COMMENT ON COLUMN mirusync.devices.digested IS 'verdicts up to this number are no longer kept';
+COMMENT ON COLUMN mirusync.devices.verdicts IS 'how many verdicts are kept for it';
+COMMENT ON COLUMN mirusync.devices.rejected IS 'how many of its changes wait in the inbox';
+
+CREATE VIEW mirusync.feeds AS
+	SELECT f.feed, f.epoch, f.head, f.floor, f.changed_at,
+		r.records, r.tombstones, l.changes, l.since, d.devices, d.below_floor,
+		(SELECT count(*) FROM mirusync.conflict c
+			WHERE c.feed = f.feed AND c.resolved_at IS NULL
+				AND c.outcome = 'open') AS open_conflicts,
+		(SELECT count(*) FROM mirusync.refusal w
+			WHERE w.feed = f.feed) AS rejected
+	FROM mirusync.feed f
+		CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE NOT r.deleted) AS records,
+				count(*) FILTER (WHERE r.deleted) AS tombstones
+			FROM mirusync.record r WHERE r.feed = f.feed) r
+		CROSS JOIN LATERAL (SELECT count(*) AS changes, min(l.at) AS since
+			FROM mirusync.change_log l WHERE l.feed = f.feed) l
+		CROSS JOIN LATERAL (SELECT count(*) AS devices,
+				count(*) FILTER (WHERE d.cursor > 0 AND d.cursor < f.floor) AS below_floor
+			FROM mirusync.device d WHERE d.user_id = f.feed) d;
+COMMENT ON VIEW mirusync.feeds IS 'feeds, and what is kept of each; ask for one by its id';
+COMMENT ON COLUMN mirusync.feeds.feed IS 'feed id';
+COMMENT ON COLUMN mirusync.feeds.epoch IS 'epoch that it is in';
+COMMENT ON COLUMN mirusync.feeds.head IS 'number of its latest change';
+COMMENT ON COLUMN mirusync.feeds.floor IS 'a device of an earlier epoch with a cursor below it starts over';
+COMMENT ON COLUMN mirusync.feeds.changed_at IS 'when its latest change was numbered';
+COMMENT ON COLUMN mirusync.feeds.records IS 'records that it has';
+COMMENT ON COLUMN mirusync.feeds.tombstones IS 'deleted records that are remembered';
+COMMENT ON COLUMN mirusync.feeds.changes IS 'changes that history has';
+COMMENT ON COLUMN mirusync.feeds.since IS 'when the first of them was numbered';
+COMMENT ON COLUMN mirusync.feeds.devices IS 'devices that push numbered changes';
+COMMENT ON COLUMN mirusync.feeds.below_floor IS 'those of them that will start over';
+COMMENT ON COLUMN mirusync.feeds.open_conflicts IS 'conflicts that wait for a decision';
+COMMENT ON COLUMN mirusync.feeds.rejected IS 'changes that wait in the inbox';
+
+-- Tables that grow are not counted: what ANALYZE found there has to do.
+CREATE VIEW mirusync.stats AS
+	SELECT 'table' AS what, c.relname::text AS name,
+		c.reltuples::bigint AS count,
+		pg_catalog.pg_total_relation_size(c.oid) AS bytes
+	FROM pg_catalog.pg_class c
+	WHERE c.oid = ANY (ARRAY['mirusync.feed', 'mirusync.record',
+		'mirusync.change_log', 'mirusync.conflict', 'mirusync.verdict',
+		'mirusync.device', 'mirusync.refusal',
+		'mirusync.document']::pg_catalog.regclass[])
+	UNION ALL
+	SELECT 'conflict', c.rule || ' ' || c.outcome, pg_catalog.count(*), NULL
+	FROM mirusync.conflict c GROUP BY 2
+	UNION ALL
+	SELECT 'rejected', r.sqlstate, pg_catalog.count(*), NULL
+	FROM mirusync.refusal r GROUP BY 2;
+COMMENT ON VIEW mirusync.stats IS 'how much there is: sizes of tables, conflicts by rule and outcome, rejected changes by reason';
+COMMENT ON COLUMN mirusync.stats.what IS 'table, conflict or rejected';
+COMMENT ON COLUMN mirusync.stats.name IS 'name of the table; rule and outcome; SQLSTATE';
+COMMENT ON COLUMN mirusync.stats.count IS 'how many; rows of a table as ANALYZE estimated, -1 if it did not yet';
+COMMENT ON COLUMN mirusync.stats.bytes IS 'size of the table with its indexes';
+
+REVOKE ALL ON TABLE mirusync.devices FROM PUBLIC;
+REVOKE ALL ON TABLE mirusync.feeds FROM PUBLIC;
+REVOKE ALL ON TABLE mirusync.stats FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 77_retention.sql
+-- -------------------------------------------------------------------------
+
+-- Written by set_retention().
+CREATE TABLE mirusync.retention (
+	collection		text COLLATE "C" NOT NULL,
+	history_age		interval,
+	history_count	bigint,
+	tombstone_age	interval,
+	tombstone_count	bigint,
+	CONSTRAINT retention_pkey PRIMARY KEY (collection)
+);
+COMMENT ON TABLE mirusync.retention IS 'how long history and tombstones of collections are kept; those without a row keep all';
+COMMENT ON COLUMN mirusync.retention.collection IS 'the collection';
+COMMENT ON COLUMN mirusync.retention.history_age IS 'changes older than this may go';
+COMMENT ON COLUMN mirusync.retention.history_count IS 'of each feed, all but the latest so many changes may go';
+COMMENT ON COLUMN mirusync.retention.tombstone_age IS 'tombstones older than this may go';
+COMMENT ON COLUMN mirusync.retention.tombstone_count IS 'of each feed, all but the latest so many tombstones may go';
+SELECT pg_catalog.pg_extension_config_dump('mirusync.retention', '');
+
+CREATE FUNCTION mirusync.set_retention(collection text,
+	history_age interval DEFAULT NULL, history_count bigint DEFAULT NULL,
+	tombstone_age interval DEFAULT NULL, tombstone_count bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF collection IS NULL THEN
+		RAISE EXCEPTION 'collection must not be null'
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	IF least(history_age, tombstone_age) < interval '0'
+		OR least(history_count, tombstone_count) < 0
+	THEN
+		RAISE EXCEPTION 'ages and counts must not be negative'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	IF NOT EXISTS (SELECT FROM mirusync.collection c
+		WHERE c.name = set_retention.collection)
+	THEN
+		RAISE EXCEPTION 'collection % does not exist', to_json(collection)
+			USING ERRCODE = 'MS002';
+	END IF;
+	DELETE FROM mirusync.retention r
+		WHERE r.collection = set_retention.collection;
+	INSERT INTO mirusync.retention SELECT collection, history_age,
+		history_count, tombstone_age, tombstone_count
+		WHERE coalesce(history_age, tombstone_age) IS NOT NULL
+			OR coalesce(history_count, tombstone_count) IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION mirusync.set_retention(text, interval, bigint, interval, bigint) IS
+'set how long history and tombstones of a collection are kept; all null: for ever';
+
+-- Never above what a device has said that it has seen, if it was active of
+-- late: its next change may name that base, and history is what it is merged by.
+-- Tombstones go up to one that is there: the floor is not raised for nothing.
+-- Compiling the query takes longer than running it does.
+CREATE FUNCTION mirusync.trim_bounds(feed text, active interval)
+RETURNS TABLE (collection text, history_upto bigint, tombstones_upto bigint)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+	SELECT r.collection,
+		CASE WHEN b.seq > 0 THEN least(b.seq, seen.cursor) END,
+		(SELECT max(d.seq) FROM mirusync.record d
+			WHERE d.feed = trim_bounds.feed
+				AND d.collection = r.collection AND d.deleted
+				AND t.seq > 0 AND d.seq <= least(t.seq, seen.cursor))
+	FROM mirusync.retention r
+		CROSS JOIN (SELECT min(d.cursor) AS cursor FROM mirusync.device d
+			WHERE d.user_id = trim_bounds.feed
+				AND d.seen_at >= now() - active) seen
+		CROSS JOIN LATERAL (SELECT greatest(
+			(SELECT mirusync.seq_at(trim_bounds.feed,
+					now() - r.history_age)
+				WHERE r.history_age IS NOT NULL),
+			(SELECT l.seq FROM mirusync.change_log l
+				WHERE l.feed = trim_bounds.feed
+					AND l.collection = r.collection
+					AND r.history_count IS NOT NULL
+				ORDER BY l.seq DESC OFFSET r.history_count LIMIT 1)) AS seq) b
+		CROSS JOIN LATERAL (SELECT greatest(
+			(SELECT max(d.seq) FROM mirusync.record d
+				WHERE d.feed = trim_bounds.feed
+					AND d.collection = r.collection AND d.deleted
+					AND d.changed_at < now() - r.tombstone_age),
+			(SELECT d.seq FROM mirusync.record d
+				WHERE d.feed = trim_bounds.feed
+					AND d.collection = r.collection AND d.deleted
+					AND r.tombstone_count IS NOT NULL
+				ORDER BY d.seq DESC OFFSET r.tombstone_count LIMIT 1)) AS seq) t
+$$;
+COMMENT ON FUNCTION mirusync.trim_bounds(text, interval) IS
+'numbers up to which trim() would trim a feed''s history and tombstones now';
+
+-- Commits between its batches, as forget() does, and like it works as the
+-- owner of the extension: whoever may execute it may trim.
+CREATE PROCEDURE mirusync.trim(feed text DEFAULT NULL, batch_rows int DEFAULT 1000, active interval DEFAULT '30 days')
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_trim_0_2';
+COMMENT ON PROCEDURE mirusync.trim(text, int, interval) IS
+'delete history and tombstones that are older than retention says, of one feed or of all';
+
+REVOKE ALL ON FUNCTION mirusync.set_retention(text, interval, bigint, interval, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.trim_bounds(text, interval) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE mirusync.trim(text, int, interval) FROM PUBLIC;
+REVOKE ALL ON TABLE mirusync.retention FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
 -- 80_ddl.sql
 -- -------------------------------------------------------------------------
 
@@ -1037,7 +1758,8 @@ $$;
 -- By rule, so that what a later version adds is covered: every table and view
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
--- our tables without asking for his rights.  worker_status() reads none.
+-- our tables without asking for his rights.  worker_status() reads none,
+-- and the other two tell what an auditor finds in the history anyway.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1056,10 +1778,12 @@ BEGIN
 		SELECT format('FUNCTION %s', p.oid::regprocedure)
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 		WHERE p.pronamespace = 'mirusync'::regnamespace
-			AND p.prokind = 'f' AND l.lanname = 'sql'
+			AND p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql')
 			AND p.provolatile <> 'v' AND NOT p.prosecdef
 		UNION ALL
-		SELECT 'FUNCTION mirusync.worker_status()'
+		SELECT unnest(ARRAY['FUNCTION mirusync.worker_status()',
+			'FUNCTION mirusync.stored(text, text, text)',
+			'FUNCTION mirusync.field_stamps(text, text, text)'])
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,

@@ -133,6 +133,11 @@ SELECT status, code, body FROM say('nola', 's1', '{"type": "push", "atomic": 1, 
 SELECT say('nola', 's1', '{"type": "push", "changes": []}', '{klingon}');
 SELECT say('nola', 's1', '{"type": "push", "changes": []}', '{}');
 
+-- A push may tell how its device is doing, and nothing else.
+SELECT body FROM say('nola', 's1', '{"type": "push", "epoch": 0, "changes": [],
+	"report": {"cursor": 5, "unsent": 2, "version": "2.1"}}');
+SELECT cursor, unsent, version FROM mirusync.devices WHERE user_id = 'nola' AND device = 'phone';
+
 -- A page of a catch-up, in either dialect or both.
 SELECT kind, after, seq, complete, still(body) AS body, still(native) AS native
 FROM mirusync.pull_events('nola', 0, 500, false, 0, '{native}');

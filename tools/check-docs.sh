@@ -16,7 +16,7 @@
 #   page of docs/.
 # - Each SQLSTATE of ours (extension/errors.h) stands in a page of docs/.
 # - Each block of SQL in docs/merge.md stands in a test sql/merge*.sql, and each
-#   block of output in what those tests expect.
+#   block of output in what those tests expect; of docs/audit.md likewise.
 # - Each metric (relay/metrics.def) stands as `name` in docs/metrics.md, which
 #   names no other; the dashboard and the alert rules under contrib/ use no
 #   name and no label="value" that is not there.
@@ -154,23 +154,24 @@ fenced() {
 	' "$2"
 }
 
+# check_examples NAME MINIMUM checks docs/NAME.md.
 check_examples() {
-	local page=docs/merge.md
+	local page=docs/$1.md
 	local script output block count=0
 
-	script=$(cat sql/merge*.sql)
-	output=$(cat expected/merge*.out)
+	script=$(cat sql/"$1"*.sql)
+	output=$(cat expected/"$1"*.out)
 	while IFS= read -r -d '' block; do
 		count=$((count + 1))
 		[[ $script == *"$block"* ]] ||
-			complain "$page: not in sql/merge*.sql: ${block%%$'\n'*}"
+			complain "$page: not in sql/$1*.sql: ${block%%$'\n'*}"
 	done < <(fenced sql "$page")
 	while IFS= read -r -d '' block; do
 		count=$((count + 1))
 		[[ $output == *"$block"* ]] ||
-			complain "$page: not in expected/merge*.out: ${block%%$'\n'*}"
+			complain "$page: not in expected/$1*.out: ${block%%$'\n'*}"
 	done < <(fenced text "$page")
-	[ "$count" -ge 10 ] || complain "$page: only $count examples were found"
+	[ "$count" -ge "$2" ] || complain "$page: only $count examples were found"
 }
 
 # metrics prints the names; families prints "name label value" of each series.
@@ -246,7 +247,8 @@ check_extension_settings
 check_man_pages
 check_unit
 check_sqlstates
-check_examples
+check_examples merge 10
+check_examples audit 10
 check_metrics
 check_links
 exit "$bad"

@@ -98,9 +98,14 @@ CREATE TABLE mirusync.change_log (
 	new			jsonb,
 	previous	bigint,
 	field_rules	jsonb,
+	application	text COLLATE "C",
+	number		bigint,
+	verdict		text COLLATE "C",
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
 );
+CREATE INDEX change_log_record ON mirusync.change_log (feed, collection, id);
 COMMENT ON TABLE mirusync.change_log IS 'history: every change of every feed, in order';
+COMMENT ON INDEX mirusync.change_log_record IS 'what history() reads: changes of a record';
 COMMENT ON COLUMN mirusync.change_log.feed IS 'feed';
 COMMENT ON COLUMN mirusync.change_log.seq IS 'number: 1, 2, 3 ... per feed, without a hole';
 COMMENT ON COLUMN mirusync.change_log.part_of IS 'number of the first change of its group';
@@ -122,6 +127,9 @@ COMMENT ON COLUMN mirusync.change_log.old IS 'former values of the fields that c
 COMMENT ON COLUMN mirusync.change_log.new IS 'their new values';
 COMMENT ON COLUMN mirusync.change_log.previous IS 'number of the former change of the same record; null: it is the first one known';
 COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the pushed fields that had one of their own, by name';
+COMMENT ON COLUMN mirusync.change_log.application IS 'application_name of a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.number IS 'the device''s own number of the change; null for an event';
+COMMENT ON COLUMN mirusync.change_log.verdict IS 'what became of what was pushed: applied or merged; null for a write by SQL';
 
 -- Written by verdict.c.  A pushed change is known by user, device and the
 -- device's own number; a replay gets the verdict kept here.
@@ -146,12 +154,20 @@ CREATE TABLE mirusync.device (
 	device		text COLLATE "C" NOT NULL,
 	digested	bigint NOT NULL DEFAULT 0,
 	seen_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	cursor		bigint,
+	unsent		bigint,
+	version		text COLLATE "C",
+	skew_ms		bigint,
 	CONSTRAINT device_pkey PRIMARY KEY (user_id, device)
 );
 COMMENT ON TABLE mirusync.device IS 'devices that push numbered changes';
 COMMENT ON COLUMN mirusync.device.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.device.device IS 'the device''s id';
 COMMENT ON COLUMN mirusync.device.seen_at IS 'when it pushed last';
+COMMENT ON COLUMN mirusync.device.cursor IS 'number of the feed that it had seen when it reported last; null: it has not said';
+COMMENT ON COLUMN mirusync.device.unsent IS 'how many changes it had not sent yet, as it said';
+COMMENT ON COLUMN mirusync.device.version IS 'version of its application, as it said';
+COMMENT ON COLUMN mirusync.device.skew_ms IS 'by how much its clock was ahead when its report arrived; negative: behind';
 COMMENT ON COLUMN mirusync.device.digested IS 'verdicts up to this number are no longer kept';
 
 -- Written here, once.  Relays and the extension hash feeds with the key, so

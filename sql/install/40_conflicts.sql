@@ -32,6 +32,8 @@ CREATE TABLE mirusync.conflict (
 	resolution		text COLLATE "C",
 	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
 );
+CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
+COMMENT ON INDEX mirusync.conflict_change IS 'what history() reads: conflicts that a change was in';
 COMMENT ON TABLE mirusync.conflict IS 'changes that neither writer knew of, where a value lost';
 COMMENT ON COLUMN mirusync.conflict.feed IS 'feed of the record';
 COMMENT ON COLUMN mirusync.conflict.id IS 'id of the conflict';

@@ -25,7 +25,8 @@ COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
 -- By rule, so that what a later version adds is covered: every table and view
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
--- our tables without asking for his rights.  worker_status() reads none.
+-- our tables without asking for his rights.  worker_status() reads none,
+-- and the other two tell what an auditor finds in the history anyway.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -44,10 +45,12 @@ BEGIN
 		SELECT format('FUNCTION %s', p.oid::regprocedure)
 		FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 		WHERE p.pronamespace = 'mirusync'::regnamespace
-			AND p.prokind = 'f' AND l.lanname = 'sql'
+			AND p.prokind = 'f' AND l.lanname IN ('sql', 'plpgsql')
 			AND p.provolatile <> 'v' AND NOT p.prosecdef
 		UNION ALL
-		SELECT 'FUNCTION mirusync.worker_status()'
+		SELECT unnest(ARRAY['FUNCTION mirusync.worker_status()',
+			'FUNCTION mirusync.stored(text, text, text)',
+			'FUNCTION mirusync.field_stamps(text, text, text)'])
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,
