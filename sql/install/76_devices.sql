@@ -65,11 +65,11 @@ CREATE VIEW mirusync.stats AS
 	SELECT 'table' AS what, c.relname::text AS name,
 		c.reltuples::bigint AS count,
 		pg_catalog.pg_total_relation_size(c.oid) AS bytes
-	FROM pg_catalog.pg_class c
-	WHERE c.oid = ANY (ARRAY['mirusync.feed', 'mirusync.record',
+	FROM pg_catalog.unnest(ARRAY['mirusync.feed', 'mirusync.record',
 		'mirusync.change_log', 'mirusync.conflict', 'mirusync.verdict',
 		'mirusync.device', 'mirusync.refusal',
-		'mirusync.document']::pg_catalog.regclass[])
+		'mirusync.document']::pg_catalog.regclass[]) AS ours
+	JOIN pg_catalog.pg_class c ON c.oid = ours
 	UNION ALL
 	SELECT 'conflict', c.rule || ' ' || c.outcome, pg_catalog.count(*), NULL
 	FROM mirusync.conflict c GROUP BY 2
