@@ -1,7 +1,6 @@
 /*
  * pgbench.mjs
- *     What Postgres does without us: plain INSERTs, and UPDATEs of an attached
- *     table, of one row and of many, against one that is not.
+ *     Runs pgbench; what Postgres does without us: plain INSERTs.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -11,23 +10,6 @@ import { sleep } from '../../tools/stack.mjs'
 import { cpuOfPostgres, run } from './process.mjs'
 
 const LOG = 'transaction'
-const CAPTURE_USERS = 200
-const CAPTURE_ROWS = 2000
-export const BULK_ROWS = 100000
-
-/*
- * The tables that are compared, and how relays are told of the changes: "auto"
- * is the worker, since the library is preloaded.
- */
-export const CAPTURES = [
-	{ name: 'unattached', table: 'unattached' },
-	{ name: 'attached', table: 'attached', doorbell: 'auto' },
-	{ name: 'notifying', table: 'attached', doorbell: 'transaction' },
-	{ name: 'silent', table: 'attached', doorbell: 'off' },
-]
-
-/* Of many rows in one transaction, the ring is not what costs. */
-export const BULK_CAPTURES = CAPTURES.slice(0, 2)
 
 /* median takes the mean of the two in the middle of an even count. */
 export function median(values) {
@@ -56,7 +38,7 @@ function takeLatency(work) {
  * pgbench runs a script of one durable transaction and returns its rate, the
  * rate per CPU second of Postgres, and the latency in ms.
  */
-async function pgbench(stack, work, { database, script, clients, seconds, rate, settings = '' }) {
+export async function pgbench(stack, work, { database, script, clients, seconds, rate, settings = '' }) {
 	const before = cpuOfPostgres(stack.postgres.pid)
 	const args = ['-n', '-M', 'prepared', '-c', clients, '-j', Math.min(clients, 2),
 		'-T', seconds, '-f', join(work, script), '-l', '--log-prefix', LOG,
@@ -88,42 +70,3 @@ export const plainInsert = (stack, work, clients, seconds) =>
  */
 export const pacedInsert = (stack, work, rate, seconds) => pgbench(stack, work,
 	{ database: 'plain', script: 'insert.sql', clients: 1, seconds, rate })
-
-/* prepareTables makes two equal tables and attaches one of them. */
-async function prepareTables(stack, suffix, rows) {
-	for (const table of ['unattached', 'attached']) {
-		await stack.psql(`CREATE TABLE ${table}${suffix} (
-			id int PRIMARY KEY, owner text NOT NULL, title text NOT NULL, count int NOT NULL)`)
-		if (table === 'attached')
-			await stack.psql(`SELECT mirusync.attach('attached${suffix}', feed => 'owner')`)
-		await stack.psql(`INSERT INTO ${table}${suffix}
-			SELECT n, 'capture-' || n % ${CAPTURE_USERS}, repeat('x', 200), 0
-			FROM generate_series(1, ${rows}) n`)
-	}
-}
-
-export async function prepareCapture(stack, work) {
-	await prepareTables(stack, '', CAPTURE_ROWS)
-	await prepareTables(stack, '_bulk', BULK_ROWS)
-	for (const table of ['unattached', 'attached']) {
-		writeFileSync(join(work, `${table}.sql`), `\\set id random(1, ${CAPTURE_ROWS})
-UPDATE ${table} SET count = count + 1 WHERE id = :id;\n`)
-	}
-}
-
-const doorbell = (capture) => capture.doorbell ? `-c mirusync.doorbell=${capture.doorbell}` : ''
-
-/* captureUpdate updates one row a transaction. */
-export const captureUpdate = (stack, work, capture, clients, seconds) =>
-	pgbench(stack, work, {
-		database: stack.database, script: `${capture.table}.sql`, clients, seconds,
-		settings: doorbell(capture),
-	})
-
-/* bulkUpdate updates every row in one statement; returns its time as psql takes it. */
-export async function bulkUpdate(stack, capture) {
-	const lines = await run(join(stack.bindir, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1',
-		'-c', '\\timing on', '-c', `UPDATE ${capture.table}_bulk SET count = count + 1`,
-		stack.database], { env: { ...process.env, ...stack.pgEnv, PGOPTIONS: doorbell(capture) } })
-	return { ms: Number(/^Time: ([\d.]+) ms/m.exec(lines.join('\n'))[1]) }
-}

@@ -1,183 +1,266 @@
 /*
  * report.mjs
- *     From the results of all rounds to one table.
+ *     From the results of all rounds to one table, for the terminal and for
+ *     docs/performance.md.
  *
- * Every figure is the median of its rounds.  Ratios are those of medians.
+ * Every figure is the median of its rounds, with half the distance between the
+ * extremes as noise.  Ratios are those of medians.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-import { BULK_ROWS, CAPTURES, median } from './pgbench.mjs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { BULK_ROWS, CAPTURES } from './capture.mjs'
+import { median } from './pgbench.mjs'
 
-const ms = (value) => value === undefined ? '' : value.toFixed(value < 10 ? 2 : 1)
-const count = (value) => value === undefined ? '' : Math.round(value).toLocaleString('en-US')
-const factor = (value) => value === undefined ? '' : value.toFixed(value < 10 ? 2 : 1)
+const PAGE = join(dirname(fileURLToPath(import.meta.url)), '../../docs/performance.md')
+const SERVERS = ['events', 'native', 'node', 'nats', 'nchan']
+const OURS = ['events', 'native']
+const HEAD = ['', 'workload', 'events', 'mirusync.v1', 'Node', 'beside it', '', 'ratio', 'target', '']
+
 const divide = (a, b) => a === undefined || b === undefined ? undefined : a / b
+const decimals = (value) => value === undefined ? ''
+	: value.toFixed(Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0).replace(/\B(?=(\d{3})+$)/g, ',')
+const whole = (value) => value === undefined ? '' : Math.round(value).toLocaleString('en-US')
 
-/* of takes the median over rounds of what pick finds in a measure's results. */
-function of(results, measure, pick) {
-	const values = (results?.[measure] ?? []).map(pick).filter((value) => value !== undefined)
+/* of takes the median over rounds of what pick finds in a workload's results. */
+function of(results, workload, who, pick) {
+	const values = (results[workload]?.[who] ?? []).map(pick).filter((value) => value !== undefined)
 	return values.length ? median(values) : undefined
 }
 
-function summarizeServer(results) {
-	return results && {
-		delivery_p50_ms: of(results, 'latency', (r) => r.delivery_ms?.p50),
-		delivery_p99_ms: of(results, 'latency', (r) => r.delivery_ms?.p99),
-		ack_p50_ms: of(results, 'latency', (r) => r.ack_ms?.p50),
-		acks_per_second: of(results, 'closed', (r) => r.acks_per_second),
-		acks_per_cpu_second: of(results, 'closed', (r) => r.perCpuSecond),
-		server_cpu_us_per_ack: of(results, 'closed',
-			(r) => r.cpu.server * 1e6 / (r.acks_per_second * r.seconds)),
-		postgres_cpu_us_per_ack: of(results, 'closed',
-			(r) => r.cpu.postgres * 1e6 / (r.acks_per_second * r.seconds)),
-		updates_per_second: of(results, 'updates', (r) => r.acks_per_second),
-		updates_per_cpu_second: of(results, 'updates', (r) => r.perCpuSecond),
-		driver_cpu_share: of(results, 'closed', (r) => r.driver_cpu_seconds / r.seconds),
-		closed_delivery_p50_ms: of(results, 'closed', (r) => r.delivery_ms?.p50),
-		closed_delivery_p99_ms: of(results, 'closed', (r) => r.delivery_ms?.p99),
-		sql_delivery_p50_ms: of(results, 'sql', (r) => r.delivery_ms?.p50),
-		sql_delivery_p99_ms: of(results, 'sql', (r) => r.delivery_ms?.p99),
-		sql_statement_p50_ms: of(results, 'sql', (r) => r.ack_ms?.p50),
-		hot_sql_delivery_p50_ms: of(results, 'hotsql', (r) => r.delivery_ms?.p50),
-		kb_per_session: of(results, 'idle', (r) => r.kbPerSession),
-		mb_at_start: of(results, 'idle', (r) => r.mbBefore),
-		lost: Object.values(results).flat().reduce((sum, r) => sum + (r.lost ?? 0), 0),
-	}
+function noiseOf(results, workload, who, pick) {
+	const values = (results[workload]?.[who] ?? []).map(pick).filter((value) => value !== undefined)
+	return values.length > 1 ? (Math.max(...values) - Math.min(...values)) / 2 / median(values) : undefined
 }
 
-function summarizePlain(results) {
-	const runs = Object.keys(results).filter((name) => name !== 'paced').map((name) => ({
-		clients: results[name][0].clients,
-		rate: of(results, name, (r) => r.rate),
-		perCpuSecond: of(results, name, (r) => r.perCpuSecond),
+/* plainOf: what Postgres does without us. */
+function plainOf(results) {
+	const inserts = Object.keys(results.plain).filter((name) => name.startsWith('insert ')).map((name) => ({
+		clients: results.plain[name][0].clients,
+		rate: of(results, 'plain', name, (r) => r.rate),
+		perCpuSecond: of(results, 'plain', name, (r) => r.perCpuSecond),
 	}))
-	const best = runs.reduce((a, b) => b.rate > a.rate ? b : a)
 	return {
-		commit_ms: of(results, 'insert 1', (r) => r.ms.p50),
-		commit_p99_ms: of(results, 'insert 1', (r) => r.ms.p99),
-		paced_commit_ms: of(results, 'paced', (r) => r.ms.p50),
-		paced_commit_p99_ms: of(results, 'paced', (r) => r.ms.p99),
-		inserts_per_second: best.rate,
-		best_clients: best.clients,
-		inserts_per_cpu_second: Math.max(...runs.map((r) => r.perCpuSecond)),
+		commit: of(results, 'plain', 'insert 1', (r) => r.ms.p50),
+		paced: of(results, 'plain', 'paced', (r) => r.ms.p50),
+		pacedP99: of(results, 'plain', 'paced', (r) => r.ms.p99),
+		best: inserts.reduce((a, b) => b.rate > a.rate ? b : a),
+		perCpuSecond: Math.max(...inserts.map((insert) => insert.perCpuSecond)),
 	}
 }
 
-/* summarizeCapture gives rate and rate per CPU second by kind of table. */
-function summarizeCapture(results) {
-	if (!results)
-		return undefined
-	const kinds = (pick) => Object.fromEntries(CAPTURES.map(({ name }) => [name, pick(name)]))
-	const clients = Object.keys(results).filter((name) => name.startsWith('attached '))
-		.map((name) => name.split(' ')[1]).filter((name) => name !== 'bulk')
-	return {
-		rows: clients.map((n) => ({
-			clients: Number(n),
-			rate: kinds((name) => of(results, `${name} ${n}`, (r) => r.rate)),
-			perCpuSecond: kinds((name) => of(results, `${name} ${n}`, (r) => r.perCpuSecond)),
-		})),
-		bulk_ms: kinds((name) => of(results, `${name} bulk`, (r) => r.ms)),
-	}
-}
+const best = (row) => Math.max(...OURS.map((who) => row[who] ?? 0)) || undefined
+const lost = (results) => Object.values(results).flatMap((byWho) => OURS.flatMap((who) => byWho[who] ?? []))
+	.reduce((sum, r) => sum + (r.lost ?? 0), 0)
 
-/* summarize gives one figure per server and measure. */
-export function summarize(results) {
-	return {
-		plain: summarizePlain(results.plain),
-		mirusync: summarizeServer(results.mirusync),
-		baseline: summarizeServer(results['Node server']),
-		capture: summarizeCapture(results.capture),
+/*
+ * rowsOf makes the rows: letter, what, the figures of each server, what stands
+ * beside it ("beside", with its name "is"), and the target: "atLeast" or
+ * "atMost", as a ratio to what stands beside it, or "limit", a figure.
+ */
+function rowsOf(results) {
+	const plain = plainOf(results)
+	const rows = []
+	const row = (letter, what, workload, pick, more = {}) => {
+		if (!SERVERS.some((who) => results[workload]?.[who]) && !more.figures)
+			return undefined
+		const figures = more.figures ?? Object.fromEntries(SERVERS.map((who) =>
+			[who, of(results, workload, who, pick)]))
+		const noise = more.figures ? undefined : OURS.map((who) => noiseOf(results, workload, who, pick))
+		rows.push({ letter, what, ...figures, ...more, noise })
+		return figures
 	}
-}
+	const cpu = (part) => (r) => r.cpu[part] * 1e6 / (r.acks_per_second * r.seconds)
 
-/* captureRows: an attached table against one that is not. */
-function captureRows(capture) {
-	const row = (what, show, figures, kind) => [what, show(figures[kind]), '',
-		show(figures.unattached), `${factor(figures[kind] / figures.unattached)} ×`, '', '']
-	const rows = (capture?.rows ?? []).flatMap(({ clients, rate, perCpuSecond }) => [
-		row(`UPDATE of an attached row/s, ${clients} cl.`, count, rate, 'attached'),
-		row('  per CPU second', count, perCpuSecond, 'attached'),
-		row('  without the worker', count, rate, 'notifying'),
-		row('  doorbell off', count, rate, 'silent'),
-		row('  doorbell off, per CPU second', count, perCpuSecond, 'silent'),
-	])
-	if (capture)
-		rows.push(row(`UPDATE of ${count(BULK_ROWS)} attached rows, ms`, ms, capture.bulk_ms,
-			'attached'))
+	row('L', 'device to device, p50 ms', 'latency', (r) => r.delivery_ms?.p50,
+		{ beside: 3 * plain.commit, is: '3 commits, back to back', atMost: 1 })
+	row('', 'the same, in paced commits', 'latency', (r) => r.delivery_ms?.p50,
+		{ beside: plain.paced, is: 'commit at that pace' })
+	row('L', 'device to device, p99 ms', 'latency', (r) => r.delivery_ms?.p99,
+		{ beside: plain.pacedP99, is: 'commit at that pace, p99', limit: 10 })
+	const t = row('T', 'acknowledged changes/s', 'closed', (r) => r.acks_per_second,
+		{ beside: plain.best.rate, is: `INSERT, ${plain.best.clients} clients`, atLeast: 1 })
+	row('T', '  per CPU second', 'closed', (r) => r.perCpuSecond,
+		{ beside: plain.perCpuSecond, is: 'INSERT', floor: 8000 })
+	row('', '  CPU of the server, µs each', 'closed', cpu('server'))
+	row('', '  CPU of Postgres, µs each', 'closed', cpu('postgres'),
+		{ beside: 1e6 / plain.perCpuSecond, is: 'INSERT' })
+	row('T', '  delivery, p99 ms', 'closed', (r) => r.delivery_ms?.p99, { limit: 150 })
+	row('', 'changes of records already there/s', 'updates', (r) => r.acks_per_second,
+		{ beside: plain.best.rate, is: `INSERT, ${plain.best.clients} clients` })
+	row('T2', '2,000 users, changes/s', 'many', (r) => r.acks_per_second,
+		{ beside: t && best(t), is: 'T', atLeast: 1 })
+	row('T2', '50 users, batches of 100, changes/s', 'batches', (r) => r.acks_per_second,
+		{ beside: t && best(t), is: 'T', atLeast: 4 })
+	row('S', 'SQL UPDATE to device, p50 ms', 'sql', (r) => r.delivery_ms?.p50,
+		{ beside: of(results, 'latency', 'events', (r) => r.delivery_ms?.p50), is: 'L, events', atMost: 1.1 })
+	row('S', '  CPU, ms each', 'sql', (r) => (r.cpu.server + r.cpu.postgres) * 1e3 / r.acked, { limit: 0.5 })
+	row('', '  back to back, p50 ms', 'hotsql', (r) => r.delivery_ms?.p50,
+		{ beside: plain.commit, is: 'commit' })
+	idleRows(row, results)
+	row('H', 'hot feed of 10 devices, changes/s', 'hot', (r) => r.acks_per_second, { floor: 3000 })
+	row('F', `fan-out, deliveries/s`, 'fanout', (r) => r.deliveries_per_second, {
+		beside: of(results, 'fanout', 'nats', (r) => r.deliveries_per_second), is: 'nats-server', atLeast: 2 })
+	const nchan = of(results, 'fanout', 'nchan', (r) => r.deliveries_per_second)
+	if (nchan)
+		row('', '  the same', 'fanout', (r) => r.deliveries_per_second, { beside: nchan, is: 'nchan' })
+	catchUpRows(row, results)
+	storedRows(row, results)
+	captureRows(row, results)
+	rows.push({ letter: '', what: 'not delivered', events: lost(results), limit: 0 })
 	return rows
 }
 
-/* rowsOf makes the rows: what, mirusync, Node server, plain, ratios, floor. */
-function rowsOf({ plain, mirusync: m = {}, baseline: n = {}, capture }) {
-	const commit = plain.commit_ms
-	const versus = (name) => {
-		const ratio = divide(m[name], n[name])
-		return ratio === undefined ? '' : `${factor(ratio)} ×`
-	}
-	const versusPlain = (mine, theirs) => mine === undefined ? '' : `${factor(mine / theirs)} ×`
-	const latency = (what, name, own, floor = '') => [
-		[`${what}, ms`, ms(m[name]), ms(n[name]), ms(own), versusPlain(m[name], own),
-			versus(name), ''],
-		['  in durable commits', factor(divide(m[name], commit)), factor(divide(n[name], commit)),
-			factor(divide(own, commit)), '', '', floor],
-	]
-	const rows = [
-		['device to device, p50', 'delivery_p50_ms', plain.paced_commit_ms],
-		['device to device, p99', 'delivery_p99_ms', plain.paced_commit_p99_ms],
-	].flatMap((row) => latency(...row))
-	rows.push(
-		['acknowledged changes/s', count(m.acks_per_second), count(n.acks_per_second),
-			count(plain.inserts_per_second), versusPlain(m.acks_per_second, plain.inserts_per_second),
-			versus('acks_per_second'), '0.5 × plain'],
-		['  per CPU second', count(m.acks_per_cpu_second), count(n.acks_per_cpu_second),
-			count(plain.inserts_per_cpu_second),
-			versusPlain(m.acks_per_cpu_second, plain.inserts_per_cpu_second),
-			versus('acks_per_cpu_second'), ''],
-		['  CPU of the server, µs each', count(m.server_cpu_us_per_ack),
-			count(n.server_cpu_us_per_ack), '', '', versus('server_cpu_us_per_ack'), ''],
-		['  CPU of Postgres, µs each', count(m.postgres_cpu_us_per_ack),
-			count(n.postgres_cpu_us_per_ack), count(1e6 / plain.inserts_per_cpu_second),
-			versusPlain(m.postgres_cpu_us_per_ack, 1e6 / plain.inserts_per_cpu_second),
-			versus('postgres_cpu_us_per_ack'), ''],
-		['  changes of records already there/s', count(m.updates_per_second),
-			count(n.updates_per_second), '', versusPlain(m.updates_per_second,
-				plain.inserts_per_second), versus('updates_per_second'), ''],
-		['  per CPU second', count(m.updates_per_cpu_second), count(n.updates_per_cpu_second), '',
-			versusPlain(m.updates_per_cpu_second, plain.inserts_per_cpu_second),
-			versus('updates_per_cpu_second'), ''],
-		['  delivery under that load, p50 ms', ms(m.closed_delivery_p50_ms),
-			ms(n.closed_delivery_p50_ms), '', '', versus('closed_delivery_p50_ms'), ''],
-		...latency('SQL UPDATE to device, p50', 'sql_delivery_p50_ms', plain.paced_commit_ms,
-			'5 commits'),
-		...latency('SQL UPDATE to device, p99', 'sql_delivery_p99_ms',
-			plain.paced_commit_p99_ms),
-		...latency('  back to back, p50', 'hot_sql_delivery_p50_ms', commit, '5 commits'),
-		['KB per idle session', factor(m.kb_per_session), factor(n.kb_per_session), '', '',
-			versus('kb_per_session'), 'under 5'],
-		['not delivered', count(m.lost), count(n.lost), '', '', '', ''],
-	)
-	rows.push(...captureRows(capture))
-	return rows
+function idleRows(row, results) {
+	row('M', 'KB per idle session', 'idle', (r) => r.kbPerSession, {
+		beside: of(results, 'idle', 'nats', (r) => r.kbPerSession), is: 'nats-server', limit: 3 })
+	const nchan = of(results, 'idle', 'nchan', (r) => r.kbPerSession)
+	if (nchan)
+		row('', '  the same', 'idle', (r) => r.kbPerSession, { beside: nchan, is: 'nchan' })
+	row('M', '  MB without any', 'idle', (r) => r.mbBefore, { limit: 12 })
+	row('M', '  CPU, %', 'idle', (r) => r.cpuPercent, { limit: 0.5 })
+	row('M', '  seconds to connect all', 'idle', (r) => r.seconds, { limit: 3 })
 }
+
+function catchUpRows(row, results) {
+	for (const workload of Object.keys(results).filter((name) => name.startsWith('first '))) {
+		const count = Number(workload.split(' ')[1])
+		row('I', `first sync of ${whole(count)} records, rows/s`, workload, (r) => r.rate,
+			{ beside: of(results, workload, 'copy', (r) => r.rate), is: 'COPY', atLeast: 0.5 })
+		row('', '  growth of the relay, KB', workload, (r) => r.rssKb)
+	}
+	for (const [touched, limit] of [[100, 10], [1000, 20]]) {
+		row('C', `reconnecting, ${whole(touched)} records changed, p50 ms`, `reconnect ${touched}`,
+			(r) => r.sync_ms.p50, { limit })
+		row('C', '  all at once, seconds', `reconnect ${touched} at once`, (r) => r.sync_ms.max / 1000, { limit: 3 })
+	}
+}
+
+function storedRows(row, results) {
+	const before = OURS.map((who) => of(results, 'stored before', who, (r) => r.acks_per_second))
+	row('G', 'T with much stored, changes/s', 'stored', (r) => r.acks_per_second,
+		{ beside: Math.max(...before.filter(Boolean)), is: 'empty', atLeast: 0.8 })
+}
+
+/* captureRows: the attached table stands in the column of events. */
+function captureRows(row, results) {
+	const names = CAPTURES.map(({ name }) => name)
+	for (const workload of Object.keys(results).filter((name) => /^capture \d/.test(name))) {
+		const rate = Object.fromEntries(names.map((name) => [name, of(results, workload, name, (r) => r.rate)]))
+		const cpu = Object.fromEntries(names.map((name) => [name, of(results, workload, name, (r) => r.perCpuSecond)]))
+		const clients = workload.split(' ')[1]
+		const plain = (figures) => ({ beside: figures.unattached, is: 'not attached' })
+		row('A', `UPDATE of an attached row/s, ${clients} clients`, workload, undefined,
+			{ figures: { events: rate.attached }, ...plain(rate), atLeast: 0.7 })
+		row('', '  per CPU second', workload, undefined, { figures: { events: cpu.attached }, ...plain(cpu) })
+		row('', '  without the worker', workload, undefined, { figures: { events: rate.notifying }, ...plain(rate) })
+		row('', '  doorbell off', workload, undefined, { figures: { events: rate.silent }, ...plain(rate) })
+	}
+	const bulk = Object.fromEntries(names.map((name) => [name, of(results, 'capture bulk', name, (r) => r.ms)]))
+	if (bulk.attached)
+		row('A', `UPDATE of ${whole(BULK_ROWS)} attached rows, ms`, 'capture bulk', undefined, {
+			figures: { events: bulk.attached }, beside: bulk.unattached, is: 'not attached', atMost: 4 })
+}
+
+/* verdict says whether the target holds, for the better of our two figures. */
+function verdict(row) {
+	const ours = OURS.map((who) => row[who]).filter((value) => value !== undefined)
+	const ratios = ours.map((value) => divide(value, row.beside)).filter((value) => value !== undefined)
+	const say = (holds) => holds ? '✓' : '✗'
+	if (row.atLeast !== undefined)
+		return [`≥ ${row.atLeast} ×`, say(Math.max(...ratios) >= row.atLeast)]
+	if (row.atMost !== undefined)
+		return [`≤ ${row.atMost} ×`, say(Math.min(...ratios) <= row.atMost)]
+	if (row.floor !== undefined)
+		return [`≥ ${whole(row.floor)}`, say(Math.max(...ours) >= row.floor)]
+	if (row.limit !== undefined)
+		return [`≤ ${row.limit}`, say(Math.min(...ours) <= row.limit)]
+	return ['', '']
+}
+
+function cells(row) {
+	const show = (value) => value >= 1000 ? whole(value) : decimals(value)
+	const noisy = (who, i) => row[who] === undefined ? ''
+		: `${show(row[who])}${row.noise?.[i] === undefined ? '' : ` ±${Math.round(100 * row.noise[i])} %`}`
+	const ratio = OURS.map((who) => divide(row[who], row.beside)).filter((value) => value !== undefined)
+	return [row.letter, row.what, ...OURS.map(noisy), row.node === undefined ? '' : show(row.node),
+		row.beside === undefined ? '' : show(row.beside), row.beside === undefined ? '' : row.is,
+		ratio.map((value) => `${decimals(value)} ×`).join(', '), ...verdict(row)]
+}
+
+/* summarize gives the rows, which are kept with the results. */
+export const summarize = (results) => ({
+	rows: rowsOf(results),
+	plain: plainOf(results),
+	cost: results.cost,
+	scans: results['stored scans'],
+	size: results['stored size'],
+})
+
+const machineOf = ({ machine, versions, time }) =>
+	`${time.slice(0, 10)}; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
+	+ ` load before ${machine.loadBefore.toFixed(1)}; ${Object.values(versions).filter(Boolean).join(', ')}`
 
 /* renderTable renders a result for a person. */
-export function renderTable({ plan, machine, summary }) {
-	const head = ['', 'mirusync', 'Node server', 'plain SQL', 'm / plain', 'm / Node', 'floor']
-	const rows = [head, ...rowsOf(summary).filter((row) => row[1] || row[2])]
-	const widths = head.map((_, i) => Math.max(...rows.map((row) => row[i].length)))
-	const line = (row) => row.map((cell, i) => i === 0 || i === head.length - 1
-		? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join('  ').trimEnd()
+export function renderTable(result) {
+	const rows = [HEAD, ...result.summary.rows.map(cells)]
+	const widths = HEAD.map((_, i) => Math.max(...rows.map((row) => row[i].length)))
+	const isText = (i) => i <= 1 || i === 6 || i >= 8
+	const line = (row) => row.map((cell, i) => isText(i) ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))
+		.join('  ').trimEnd()
 	return [
 		'',
-		`mirusync bench (${plan}), ${machine.cores} cores, load before ${machine.loadBefore.toFixed(1)};`
-			+ ` one durable commit = ${ms(summary.plain.commit_ms)} ms (back to back)`,
-		`plain SQL: pgbench, INSERT of the same row: latency of one client at the same pace,`
-			+ ` rate of ${summary.plain.best_clients} clients`,
+		`mirusync bench (${result.plan}): ${machineOf(result)}`,
+		`one durable commit = ${decimals(result.summary.plain.commit)} ms back to back,`
+			+ ` ${decimals(result.summary.plain.paced)} ms at 20 a second`,
 		'',
-		line(head),
-		'-'.repeat(line(head).length + 8),
+		line(HEAD),
+		'-'.repeat(line(HEAD).length + 8),
 		...rows.slice(1).map(line),
 		'',
 		'reported, never asserted',
 	].join('\n')
+}
+
+function markdown(head, rows, isText = () => false) {
+	return [head, head.map((_, i) => isText(i) ? '---' : '--:'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+}
+
+function costTable(cost) {
+	const figures = (who) => cost[who]?.[0]
+	const rows = [
+		['CPU of the relay, µs', 'relayUs'], ['CPU of Postgres, µs', 'postgresUs'],
+		['statements of the relay (round trips)', 'statements'], ['transactions', 'transactions'],
+		['flushes of the log to disk', 'walSyncs'], ['records of the log', 'walRecords'],
+		['bytes of the log', 'walBytes'], ['bytes to devices, of each message', 'bytesDelivered'],
+	].map(([what, key]) => [what, ...OURS.map((who) => decimals(figures(who)?.[key]))])
+	const top = OURS.flatMap((who) => (figures(who)?.top ?? []).map((row) =>
+		[who === 'native' ? 'mirusync.v1' : who, `\`${row.query.slice(0, 60)}\``, decimals(row.calls), decimals(row.us)]))
+	return `${markdown(['each acknowledged change, with its delivery', 'events', 'mirusync.v1'], rows, (i) => i === 0)}
+
+${markdown(['', 'statement', 'calls each', 'µs each'], top, (i) => i < 2)}`
+}
+
+/* writePage puts the tables into docs/performance.md, between the marks. */
+export function writePage(result) {
+	const { summary } = result
+	const scans = Object.entries(summary.scans ?? {}).map(([who, [tables]]) =>
+		`${who}: ${Object.keys(tables).length ? JSON.stringify(tables) : 'none'}`).join('; ')
+	const text = `${machineOf(result)}. One durable commit: ${decimals(summary.plain.commit)} ms back to back,
+${decimals(summary.plain.paced)} ms at 20 a second.
+
+${markdown(HEAD, summary.rows.map(cells), (i) => i <= 1 || i === 6 || i >= 8)}
+
+${summary.cost ? costTable(summary.cost) : ''}
+
+${summary.size ? `Stored for G: ${decimals(summary.size.database[0].bytes / 2 ** 30)} GB. Scans of whole tables of a thousand rows or more in the measured run: ${scans}.` : ''}
+`
+	const page = readFileSync(PAGE, 'utf8')
+	const marked = /(<!-- bench -->\n)[\s\S]*(<!-- end of bench -->)/
+	if (!marked.test(page))
+		throw new Error('docs/performance.md has lost its marks')
+	writeFileSync(PAGE, page.replace(marked, (_, begin, end) => `${begin}\n${text}\n${end}`))
+	return PAGE
 }

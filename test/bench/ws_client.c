@@ -3,9 +3,8 @@
  *     One WebSocket connection of the load driver: connect, upgrade, frames.
  *
  * As little as a benchmark needs, so that the driver costs a small part of
- * what the server under test costs: no check of Sec-WebSocket-Accept, no
- * fragments (a server that sends some is reported, not misread), one shared
- * read buffer.  Outgoing frames are masked with a key that is not zero, since
+ * what the server under test costs: no check of Sec-WebSocket-Accept, one
+ * shared read buffer.  Outgoing frames are masked with a key that is not zero, since
  * unmasking is the server's work and must not be spared.
  *
  * Failure: a connection that fails goes to WS_CLOSED with a reason; what that
@@ -29,7 +28,10 @@
 #include "ws_client.h"
 
 #define READ_SIZE (256 * 1024)
+#define SEND_SIZE (64 * 1024)
+#define OP_CONTINUATION 0x0
 #define OP_TEXT	  0x1
+#define OP_BINARY 0x2
 #define OP_CLOSE  0x8
 #define OP_PING	  0x9
 #define OP_PONG	  0xA
@@ -54,8 +56,9 @@ ws_close(WsConn *conn)
 	free(conn->in);
 	free(conn->out);
 	free(conn->request);
-	conn->in = conn->out = conn->request = NULL;
-	conn->in_len = conn->out_len = 0;
+	free(conn->message);
+	conn->in = conn->out = conn->request = conn->message = NULL;
+	conn->in_len = conn->out_len = conn->message_len = 0;
 }
 
 /* grow is realloc() that never returns NULL. */
@@ -78,9 +81,12 @@ watch(WsConn *conn, int epfd, bool for_writing)
 	epoll_ctl(epfd, EPOLL_CTL_MOD, conn->fd, &event);
 }
 
-/* ws_open starts to connect to the loopback address and asks for "path". */
+/*
+ * ws_open starts to connect to the loopback address and asks for "path", with
+ * further header lines, each with its end, or "".
+ */
 void
-ws_open(WsConn *conn, int epfd, int port, const char *path)
+ws_open(WsConn *conn, int epfd, int port, const char *path, const char *headers)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 								  .sin_port = htons((uint16_t) port),
@@ -102,8 +108,8 @@ ws_open(WsConn *conn, int epfd, int port, const char *path)
 				 "Connection: Upgrade\r\n"
 				 "Upgrade: websocket\r\n"
 				 "Sec-WebSocket-Version: 13\r\n"
-				 "Sec-WebSocket-Key: bWlydXN5bmMgYmVuY2htYQ==\r\n\r\n",
-				 path, port) < 0)
+				 "Sec-WebSocket-Key: bWlydXN5bmMgYmVuY2htYQ==\r\n%s\r\n",
+				 path, port, headers) < 0)
 		abort();
 	if (connect(conn->fd, (struct sockaddr *) &address, sizeof(address)) < 0 &&
 		errno != EINPROGRESS)
@@ -161,11 +167,11 @@ static void
 send_frame(WsConn *conn, int epfd, int opcode, const char *text, size_t len)
 {
 	static uint32_t key = 0x9e3779b9;
-	char frame[4096];
+	static char frame[SEND_SIZE + 14];
 	unsigned char mask[4];
 	size_t at = 2;
 
-	if (len > sizeof(frame) - 14)
+	if (len >= SEND_SIZE)
 	{
 		fail(conn, "the driver's own message is too long");
 		return;
@@ -189,12 +195,32 @@ send_frame(WsConn *conn, int epfd, int opcode, const char *text, size_t len)
 	send_raw(conn, epfd, frame, at + len);
 }
 
-/* ws_send sends one text message. */
+/* ws_send sends one message. */
 void
 ws_send(WsConn *conn, int epfd, const char *text, size_t len)
 {
 	if (conn->state == WS_OPEN)
-		send_frame(conn, epfd, OP_TEXT, text, len);
+		send_frame(conn, epfd, conn->is_binary ? OP_BINARY : OP_TEXT, text, len);
+}
+
+/* on_fragment joins the parts of a message. */
+static void
+on_fragment(WsConn *conn, bool is_last, const char *data, size_t len)
+{
+	char *message = grow(conn->message, conn->message_len + len + 1);
+
+	memcpy(message + conn->message_len, data, len);
+	conn->message_len += len;
+	if (!is_last)
+	{
+		conn->message = message;
+		return;
+	}
+	conn->message = NULL;
+	len = conn->message_len;
+	conn->message_len = 0;
+	conn->on_message(conn, message, len);
+	free(message);
 }
 
 static void
@@ -203,7 +229,14 @@ on_frame(WsConn *conn, int epfd, int first_byte, const char *data, size_t len)
 	switch (first_byte)
 	{
 		case 0x80 | OP_TEXT:
+		case 0x80 | OP_BINARY:
 			conn->on_message(conn, data, len);
+			break;
+		case OP_TEXT:
+		case OP_BINARY:
+		case OP_CONTINUATION:
+		case 0x80 | OP_CONTINUATION:
+			on_fragment(conn, first_byte & 0x80, data, len);
 			break;
 		case 0x80 | OP_PING:
 			send_frame(conn, epfd, OP_PONG, data, len);
@@ -274,6 +307,7 @@ on_upgrade(WsConn *conn, const char *data, size_t len)
 		return 0;
 	}
 	conn->state = WS_OPEN;
+	conn->on_open(conn);
 	return end + 4 - data;
 }
 

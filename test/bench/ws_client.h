@@ -23,6 +23,7 @@ typedef enum WsState
 typedef struct WsConn WsConn;
 
 typedef void (*WsMessageFn)(WsConn *conn, const char *text, size_t len);
+typedef void (*WsOpenFn)(WsConn *conn);
 
 struct WsConn
 {
@@ -32,17 +33,17 @@ struct WsConn
 	size_t in_len;
 	char *out; /* what the socket did not take, or NULL */
 	size_t out_len;
+	char *message; /* fragments of a message, or NULL */
+	size_t message_len;
 	char *request; /* the upgrade request, until it is sent */
 	char close_reason[96];
+	WsOpenFn on_open;
 	WsMessageFn on_message;
-
-	/* The driver's own */
-	int user; /* index into the list of users */
-	bool is_writer;
-	bool is_ready; /* its SYNC_REQUEST was answered */
+	bool is_binary; /* what it sends */
 };
 
-extern void ws_open(WsConn *conn, int epfd, int port, const char *path);
+extern void ws_open(WsConn *conn, int epfd, int port, const char *path,
+					const char *headers);
 extern void ws_on_event(WsConn *conn, int epfd, uint32_t events);
 extern void ws_send(WsConn *conn, int epfd, const char *text, size_t len);
 extern void ws_close(WsConn *conn);
