@@ -143,15 +143,26 @@ void
 miru_scan_begin(MiruScan *scan, MiruTable *table, const char *index,
 				const char *feed, int64 after, Snapshot snapshot)
 {
-	ScanKeyData keys[2];
+	miru_scan_begin_at(scan, table, index, &feed, 1, after, snapshot);
+}
 
+void
+miru_scan_begin_at(MiruScan *scan, MiruTable *table, const char *index,
+				   const char *const *texts, int count, int64 after,
+				   Snapshot snapshot)
+{
+	ScanKeyData keys[MAX_TEXT_KEYS + 1];
+
+	Assert(count <= MAX_TEXT_KEYS);
 	scan->index = index_open(miru_table_oid(index), AccessShareLock);
 	scan->slot = table_slot_create(table->heap, NULL);
-	text_key(&keys[0], 1, feed);
-	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT,
+	for (int i = 0; i < count; i++)
+		text_key(&keys[i], i + 1, texts[i]);
+	ScanKeyInit(&keys[count], count + 1, BTGreaterStrategyNumber, F_INT8GT,
 				Int64GetDatum(after));
-	scan->scan = miru_index_beginscan(table->heap, scan->index, snapshot, 2);
-	index_rescan(scan->scan, keys, 2, NULL, 0);
+	scan->scan = miru_index_beginscan(table->heap, scan->index, snapshot,
+									  count + 1);
+	index_rescan(scan->scan, keys, count + 1, NULL, 0);
 }
 
 HeapTuple

@@ -73,6 +73,11 @@ miru_table_find(MiruTable *table, const char *index, const char *const *texts,
 extern void miru_scan_begin(MiruScan *scan, MiruTable *table, const char *index,
 							const char *feed, int64 after, Snapshot snapshot);
 
+/* miru_scan_begin_at: the same where "count" texts stand before the number. */
+extern void miru_scan_begin_at(MiruScan *scan, MiruTable *table,
+							   const char *index, const char *const *texts,
+							   int count, int64 after, Snapshot snapshot);
+
 /* miru_scan_next returns the next row, owned by the scan, or NULL. */
 extern HeapTuple miru_scan_next(MiruScan *scan, bool forward);
 extern void miru_scan_end(MiruScan *scan);

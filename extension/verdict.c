@@ -20,16 +20,32 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "statement.h"
 #include "storage/lock.h"
-#include "utils/array.h"
+#include "table.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "verdict.h"
+
+/* Columns of mirusync.verdict. */
+enum
+{
+	VERDICT_USER_ID = 1,
+	VERDICT_DEVICE,
+	VERDICT_NUMBER,
+	VERDICT_VERDICT,
+	VERDICT_AT,
+	VERDICT_COLUMNS = VERDICT_AT
+};
 
 /* Tells our advisory locks from the application's, which use 1 and 2. */
 #define LOCK_CLASS 19789
@@ -114,65 +130,87 @@ miru_verdict_report(const char *user, const char *device,
 		6, types, values, nulls);
 }
 
+/* is_one_of tells whether a number is one of those. */
+static bool
+is_one_of(int64 number, const int64 *numbers, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (numbers[i] == number)
+			return true;
+	}
+	return false;
+}
+
 List *
 miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 				  int count)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
-	Datum *elements = palloc(Max(count, 1) * sizeof(Datum));
-	Datum values[3];
+	const char *owner[] = {user, device};
+	MiruTable table = miru_table_open("verdict", false);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int64 least = PG_INT64_MAX;
+	int64 most = 0;
 	List *found = NIL;
+	MiruScan scan;
+	HeapTuple row;
 
 	for (int i = 0; i < count; i++)
-		elements[i] = Int64GetDatum(numbers[i]);
-	values[0] = CStringGetTextDatum(user);
-	values[1] = CStringGetTextDatum(device);
-	values[2] = PointerGetDatum(construct_array(elements, count, INT8OID,
-												sizeof(int64), FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	miru_statement_run(&plan,
-					   "SELECT number, verdict FROM mirusync.verdict"
-					   " WHERE user_id OPERATOR(pg_catalog.=) $1"
-					   " AND device OPERATOR(pg_catalog.=) $2"
-					   " AND number OPERATOR(pg_catalog.=) ANY ($3)",
-					   3, types, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		MiruVerdict *verdict = palloc(sizeof(MiruVerdict));
-		HeapTuple row = SPI_tuptable->vals[i];
-		TupleDesc desc = SPI_tuptable->tupdesc;
-		bool isnull;
+		least = Min(least, numbers[i]);
+		most = Max(most, numbers[i]);
+	}
+	miru_scan_begin_at(&scan, &table, "verdict_pkey", owner, 2, least - 1,
+					   snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL)
+	{
+		Datum values[VERDICT_COLUMNS];
+		bool nulls[VERDICT_COLUMNS];
+		MiruVerdict *verdict;
+		int64 number;
 
-		verdict->number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-		verdict->verdict = DatumGetJsonbPCopy(
-			SPI_getbinval(row, desc, 2, &isnull));
+		heap_deform_tuple(row, desc, values, nulls);
+		number = DatumGetInt64(values[VERDICT_NUMBER - 1]);
+		if (number > most)
+			break;
+		if (!is_one_of(number, numbers, count))
+			continue;
+		verdict = palloc(sizeof(MiruVerdict));
+		verdict->number = number;
+		verdict->verdict = DatumGetJsonbPCopy(values[VERDICT_VERDICT - 1]);
 		found = lappend(found, verdict);
 	}
+	miru_scan_end(&scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
 	return found;
 }
 
 void
 miru_verdict_keep(const char *user, const char *device, List *verdicts)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid types[] = {TEXTOID, TEXTOID, INT8OID, JSONBOID};
+	Datum values[VERDICT_COLUMNS];
+	bool nulls[VERDICT_COLUMNS] = {false};
+	MiruTable table;
 	ListCell *cell;
 
+	if (verdicts == NIL)
+		return;
+	table = miru_table_open("verdict", true);
+	values[VERDICT_USER_ID - 1] = CStringGetTextDatum(user);
+	values[VERDICT_DEVICE - 1] = CStringGetTextDatum(device);
+	values[VERDICT_AT - 1] = TimestampTzGetDatum(
+		GetCurrentTransactionStartTimestamp());
 	foreach(cell, verdicts)
 	{
 		MiruVerdict *verdict = lfirst(cell);
-		Datum values[] = {CStringGetTextDatum(user),
-						  CStringGetTextDatum(device),
-						  Int64GetDatum(verdict->number),
-						  JsonbPGetDatum(verdict->verdict)};
 
-		miru_statement_run(
-			&plan,
-			"INSERT INTO mirusync.verdict (user_id, device, number, verdict)"
-			" VALUES ($1, $2, $3, $4)",
-			4, types, values, NULL);
+		values[VERDICT_NUMBER - 1] = Int64GetDatum(verdict->number);
+		values[VERDICT_VERDICT - 1] = JsonbPGetDatum(verdict->verdict);
+		miru_table_insert(&table, values, nulls);
 	}
+	miru_table_close(&table);
 }
 
 int64
