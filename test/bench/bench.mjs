@@ -34,14 +34,14 @@ const PLANS = {
 	smoke: {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
 		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, bulkUpdates: 1,
-		fanoutSessions: 200, fanoutSeconds: 2, fanoutOutstanding: 8, hotOutstanding: 4,
+		fanoutSessions: 500, fanoutSeconds: 3, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000], reconnectUsers: 100,
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
 		rounds: 3, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
 		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, bulkUpdates: 2,
-		fanoutSessions: 1000, fanoutSeconds: 8, fanoutOutstanding: 32, hotOutstanding: 16,
+		fanoutSessions: 1000, fanoutSeconds: 8, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000, 200000], reconnectUsers: 1000,
 		storedUsers: 1000000, storedRecords: 10,
 	},

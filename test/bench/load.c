@@ -54,7 +54,7 @@
 #define WARM_UP_US	1000000	 /* before the window of "closed" begins */
 #define DRAIN_US	5000000	 /* for deliveries after the window */
 #define PATIENCE_US 30000000 /* for anything to happen at all */
-#define IN_FLIGHT	64		 /* send times kept per writer */
+#define IN_FLIGHT	1024	 /* send times kept per writer */
 
 typedef struct User
 {
@@ -111,9 +111,9 @@ static int device_count = 2;
 static int writer_count = 1;
 static int batch = 1;
 static int outstanding = 1;
-static int records;	 /* a writer's, written over and over; 0: all new */
-static bool small;	 /* entries of 200 bytes */
-static long after;	 /* cursor */
+static int records;		 /* a writer's, written over and over; 0: all new */
+static bool small;		 /* entries of 200 bytes */
+static long after;		 /* cursor */
 static long expect = -1; /* records that each device of "sync" must get */
 static const char *database;
 static const char *setup_sql;  /* $1 = user: makes the document to update */
@@ -123,7 +123,7 @@ static int epfd;
 static User *users;
 static int user_count;
 static Device *devices;
-static int total;	/* devices of all users */
+static int total; /* devices of all users */
 static char run_id[32];
 static Phase phase = PHASE_RAMP;
 static int opened;
@@ -185,6 +185,7 @@ send_push(Device *device)
 				 .device = device->index,
 				 .first = device->change + 1,
 				 .count = batch,
+				 .digested = device->answers * batch,
 				 .records = records,
 				 .is_small = small};
 	int len = words->push(message, sizeof(message), &push);
@@ -228,8 +229,7 @@ on_ready(Device *device)
 static void
 on_ack(Device *device)
 {
-	int64_t us =
-		now_us() - device->sent_us[device->answers % IN_FLIGHT];
+	int64_t us = now_us() - device->sent_us[device->answers % IN_FLIGHT];
 
 	device->answers++;
 	acked += batch;
@@ -261,8 +261,7 @@ on_delivery(int user, int from, int change)
 	delivered++;
 	if (phase == PHASE_WINDOW)
 		window_deliveries++;
-	if (phase == PHASE_WINDOW ||
-		(phase == PHASE_DRAIN && mode != MODE_CLOSED))
+	if (phase == PHASE_WINDOW || (phase == PHASE_DRAIN && mode != MODE_CLOSED))
 		samples_add(&delivery_samples,
 					now_us() - device->sent_us[push % IN_FLIGHT]);
 }
@@ -731,9 +730,12 @@ read_number(const char *option, const char *value)
 		const char *name;
 		int *value;
 	} numbers[] = {
-		{"port", &port},		 {"width", &width},
-		{"devices", &device_count}, {"writers", &writer_count},
-		{"batch", &batch},		 {"outstanding", &outstanding},
+		{"port", &port},
+		{"width", &width},
+		{"devices", &device_count},
+		{"writers", &writer_count},
+		{"batch", &batch},
+		{"outstanding", &outstanding},
 		{"records", &records},
 	};
 
@@ -839,7 +841,8 @@ main(int argc, char **argv)
 		Push push = {.run = run_id};
 		char entry[1024];
 
-		render_entry(entry, sizeof(entry), &push, 1, "2025-11-23T10:00:00.000Z");
+		render_entry(entry, sizeof(entry), &push, 1,
+					 "2025-11-23T10:00:00.000Z");
 		puts(entry);
 		return 0;
 	}

@@ -20,7 +20,7 @@ typedef struct Samples
 extern void samples_add(Samples *samples, int64_t us);
 extern void samples_print(const char *name, Samples *samples);
 
-extern void die(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
+extern void
+die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 #endif /* SAMPLES_H */

@@ -130,7 +130,7 @@ http {
 		location ~ ^/pub/(.+)$ {
 			nchan_publisher websocket;
 			nchan_channel_id $1;
-			nchan_message_buffer_length 100;
+			nchan_message_buffer_length 1000;
 		}
 		location ~ ^/sub/(.+)$ {
 			nchan_subscriber websocket;

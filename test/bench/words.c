@@ -171,7 +171,7 @@ native_push(char *out, size_t size, const Push *push)
 	len = snprintf(out, size,
 				   "{\"type\":\"push\",\"ref\":%d,\"digested\":%d,"
 				   "\"changes\":[",
-				   push->first, push->first > 256 ? push->first - 256 : 0);
+				   push->first, push->digested);
 	for (int change = push->first; change < push->first + push->count; change++)
 	{
 		render_id(id, sizeof(id), push, change);
@@ -201,7 +201,7 @@ native_meaning(const char *text, size_t len, bool is_ready)
 		return has(text, len, "\"rejected\"") ? MEANS_REFUSED : MEANS_ACK;
 	if (memcmp(word, "page\"", 5) == 0)
 		return begins(text, len, "\"complete\":true") ? MEANS_READY
-													 : MEANS_PAGE;
+													  : MEANS_PAGE;
 	if (memcmp(word, "error\"", 6) == 0 || memcmp(word, "goodbye\"", 8) == 0)
 		return MEANS_REFUSED;
 	return MEANS_NOTHING;

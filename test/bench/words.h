@@ -32,22 +32,23 @@ typedef struct Push
 	int device;
 	int first;
 	int count;
-	int records; /* written over and over; 0: a record for each change */
+	int digested; /* changes whose answers have come */
+	int records;  /* written over and over; 0: a record for each change */
 	bool is_small;
 } Push;
 
 typedef struct Words
 {
 	const char *name;
-	const char *path;		 /* the first %s is the user, the second the token */
+	const char *path; /* the first %s is the user, the second the token */
 	const char *writer_path; /* of a device that writes, where it differs */
 	const char *subprotocol; /* or NULL */
 	bool token_in_header;
 	bool greets_first;	/* the device speaks when it is connected, unasked */
 	bool ready_at_once; /* there is nothing to catch up */
 	bool is_binary;
-	bool is_stream;	  /* the ends of frames mean nothing: lines count */
-	bool can_batch;	  /* several changes may be one push */
+	bool is_stream; /* the ends of frames mean nothing: lines count */
+	bool can_batch; /* several changes may be one push */
 	int (*greet)(char *out, size_t size, const char *user, const char *device,
 				 long after);
 	int (*push)(char *out, size_t size, const Push *push);

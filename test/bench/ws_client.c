@@ -27,14 +27,14 @@
 
 #include "ws_client.h"
 
-#define READ_SIZE (256 * 1024)
-#define SEND_SIZE (64 * 1024)
+#define READ_SIZE		(256 * 1024)
+#define SEND_SIZE		(64 * 1024)
 #define OP_CONTINUATION 0x0
-#define OP_TEXT	  0x1
-#define OP_BINARY 0x2
-#define OP_CLOSE  0x8
-#define OP_PING	  0x9
-#define OP_PONG	  0xA
+#define OP_TEXT			0x1
+#define OP_BINARY		0x2
+#define OP_CLOSE		0x8
+#define OP_PING			0x9
+#define OP_PONG			0xA
 
 static void
 fail(WsConn *conn, const char *reason)
@@ -200,7 +200,8 @@ void
 ws_send(WsConn *conn, int epfd, const char *text, size_t len)
 {
 	if (conn->state == WS_OPEN)
-		send_frame(conn, epfd, conn->is_binary ? OP_BINARY : OP_TEXT, text, len);
+		send_frame(conn, epfd, conn->is_binary ? OP_BINARY : OP_TEXT, text,
+				   len);
 }
 
 /* on_fragment joins the parts of a message. */
