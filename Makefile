@@ -45,7 +45,7 @@ lint:
 	@tools/lint.sh
 
 bench:
-	@tools/setup.sh build test
+	@tools/setup.sh build test bench
 	@$(BUILD) >&2
 	@test/bench/run.sh
 

@@ -3,7 +3,7 @@
 # setup.sh
 #     Installs what a build, a test run or the demo lacks, by package name.
 #
-# usage: tools/setup.sh [build] [node] [test] [client] [browser] [lint]
+# usage: tools/setup.sh [build] [node] [test] [client] [browser] [lint] [bench]
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js (the demo needs nothing else of it)
@@ -12,6 +12,7 @@
 #   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
 #   lint      what tools/lint.sh calls
+#   bench     what the benchmark compares with: nats-server, nginx with nchan
 #
 # Nothing is touched that is there already: without a missing package there is
 # no apt, no sudo and no network.  A PostgreSQL that PG_CONFIG points to is
@@ -58,8 +59,8 @@ have_package() {
 GROUPS_WANTED=("$@")
 for group in "${GROUPS_WANTED[@]}"; do
 	case $group in
-		build | node | test | client | browser | lint) ;;
-		*) die "unknown group \"$group\" (build, node, test, client, browser, lint)" ;;
+		build | node | test | client | browser | lint | bench) ;;
+		*) die "unknown group \"$group\" (build, node, test, client, browser, lint, bench)" ;;
 	esac
 done
 
@@ -91,6 +92,9 @@ if command -v dpkg-query >/dev/null 2>&1; then
 	fi
 	if wants browser; then
 		[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || need chromium
+	fi
+	if wants bench; then
+		need nats-server nginx libnginx-mod-nchan
 	fi
 	if wants lint; then
 		need clang clang-format clang-tidy cppcheck mandoc
