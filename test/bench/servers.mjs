@@ -31,6 +31,10 @@ export function mirusync(stack, words, relay = stack.relay) {
 		update: `UPDATE mirusync.document
 			SET data = jsonb_set(data, '{notes}', to_jsonb($2::text))
 			WHERE feed = $1 AND collection = 'logbook_entry' AND id = 'bench'`,
+		fresh: async () => {
+			const another = await stack.addRelay()
+			return { ...mirusync(stack, words, another), stop: () => another.stop() }
+		},
 		stop: async () => {},
 	}
 }

@@ -76,14 +76,16 @@ async function sql(bench) {
 
 /*
  * M: memory and CPU of idle sessions.  Some sessions are opened before, so that
- * what a server allocates once is not counted.  Means something of a fresh server.
+ * what a server allocates once is not counted; and ours is a fresh one.
  */
 async function idle(bench) {
 	const limit = openFilesLimit() - 2 * IDLE_USERS_BEFORE - 100
 	const sessions = Math.min(bench.plan.idleSessions, limit - limit % 2)
 	if (sessions < bench.plan.idleSessions)
 		bench.say(`${sessions} idle sessions, not ${bench.plan.idleSessions}: limit of open files`)
-	await each(bench, 'idle', ['events', 'native', 'node', 'nats', 'nchan'], async (server) => {
+	await each(bench, 'idle', ['events', 'native', 'node', 'nats', 'nchan'], async (used) => {
+		const relay = used.fresh && await used.fresh()
+		const server = relay ?? used
 		const fresh = serverRssKb(server)
 		const first = await bench.driver.hold(server, IDLE_USERS_BEFORE)
 		await sleep(500)
@@ -96,6 +98,7 @@ async function idle(bench) {
 		const cpuSeconds = serverCpu(server) - cpu
 		await rest.release()
 		await first.release()
+		await relay?.stop()
 		return {
 			sessions,
 			seconds: rest.seconds,
