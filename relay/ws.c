@@ -45,7 +45,7 @@
 #include "tls.h"
 #include "ws_request.h"
 
-#define RX_BUFFER_SIZE 1024 /* per connection, for its life */
+#define RX_BUFFER_SIZE 256 /* per connection, for its life */
 #define CLOSING_MS	   3000 /* the peer's time to answer a close frame */
 #define CLOSE_NO_CODE  1005 /* a close frame without a code */
 #define CLOSE_NONE	   1006 /* no close frame at all */
