@@ -8,7 +8,8 @@
  * again.  That transaction writes nothing that must be durable, so that nobody
  * waits long for the lock of the whole cluster that it holds while it commits.
  * There is no pause before a ring; what is put while one is under way goes
- * into the next.
+ * into the next.  Only between rings that follow one another closely is there a
+ * short one, else ringing would take the processor from those who commit.
  *
  * The launcher is connected to no database, so it is in nobody's way.  When
  * the server starts it has a worker look into each database, one after the
@@ -59,6 +60,10 @@ PGDLLEXPORT void mirusync_worker_main(Datum arg);
 
 /* When no process was to be had, or one that was asked for does not appear. */
 #define RETRY_MS 5000
+
+/* Rings that follow within this are busy times; then there is a pause. */
+#define BUSY_US	 400
+#define PAUSE_US 1000
 
 static void
 set_signals(void)
@@ -118,6 +123,17 @@ has_extension(void)
 	return found;
 }
 
+/* pause_if_busy lets more come together, if the last ring was just now. */
+static void
+pause_if_busy(void)
+{
+	static TimestampTz last = 0;
+
+	if (GetCurrentTimestamp() - last < BUSY_US)
+		pg_usleep(PAUSE_US);
+	last = GetCurrentTimestamp();
+}
+
 static void
 ring(const uint64 *hashes, int count, bool all)
 {
@@ -162,6 +178,7 @@ mirusync_worker_main(Datum arg)
 		{
 			ring(hashes, count, all);
 			miru_board_rung(count);
+			pause_if_busy();
 		}
 		CHECK_FOR_INTERRUPTS();
 	}
