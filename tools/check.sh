@@ -94,11 +94,11 @@ run_isolation() {
 	run_pg_regress isolation test/isolation/regression.diffs REGRESS=
 }
 
-# run_node SUITE [DIRECTORY] runs Node's tests in it.
+# run_node SUITE [DIRECTORY [AT_ONCE]] runs Node's tests in it, some files at once.
 run_node() {
-	local suite=$1 directory=${2:-test/$1}
+	local suite=$1 directory=${2:-test/$1} at_once=${3:-1}
 	begin "$suite"
-	node --test --test-reporter=spec --test-reporter-destination=stdout \
+	node --test "--test-concurrency=$at_once" --test-reporter=spec --test-reporter-destination=stdout \
 		--test-reporter=tap --test-reporter-destination="$work/$suite" \
 		"$directory"/*.test.mjs
 	local status=$?
@@ -117,8 +117,9 @@ run_upgrade() {
 	run_node upgrade
 }
 
+# Each file has servers of its own, and waits for them most of the time.
 run_e2e() {
-	run_node e2e
+	run_node e2e test/e2e 2
 }
 
 # One installation for all suites, so that they test the same thing.
