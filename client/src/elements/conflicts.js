@@ -138,9 +138,9 @@ export class MirusyncConflicts extends SyncElement {
     this.from = null;
     /** @type {Conflict[] | null} */
     this.rows = null;
-    /** Ids of conflicts that were resolved here: an answer under way may still have them. @type {Set<number | string>} */
+    /** Ids of conflicts that were resolved here: an answer under way may still have them. @type {Set<number>} */
     this.settled = new Set();
-    /** @type {Map<number | string, Choice>} */
+    /** @type {Map<number, Choice>} */
     this.choices = new Map();
     /** @type {Map<string, Card>} */
     this.cards = new Map();
@@ -305,7 +305,7 @@ export class MirusyncConflicts extends SyncElement {
     this.loading = true;
     this.update();
     try {
-      const rows = await /** @type {any} */ (client).conflicts({ ...this.filter, limit: FETCHED });
+      const rows = await client.conflicts({ ...this.filter, limit: FETCHED });
       if (client === this.client && of === this.of) {
         this.error = '';
         this.take(rows);
@@ -325,7 +325,7 @@ export class MirusyncConflicts extends SyncElement {
   /** take shows these conflicts, and keeps what was chosen. @param {Conflict[]} rows */
   take(rows) {
     this.limited = rows.length >= FETCHED;
-    this.rows = rows.filter(({ id, resolved_at: at }) => !at && !this.settled.has(id));
+    this.rows = rows.filter(({ id }) => !this.settled.has(id));
     const there = new Set(this.rows.map(({ id }) => id));
     for (const [id, choice] of this.choices) {
       if (there.has(id) || choice.stage === 'sending')
@@ -513,7 +513,7 @@ export class MirusyncConflicts extends SyncElement {
     this.update();
     for (const { choice, answer } of answers) {
       try {
-        await /** @type {any} */ (client).resolve(choice.conflict.id, answer);
+        await client.resolve(choice.conflict.id, answer);
         choice.enter('done');
         this.settled.add(choice.conflict.id);
         this.emit('resolved', { conflict: choice.conflict, answer });
