@@ -6,7 +6,7 @@
  */
 export const CONFLICTS_CSS = `
 :host { container-type: inline-size; }
-.panel { display: grid; gap: 1em; }
+.panel { display: grid; gap: 1em; padding: 1.15em; border: 1px solid var(--line); border-radius: calc(var(--radius) * 1.4); background: var(--ground); }
 .title { display: flex; align-items: center; gap: .6em; }
 .title h2 { font-size: 1.22em; letter-spacing: -.01em; }
 header p { margin-block-start: .2em; text-wrap: balance; }
@@ -67,4 +67,5 @@ mark { color: inherit; background: color-mix(in srgb, var(--wait) 15%, transpare
 .problem { display: flex; gap: .5em; align-items: flex-start; margin-block-start: .6em; overflow-wrap: anywhere; }
 footer { display: flex; flex-wrap: wrap; align-items: center; gap: .5em .9em; padding: .85em 1.1em; border-block-start: 1px solid var(--line); }
 .more { justify-self: center; }
+@container (max-width: 26em) { .panel { padding: .9em .75em; } .about, .fields, footer { padding-inline: .85em; } }
 `;
