@@ -178,7 +178,10 @@ export class MirusyncIndicator extends SyncElement {
   /** @override @param {Client} client */
   listen(client) {
     this.wasInSync = isInSync(client.status);
-    this.ends.push(client.on('status', () => this.changed()));
+    this.ends.push(client.on('status', () => this.changed()), client.on('user_changed', () => {
+      seen.delete(client);
+      this.update();
+    }));
     this.on(window, 'online', () => this.update());
     this.on(window, 'offline', () => this.update());
     this.on(document, 'visibilitychange', () => this.update());

@@ -15,6 +15,8 @@
 
 /** retry connects now, however long the wait was to be. @param {Client} client */
 export function retry(client) {
+  if (client.closed)
+    return undefined;
   client.connect();
   return client.role?.call('awake').catch(() => {});
 }
