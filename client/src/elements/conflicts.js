@@ -230,7 +230,7 @@ export class MirusyncConflicts extends SyncElement {
     const limited = h('p', { class: 'muted small', part: 'limited' });
     const empty = h('div', { class: 'empty', part: 'empty' }, icon(CHECK), h('div', {}, h('p', { class: 'strong' }, texts.noConflicts),
       h('p', { class: 'muted' }, texts.noConflictsDetail)));
-    fill(this.root, h('section', { class: 'panel', part: 'panel', 'aria-label': texts.title },
+    fill(this.root, h('div', { class: 'panel', part: 'panel', role: 'group', 'aria-label': texts.title },
       h('header', {}, h('div', { class: 'title' }, title, count), intro), this.region, this.aloud, banner, list, more, limited, empty));
     return { title, count, intro, banner, list, more, limited, empty };
   }
@@ -462,7 +462,7 @@ export class MirusyncConflicts extends SyncElement {
       type: 'button', class: 'button primary', part: 'button resolve', 'aria-describedby': `${id}-hint`, click: () => this.resolve(dispute.key),
     });
     const dismiss = h('button', { type: 'button', class: 'button', part: 'button', click: () => this.dismiss(dispute.key) }, texts.dismiss);
-    const element = h('section', { class: 'card', part: 'card', 'aria-labelledby': id },
+    const element = h('article', { class: 'card', part: 'card', 'aria-labelledby': id },
       h('div', { class: 'about' }, h('div', { class: 'names' }, heading, age), quick), fields, h('footer', {}, button, dismiss, hint));
     return { element, heading, age, quick, fields, button, hint, dismiss };
   }

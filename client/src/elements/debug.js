@@ -152,7 +152,7 @@ export class MirusyncDebug extends SyncElement {
     const pause = h('button', { type: 'button', class: 'button', part: 'button', 'aria-pressed': 'false', click: () => this.pause() }, texts.pause);
     const rows = h('ol', { class: 'rows', part: 'log', 'aria-label': texts.log, tabindex: 0 });
     const none = h('p', { class: 'none muted small' });
-    fill(this.root, h('section', { class: 'panel', part: 'panel', 'aria-label': texts.title },
+    fill(this.root, h('div', { class: 'panel', part: 'panel', role: 'group', 'aria-label': texts.title },
       h('header', {}, h('h2', { part: 'title' }, texts.title), state, this.region),
       h('div', { class: 'tools', part: 'tools' },
         h('fieldset', {}, h('legend', {}, texts.connection), h('div', { class: 'group' }, toggle, cutter, sync, lead)),

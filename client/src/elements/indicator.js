@@ -18,7 +18,7 @@ import { tick } from './time.js';
 /** @typedef {import('./meaning.js').Meaning} Meaning */
 
 /* How long something has to be so to be read aloud. */
-const STEADY_MS = 800;
+const STEADY_MS = 600;
 
 /* How long "Trying…" is shown if nothing else comes of it. */
 const TRYING_MS = 3000;
