@@ -113,6 +113,7 @@ test('differences of texts, word by word', () => {
   const cases = [
     ['practice at 60', 'practice at 72', 'practice at [60]', 'practice at [72]'],
     ['a b c', 'a c', 'a [b ]c', 'a c'],
+    ['in 1 and 2 go', 'in 3 and 4 go', 'in [1] and [2] go', 'in [3] and [4] go'],
     ['same', 'same', 'same', 'same'],
     ['', 'new', '', '[new]'],
     ['one two three', 'four five six', '[one two three]', '[four five six]'],

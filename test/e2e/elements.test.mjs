@@ -28,8 +28,8 @@ const s = useStack({ relays: 0 });
 const c = createClients(s);
 
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self' ws:; require-trusted-types-for 'script'";
-const HTML = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>Elements</title><script src="/page.js" defer></script></head>
+const html = (scripts) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}"><title>Elements</title>${scripts.map((name) => `<script src="/${name}" defer></script>`).join('')}</head>
 <body><main><h1>Elements</h1></main></body></html>`;
 
 /* Elements are made before they are defined, as a page does whose scripts come later. */
@@ -66,6 +66,24 @@ const PAGE = `
   document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => violations.push(violatedDirective + ' ' + blockedURI));
 `;
 
+/* The same by React; the page's client belongs to the other script. */
+const REACT = `
+  import { createElement, useState } from 'react';
+  import { createRoot } from 'react-dom/client';
+  import { ConflictPanel, SyncIndicator } from '${SOURCE}react.js';
+  window.retried = [];
+  window.draw = () => {
+    const root = createRoot(document.querySelector('main'));
+    root.render(createElement(() => {
+      const [count, setCount] = useState(-1);
+      return [createElement('h1', { key: 1 }, 'Conflicts: ' + count),
+        createElement(SyncIndicator, { key: 2, client, form: 'detailed', onRetry: (event) => { event.preventDefault(); retried.push([event.detail.action, count]); } }),
+        createElement(ConflictPanel, { key: 3, client, collection: 'note', label: ({ field }) => (field ? 'The field' : 'The record'), onConflicts: ({ detail }) => setCount(detail.count) })];
+    }));
+    return root;
+  };
+`;
+
 let browser;
 let context;
 let dir;
@@ -75,9 +93,13 @@ let ready;
 async function setUp() {
   dir = await mkdtemp(join(tmpdir(), 'mirusync-elements-'));
   await chmod(dir, 0o755);
-  const { outputFiles } = await build({ stdin: { contents: PAGE, resolveDir: SOURCE }, bundle: true, format: 'iife', target: 'es2022', write: false });
-  await writeFile(join(dir, 'page.js'), outputFiles[0].contents);
-  await writeFile(join(dir, 'index.html'), HTML);
+  for (const [name, contents] of [['page.js', PAGE], ['react.js', REACT]])
+    await build({
+      stdin: { contents, resolveDir: SOURCE }, bundle: true, format: 'iife', target: 'es2022', outfile: join(dir, name),
+      define: { 'process.env.NODE_ENV': '"production"' },
+    });
+  await writeFile(join(dir, 'index.html'), html(['page.js']));
+  await writeFile(join(dir, 'react.html'), html(['page.js', 'react.js']));
   axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
   s.relay = await s.stack.addRelay({ static_dir: dir });
   await c.prepare();
@@ -99,13 +121,13 @@ after(async () => {
 const pages = [];
 
 /* open opens a page with a client, which is connected and caught up unless told otherwise. */
-async function open(user, { connect = true, define = true, options = {} } = {}) {
+async function open(user, { connect = true, define = true, options = {}, path = '' } = {}) {
   const page = await context.newPage();
   pages.push(page);
   page.setDefaultTimeout(10000);
   page.problems = [];
   page.on('pageerror', (error) => page.problems.push(error));
-  await page.goto(`${s.relay.url}/`);
+  await page.goto(`${s.relay.url}/${path}`);
   await page.evaluate(([token, more]) => window.open_(token, more), [userToken(s.stack.secret, user), { storage: 'memory', ...options }]);
   if (define)
     await page.evaluate(() => load());
@@ -172,6 +194,8 @@ test('the indicator tells what is so, counts what is unsent, and tries again; li
   await says(page, '#card [role=status]', 'Offline. 2 unsent. Keep this page open');
   await page.evaluate(() => notes.put('n3', { title: 'x' }).saved);
   await says(page, 'mirusync-indicator [part~=count]', '3 unsent');
+  /* To hear that nothing is said of it. */
+  await page.waitForTimeout(700);
   /* In one step: it also tries by itself. */
   await page.evaluate(() => {
     down = false;
@@ -377,6 +401,24 @@ const STATUSES = [
   { state: 'connecting', reason: '' }, { unsent: 2, unsentSince: 0 }, { caughtUp: false }, { state: 'disconnected', reason: 'refused' },
   { state: 'needs-auth', reason: 'no_token' }, { state: 'disconnected', reason: 'switched_off' }, { state: 'reconnecting', reason: 'silent', unsent: 1, unsentSince: 0 },
 ];
+
+test('the same by React: properties, listeners, and nothing left behind', async () => {
+  const user = newUser();
+  const page = await open(user, { path: 'react.html', define: false });
+  const other = await c.connected(user);
+  const before = await page.evaluate(() => { window.root = draw(); return listening(); });
+  await shared(page, other, 'n1', { title: 'a' });
+  await disagree(page, other, 'n1', 'title', 'mine', 'theirs');
+  await page.getByRole('heading', { name: 'Conflicts: 1' }).waitFor();
+  await says(page, 'mirusync-conflicts legend', 'The field');
+  await says(page, 'mirusync-conflicts h3', 'The record');
+  await page.evaluate(() => client.disconnect());
+  await page.getByRole('button', { name: 'Connect' }).click();
+  assert.deepEqual(await page.evaluate(() => [retried, client.wanted]), [[['connect', 1]], false]);
+  assert.ok(await page.evaluate(() => listening()) > before);
+  await page.evaluate(() => root.unmount());
+  assert.equal(await page.evaluate(() => listening()), before);
+});
 
 test('everybody can use them: no violation by axe, in light and dark, wide and narrow', async () => {
   const user = newUser();
