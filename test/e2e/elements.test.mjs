@@ -283,7 +283,8 @@ test('choices outlast being offline; one may write something else; the server ma
   await says(page, 'mirusync-conflicts [part=banner]', 'You are offline');
   const button = page.getByRole('button', { name: 'Keep the chosen value' });
   assert.equal(await button.getAttribute('aria-disabled'), 'true');
-  await page.evaluate(() => client.connect());
+  /* The page may put the element somewhere else meanwhile. */
+  await page.evaluate(() => { document.querySelector('main').prepend(document.querySelector('mirusync-conflicts')); client.connect(); });
   await state(page, 'mirusync-conflicts', 'some');
   assert.equal(await editor.inputValue(), '');
   await button.click();
@@ -314,6 +315,14 @@ test('what somebody else resolved meanwhile goes away, or says so if a choice wa
   await says(page, 'mirusync-conflicts [part=decision]', 'Resolved elsewhere');
   await first.getByRole('button', { name: 'Dismiss' }).click();
   await page.locator('mirusync-conflicts [part=empty]').waitFor();
+  /* Decided for what is in use: no change tells of it, so it is found out by trying. */
+  await disagree(page, other, 'n2', 'title', 'mine again', 'theirs again');
+  await page.locator('mirusync-conflicts[data-count="1"]').waitFor();
+  await other.resolve((await other.conflicts())[0].id, { choose: 'incoming' });
+  await page.locator('mirusync-conflicts [part~=theirs]').click();
+  await page.getByRole('button', { name: 'Keep the chosen value' }).click();
+  await says(page, 'mirusync-conflicts [part=decision]', 'Resolved elsewhere');
+  assert.equal(await page.evaluate(() => notes.get('n2').title), 'mine again');
 });
 
 /* What would do something if it were taken for markup. */

@@ -259,6 +259,8 @@ export class MirusyncConflicts extends SyncElement {
         this.soon = undefined;
       },
     );
+    /* A conflict that was settled without a change of its record tells nobody. */
+    this.on(document, 'visibilitychange', () => document.visibilityState === 'visible' && this.load());
     this.every(30000, () => this.update());
     this.load();
   }
