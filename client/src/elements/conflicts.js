@@ -80,7 +80,6 @@ export const CONFLICTS_TEXTS = {
   /** How a conflict was decided for the time being. @type {Record<string, string>} */
   rules: {
     lww: 'The newer one won', lww_field: 'The newer one won', first_wins: 'The first one won', server_wins: 'The server won',
-    max: 'The greater one won', min: 'The smaller one won',
   },
   done: (/** @type {string} */ record) => `Resolved: ${record}`,
   doneSome: (/** @type {string} */ record, /** @type {number} */ done, /** @type {number} */ failed) => `${record}: ${done} resolved, ${failed} could not be saved`,

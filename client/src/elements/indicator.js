@@ -13,6 +13,8 @@ import { retry } from './inside.js';
 import { INDICATOR_TEXTS, isInSync, meaningOf } from './meaning.js';
 import { tick } from './time.js';
 
+export { INDICATOR_TEXTS };
+
 /** @typedef {import('../client.js').Client} Client */
 /** @typedef {import('./meaning.js').IndicatorTexts} IndicatorTexts */
 /** @typedef {import('./meaning.js').Meaning} Meaning */

@@ -67,7 +67,6 @@ export const INDICATOR_TEXTS = {
   connect: 'Connect',
   signIn: 'Sign in',
   trying: 'Trying…',
-  close: 'Close',
   noNetwork: 'This device has no network.',
   slowWay: 'This network blocks live connections, so changes come every few seconds.',
   /** By the status's reason; what is not here is shown as it is. @type {Record<string, string>} */
