@@ -11,8 +11,6 @@
  */
 #include "drain.h"
 
-#include <stdbool.h>
-
 #include "acceptor.h"
 #include "api.h"
 #include "gate.h"
@@ -45,6 +43,12 @@ drain_start(int64_t timeout_ms)
 	apiconn_drop_idle();
 	api_drain();
 	session_close_all(CLOSE_GOING_AWAY, "server is going away");
+}
+
+bool
+drain_is_on(void)
+{
+	return draining;
 }
 
 void

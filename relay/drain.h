@@ -7,6 +7,7 @@
 #ifndef MIRUSYNC_DRAIN_H
 #define MIRUSYNC_DRAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -15,6 +16,9 @@
  * once.
  */
 extern void drain_start(int64_t timeout_ms);
+
+/* drain_is_on: it has begun. */
+extern bool drain_is_on(void);
 
 extern void drain_tick(int64_t now_ms);
 

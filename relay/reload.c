@@ -28,6 +28,7 @@ static const char *const reloaded[] = {
 	"drain_timeout",
 	"handshake_timeout",
 	"handshakes_max",
+	"hibernate_after",
 	"idle_timeout",
 	"log_format",
 	"log_level",

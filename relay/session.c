@@ -395,6 +395,12 @@ session_metrics(void)
 					(uint64_t) counts[state]);
 }
 
+bool
+session_is_quiet(void)
+{
+	return session_count() == counts[SESSION_LIVE];
+}
+
 int
 session_count(void)
 {

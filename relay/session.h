@@ -95,6 +95,9 @@ extern int session_user_count(const char *user);
 /* session_metrics sets the gauges. */
 extern void session_metrics(void);
 
+/* session_is_quiet: none is new, catching up or closing. */
+extern bool session_is_quiet(void);
+
 /* session_count counts all sessions. */
 extern int session_count(void);
 
