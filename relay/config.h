@@ -32,7 +32,8 @@ typedef struct Config
 	char *database;					 /* libpq conninfo; may hold a password */
 	char *database_direct;			 /* past a pooler; "" = database */
 	int database_pooled;			 /* 1: database is a pooler */
-	int64_t drain_timeout_ms;		 /* closing handshakes after SIGTERM */
+	int64_t drain_spread_ms;		 /* in which devices come back */
+	int64_t drain_timeout_ms;		 /* answers and handshakes after SIGTERM */
 	char *environment;				 /* what /health says */
 	int64_t fast_lock_timeout_ms;	 /* lock_timeout of the writers */
 	int64_t handshake_timeout_ms;	 /* from accept to upgrade */

@@ -153,7 +153,7 @@ on_signal(uv_signal_t *handle, int number)
 	(void) handle;
 	(void) number;
 	notify_stopping();
-	drain_start(config.drain_timeout_ms);
+	drain_start(&config);
 }
 
 static void

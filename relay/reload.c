@@ -25,6 +25,7 @@ static const char *const reloaded[] = {
 	"connections_max",
 	"connections_per_address",
 	"connections_per_user",
+	"drain_spread",
 	"drain_timeout",
 	"handshake_timeout",
 	"handshakes_max",
