@@ -106,6 +106,7 @@ void
 bell_init(void)
 {
 	PgSpec spec = {.name = "bell",
+				   .direct = true,
 				   .statements = statements,
 				   .on_ready = on_ready};
 
@@ -117,6 +118,21 @@ void
 bell_start(void)
 {
 	pgconn_start(pg);
+}
+
+void
+bell_rest(void)
+{
+	pgconn_rest(pg);
+	/* Nobody listens: none of its rings is still to come, and another's
+	 * backend may get its number. */
+	memset(pids, 0, sizeof(pids));
+}
+
+bool
+bell_is_idle(void)
+{
+	return moved == NULL && pgconn_in_flight(pg) == 0;
 }
 
 void

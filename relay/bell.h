@@ -11,7 +11,12 @@
 
 extern void bell_init(void);
 extern void bell_start(void);
+/* bell_rest closes the connection until bell_start. */
+extern void bell_rest(void);
 extern void bell_release(void);
+
+/* bell_is_idle: nothing is to be rung. */
+extern bool bell_is_idle(void);
 
 /* bell_note says that a feed has moved; the ring leaves at the turn's end. */
 extern void bell_note(const char *feed);

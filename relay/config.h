@@ -30,12 +30,16 @@ typedef struct Config
 	int connections_per_address;	 /* of one address; 0 = none */
 	int connections_per_user;		 /* sessions of one user */
 	char *database;					 /* libpq conninfo; may hold a password */
-	int64_t drain_timeout_ms;		 /* closing handshakes after SIGTERM */
+	char *database_direct;			 /* past a pooler; "" = database */
+	int database_pooled;			 /* 1: database is a pooler */
+	int64_t drain_spread_ms;		 /* in which devices come back */
+	int64_t drain_timeout_ms;		 /* answers and handshakes after SIGTERM */
 	char *environment;				 /* what /health says */
 	int64_t fast_lock_timeout_ms;	 /* lock_timeout of the writers */
 	int64_t handshake_timeout_ms;	 /* from accept to upgrade */
 	int handshakes_max;				 /* connections not yet upgraded */
 	int64_t heads_poll_interval_ms;	 /* seldom poll of the feeds' heads */
+	int64_t hibernate_after_ms;		 /* without need of the database; 0 = never */
 	int64_t idle_timeout_ms;		 /* a silent session is closed */
 	char *jwt_algorithms;			 /* words: names of algorithms */
 	char *jwt_audience;				 /* words; "" = not looked at */

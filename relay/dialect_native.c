@@ -353,7 +353,9 @@ static size_t
 goodbye(char *buf, size_t size, CloseCode code, const char *reason)
 {
 	return native_goodbye(buf, size, code, reason,
-						  dialect_native_chance(AGAIN_MS));
+						  dialect_native_chance(code == CLOSE_GOING_AWAY
+													? config->drain_spread_ms
+													: AGAIN_MS));
 }
 
 const Dialect dialect_native = {

@@ -330,6 +330,12 @@ answer_ping(Guest *guest, const char *text, size_t len)
 	return true;
 }
 
+bool
+guest_is_idle(void)
+{
+	return strangers == NULL && waiters == NULL;
+}
+
 void
 guest_tick(int64_t now_ms)
 {

@@ -35,6 +35,9 @@ extern int guest_user_count(const char *user);
 
 extern void guest_close_all(CloseCode code, const char *reason);
 
+/* guest_is_idle: there is none. */
+extern bool guest_is_idle(void);
+
 /* guest_tick closes those who take too long. */
 extern void guest_tick(int64_t now_ms);
 

@@ -26,11 +26,10 @@
 #include "dialect_native.h"
 #include "frame.h"
 #include "gate.h"
-#include "listener.h"
+#include "hibernation.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics_page.h"
-#include "writer.h"
 
 #define FILE_MAX_BYTES (4 * 1024 * 1024)
 #define FILES_MAX	   500
@@ -226,12 +225,14 @@ health(HttpReply *reply)
 static void
 ready(HttpReply *reply)
 {
-	bool is_ready = listener_is_ready() && writer_is_ready();
+	const char *state = hibernation_is_on() ? "hibernating"
+		: hibernation_is_ready()			? "ready"
+											: NULL;
 
-	http_json(reply, is_ready ? 200 : 503,
+	http_json(reply, state != NULL ? 200 : 503,
 			  snprintf(reply->buffer, sizeof(reply->buffer),
 					   "{\"status\":\"%s\"}",
-					   is_ready ? "ready" : "database unavailable"));
+					   state != NULL ? state : "database unavailable"));
 }
 
 static void

@@ -12,6 +12,12 @@
  *
  * A timeout is therefore up to a tick late, which none of them minds.
  *
+ * The pace: while nothing is under way that is measured in less than a second,
+ * the timer goes slowly, so that sessions that only wait cost no wake-ups.
+ * Whatever then happens is an event of the loop, and before it sleeps again it
+ * is looked whether the pace still does.  Only a tick slows it down: with
+ * events that come quickly enough the timer would else be set anew for ever.
+ *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "janitor.h"
@@ -21,6 +27,7 @@
 #include "drain.h"
 #include "feed.h"
 #include "guest.h"
+#include "hibernation.h"
 #include "keyring.h"
 #include "loop.h"
 #include "notify.h"
@@ -33,14 +40,57 @@
 #include "writer.h"
 #include "ws.h"
 
-#define TICK_MS 50
+#define TICK_MS		 50
+#define SLOW_TICK_MS 1000
+#define QUIET_TICKS	 20 /* then it goes slowly */
 
 /* How often the heads are read because somebody rang for all feeds. */
 #define HEADS_PAUSE_MS 1000
 
 static int64_t heads_interval_ms;
+static int64_t slow_tick_ms;
+static int quiet_ticks; /* in a row; QUIET_TICKS: the pace is slow */
 static int64_t next_heads_ms;
 static int64_t last_heads_ms;
+
+static void tick(void);
+
+/* is_quiet: whatever has a deadline can wait for a slow tick. */
+static bool
+is_quiet(void)
+{
+	return ws_is_quiet() && apiconn_count() == 0 && guest_is_idle() &&
+		session_is_quiet() && quota_is_idle() && writer_is_idle() &&
+		reader_is_idle() && pgconn_are_settled() && !feed_all_have_rung() &&
+		!drain_is_on();
+}
+
+static void
+set_pace(int64_t interval_ms)
+{
+	/* It was started once with the same timer. */
+	(void) !loop_tick(interval_ms, tick);
+}
+
+static void
+look(void)
+{
+	hibernation_look();
+	if (quiet_ticks == QUIET_TICKS && !is_quiet())
+	{
+		quiet_ticks = 0;
+		set_pace(TICK_MS);
+	}
+}
+
+static void
+slow_down(void)
+{
+	if (!is_quiet())
+		quiet_ticks = 0;
+	else if (quiet_ticks < QUIET_TICKS && ++quiet_ticks == QUIET_TICKS)
+		set_pace(slow_tick_ms);
+}
 
 static void
 tick(void)
@@ -68,7 +118,9 @@ tick(void)
 		next_heads_ms = now_ms + heads_interval_ms;
 		feed_check_heads();
 	}
+	hibernation_tick(now_ms);
 	drain_tick(now_ms);
+	slow_down();
 }
 
 Status
@@ -76,5 +128,13 @@ janitor_start(const Config *config)
 {
 	heads_interval_ms = config->heads_poll_interval_ms;
 	next_heads_ms = loop_now_ms() + heads_interval_ms;
+	slow_tick_ms = SLOW_TICK_MS;
+	if (heads_interval_ms < slow_tick_ms)
+		slow_tick_ms = heads_interval_ms;
+	if (config->access_poll_interval_ms < slow_tick_ms)
+		slow_tick_ms = config->access_poll_interval_ms;
+	if (config->keys_check_interval_ms < slow_tick_ms)
+		slow_tick_ms = config->keys_check_interval_ms;
+	loop_before_sleep(look);
 	return loop_tick(TICK_MS, tick);
 }

@@ -176,6 +176,7 @@ void
 listener_init(void (*greeted)(void), void (*refused)(void))
 {
 	PgSpec spec = {.name = "listener",
+				   .direct = true,
 				   .statements = statements,
 				   .greets = true,
 				   .on_ready = on_ready,
@@ -191,6 +192,13 @@ void
 listener_start(void)
 {
 	pgconn_start(pg);
+}
+
+void
+listener_rest(void)
+{
+	pgconn_rest(pg);
+	listening = false;
 }
 
 void

@@ -16,6 +16,9 @@
  */
 extern void listener_init(void (*on_greeted)(void), void (*on_refused)(void));
 extern void listener_start(void);
+
+/* listener_rest closes the connection until listener_start. */
+extern void listener_rest(void);
 extern void listener_release(void);
 
 /* listener_is_ready says whether doorbells would be heard. */

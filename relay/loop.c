@@ -29,6 +29,7 @@ static uv_prepare_t prepare;
 static uv_idle_t again; /* active while tasks are left over */
 static uv_timer_t ticker;
 static void (*on_tick)(void);
+static void (*on_sleep)(void); /* NULL = nothing to look at */
 static TurnTask *tasks;
 
 static void
@@ -51,6 +52,8 @@ on_prepare(uv_prepare_t *handle)
 		task->queued = false;
 		task->run(task->arg);
 	}
+	if (on_sleep != NULL)
+		on_sleep();
 	if (tasks != NULL)
 		uv_idle_start(&again, on_idle);
 	else
@@ -106,6 +109,7 @@ loop_release(void)
 
 	uv_close((uv_handle_t *) &ticker, NULL);
 	uv_close((uv_handle_t *) &again, NULL);
+	on_sleep = NULL;
 	/* Tasks free objects, so they run once more before their queue ends. */
 	on_prepare(&prepare);
 	uv_close((uv_handle_t *) &prepare, NULL);
@@ -130,6 +134,12 @@ loop_wall_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void
+loop_before_sleep(void (*look)(void))
+{
+	on_sleep = look;
 }
 
 Status

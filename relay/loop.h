@@ -44,7 +44,16 @@ extern uv_loop_t *loop_uv(void);
 extern int64_t loop_now_ms(void);
 extern int64_t loop_wall_ms(void);
 
-/* loop_tick calls "tick" about every "interval_ms": the janitor's timer. */
+/*
+ * loop_before_sleep calls "look" at the end of every turn, when the turn's
+ * tasks have run: what it queues runs in a turn that follows at once.
+ */
+extern void loop_before_sleep(void (*look)(void));
+
+/*
+ * loop_tick calls "tick" about every "interval_ms": the janitor's timer.  Called
+ * again, it goes on at the other pace.
+ */
 extern Status loop_tick(int64_t interval_ms, void (*tick)(void)) MUST_CHECK;
 
 /*

@@ -24,6 +24,7 @@
 #include "feed.h"
 #include "gate.h"
 #include "guest.h"
+#include "hibernation.h"
 #include "http.h"
 #include "janitor.h"
 #include "keyring.h"
@@ -152,7 +153,7 @@ on_signal(uv_signal_t *handle, int number)
 	(void) handle;
 	(void) number;
 	notify_stopping();
-	drain_start(config.drain_timeout_ms);
+	drain_start(&config);
 }
 
 static void
@@ -201,8 +202,7 @@ on_refused(void)
 static Status
 start(void)
 {
-	pgconn_setup(config.database, config.reconnect_wait_max_ms,
-				 config.push_wait_max_ms + config.slow_lock_timeout_ms);
+	pgconn_setup(&config);
 	session_setup(&config);
 	if (!peers_setup(&config))
 		return STATUS_FAILED;
@@ -221,6 +221,7 @@ start(void)
 	reader_init(&config);
 	bell_init();
 	listener_init(on_greeted, on_refused);
+	hibernation_setup(&config);
 	if (acceptor_open(&config) != STATUS_OK ||
 		janitor_start(&config) != STATUS_OK)
 		return STATUS_FAILED;

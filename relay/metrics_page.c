@@ -19,7 +19,7 @@
 
 #include "apiconn.h"
 #include "feed.h"
-#include "listener.h"
+#include "hibernation.h"
 #include "loop.h"
 #include "metrics.h"
 #include "outbox.h"
@@ -109,7 +109,8 @@ void
 metrics_page(HttpReply *reply)
 {
 	metrics_set(METRIC_BUILD_INFO, 1);
-	metrics_set(METRIC_READY, listener_is_ready() && writer_is_ready());
+	metrics_set(METRIC_READY, hibernation_is_ready());
+	metrics_set(METRIC_HIBERNATING, hibernation_is_on());
 	metrics_set(METRIC_OUTBOX_BYTES, outbox_total_bytes());
 	metrics_set(METRIC_FEEDS, (uint64_t) feed_count());
 	ws_metrics();

@@ -34,6 +34,7 @@
 
 #include "alloc.h"
 #include "backoff.h"
+#include "conninfo.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
@@ -58,6 +59,7 @@ typedef struct Request
 	PgCallback callback;
 	void *arg;
 	PGresult *result; /* the rows, or the first error */
+	int skip;		  /* results that come before it */
 	int64_t sent_ms;
 } Request;
 
@@ -81,7 +83,9 @@ struct PgConn
 	Request *requests; /* oldest first */
 	int request_count;
 	const char *broken; /* reason, once it is to be given up */
+	TurnTask begin;
 	TurnTask give_up;
+	int first_host; /* of the conninfo's, to be tried */
 	Backoff backoff;
 	int64_t retry_at_ms;
 	int64_t deadline_ms; /* of connecting and preparing */
@@ -89,20 +93,16 @@ struct PgConn
 };
 
 static PgConn *connections;
-static const char *conninfo = "";
-static int64_t reconnect_wait_max_ms = 5000;
-static int64_t statement_wait_max_ms = 60000;
+static const Config *config;
 
 static void on_poll(uv_poll_t *poll, int status, int events);
+static void begin(void *arg);
 static void lose(void *arg);
 
 void
-pgconn_setup(const char *conninfo_, int64_t reconnect_max,
-			 int64_t statement_max)
+pgconn_setup(const Config *config_)
 {
-	conninfo = conninfo_;
-	reconnect_wait_max_ms = reconnect_max;
-	statement_wait_max_ms = statement_max;
+	config = config_;
 }
 
 bool
@@ -181,7 +181,9 @@ pgconn_new(const PgSpec *spec)
 
 	pg->spec = *spec;
 	pg->state = PG_REST;
-	backoff_init(&pg->backoff, BACKOFF_BASE_MS, reconnect_wait_max_ms);
+	backoff_init(&pg->backoff, BACKOFF_BASE_MS,
+				 config->reconnect_wait_max_ms);
+	loop_task_init(&pg->begin, begin, pg);
 	loop_task_init(&pg->give_up, lose, pg);
 	DL_APPEND(connections, pg);
 	return pg;
@@ -210,6 +212,7 @@ pgconn_free(PgConn *pg)
 {
 	if (pg == NULL)
 		return;
+	loop_task_cancel(&pg->begin);
 	loop_task_cancel(&pg->give_up);
 	while (pg->requests != NULL)
 		request_free(pg, pg->requests);
@@ -225,6 +228,20 @@ pgconn_start(PgConn *pg)
 		return;
 	pg->state = PG_WAITING;
 	pg->retry_at_ms = loop_now_ms();
+	loop_at_turn_end(&pg->begin);
+}
+
+void
+pgconn_rest(PgConn *pg)
+{
+	loop_task_cancel(&pg->begin);
+	loop_task_cancel(&pg->give_up);
+	while (pg->requests != NULL)
+		request_free(pg, pg->requests);
+	disconnect(pg);
+	pg->broken = NULL;
+	pg->state = PG_REST;
+	backoff_reset(&pg->backoff);
 }
 
 void
@@ -292,34 +309,49 @@ on_notice(void *arg, const char *text)
 			  (int) strcspn(text, "\n"), text);
 }
 
+/*
+ * Where the connection leads.  The doorbell's go past the pooler: it would
+ * give them another backend for each transaction.
+ */
+static const char *
+conninfo_of(const PgConn *pg)
+{
+	return pg->spec.direct && config->database_direct[0] != '\0'
+		? config->database_direct
+		: config->database;
+}
+
+/*
+ * Behind a pooler a connection has no state: what is prepared or set in one
+ * transaction is not there in the next.
+ */
+static bool
+is_pooled(const PgConn *pg)
+{
+	return config->database_pooled && !pg->spec.direct;
+}
+
 /* Our settings go behind those of the conninfo, which stay in force. */
 static char *
 merged_options(const PgConn *pg)
 {
-	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-	const char *theirs = "";
-	char *merged = NULL;
 	char lock[64] = "";
-	int len;
 
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
-		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
-			theirs = o->val;
-	if (pg->spec.lock_timeout_ms > 0)
+	if (pg->spec.lock_timeout_ms > 0 && !is_pooled(pg))
 		snprintf(lock, sizeof(lock), " -c lock_timeout=%lld",
 				 (long long) pg->spec.lock_timeout_ms);
-	len = asprintf(&merged, "%s%s", theirs, lock);
-	PQconninfoFree(options);
-	if (len < 0)
-		abort();
-	return merged;
+	return conninfo_options(conninfo_of(pg), lock);
 }
 
 static void
 connect_start(PgConn *pg)
 {
 	char application[64];
+	const char *conninfo = conninfo_of(pg);
 	char *options = merged_options(pg);
+	char *lists[CONNINFO_LISTS];
+
+	conninfo_rotate(conninfo, pg->first_host, lists);
 
 	/*
 	 * What stands behind dbname overrides the conninfo; the keepalives stand
@@ -331,26 +363,50 @@ connect_start(PgConn *pg)
 								"keepalives_count",
 								"tcp_user_timeout",
 								"dbname",
+								"host",
+								"hostaddr",
+								"port",
 								"application_name",
 								"client_encoding",
 								"options",
 								NULL};
-	const char *const values[] = {"30",	   "10",	 "3",
-								  "30000", conninfo, application,
-								  "UTF8",  options,	 NULL};
+	const char *const values[] = {"30",
+								  "10",
+								  "3",
+								  "30000",
+								  conninfo,
+								  lists[CONNINFO_HOST],
+								  lists[CONNINFO_HOSTADDR],
+								  lists[CONNINFO_PORT],
+								  application,
+								  "UTF8",
+								  options,
+								  NULL};
 
 	snprintf(application, sizeof(application), "mirusync relay %s",
 			 pg->spec.name);
-	pg->deadline_ms = loop_now_ms() + CONNECT_TIMEOUT_MS;
+	pg->deadline_ms = loop_now_ms() +
+		conninfo_timeout_ms(conninfo, CONNECT_TIMEOUT_MS);
 	pg->state = PG_CONNECTING;
 	pg->conn = PQconnectStartParams(keys, values, 1);
 	free(options);
+	for (int i = 0; i < CONNINFO_LISTS; i++)
+		free(lists[i]);
 	if (pg->conn == NULL)
 		abort();
 	PQsetNoticeProcessor(pg->conn, on_notice, pg);
 	if (PQstatus(pg->conn) == CONNECTION_BAD ||
 		watch_start(pg, UV_WRITABLE) != STATUS_OK)
 		pgconn_break(pg, "could not connect");
+}
+
+static void
+begin(void *arg)
+{
+	PgConn *pg = arg;
+
+	if (pg->state == PG_WAITING && loop_now_ms() >= pg->retry_at_ms)
+		connect_start(pg);
 }
 
 void
@@ -437,7 +493,7 @@ prepare_all(PgConn *pg)
 		pgconn_break(pg, "could not watch the socket");
 		return;
 	}
-	if (pg->spec.statements == NULL)
+	if (pg->spec.statements == NULL || is_pooled(pg))
 	{
 		become_ready(pg);
 		return;
@@ -523,6 +579,12 @@ take_result(PgConn *pg, PGresult *result)
 	{
 		PQclear(result);
 		settle_first(pg);
+		return;
+	}
+	if (request->skip > 0 && !is_error(result))
+	{
+		request->skip--;
+		PQclear(result);
 		return;
 	}
 	/* An error that arrives after the rows is that of the commit: it counts. */
@@ -643,6 +705,32 @@ pgconn_in_flight(const PgConn *pg)
 	return pg->request_count;
 }
 
+/* Everything that the statement needs goes with it, in its transaction. */
+static Status
+send_whole(PgConn *pg, const PgStatement *statement, const PgParams *params,
+		   PgCallback callback, void *arg)
+{
+	char timeout[24];
+	const char *const values[] = {timeout};
+	Status status;
+	int ok = 1;
+
+	snprintf(timeout, sizeof(timeout), "%lld",
+			 (long long) pg->spec.lock_timeout_ms);
+	if (pg->spec.lock_timeout_ms > 0)
+		ok = PQsendQueryParams(
+			pg->conn, "select pg_catalog.set_config('lock_timeout', $1, true)",
+			1, NULL, values, NULL, NULL, 0);
+	if (ok)
+		ok = PQsendQueryParams(pg->conn, statement->sql, statement->param_count,
+							   statement->types, params->values,
+							   params->lengths, params->formats, 0);
+	status = sent(pg, ok, callback, arg);
+	if (status == STATUS_OK && pg->spec.lock_timeout_ms > 0)
+		pg->requests->prev->skip = 1;
+	return status;
+}
+
 Status
 pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
 			PgCallback callback, void *arg)
@@ -651,6 +739,8 @@ pgconn_send(PgConn *pg, const PgStatement *statement, const PgParams *params,
 
 	if (!pgconn_is_ready(pg))
 		return STATUS_AGAIN;
+	if (is_pooled(pg))
+		return send_whole(pg, statement, params, callback, arg);
 	ok = PQsendQueryPrepared(pg->conn, statement->name, statement->param_count,
 							 params->values, params->lengths, params->formats,
 							 0);
@@ -682,15 +772,30 @@ tick_one(PgConn *pg, int64_t now_ms)
 			break;
 		case PG_CONNECTING:
 		case PG_PREPARING:
-			if (now_ms >= pg->deadline_ms)
-				pgconn_break(pg, "connecting took too long");
+			if (now_ms < pg->deadline_ms)
+				break;
+			pg->first_host++;
+			pgconn_break(pg, "connecting took too long");
 			break;
 		case PG_READY:
 			if (pg->requests != NULL &&
-				now_ms - pg->requests->sent_ms > statement_wait_max_ms)
+				now_ms - pg->requests->sent_ms >
+					config->push_wait_max_ms + config->slow_lock_timeout_ms)
 				pgconn_break(pg, "no answer");
 			break;
 	}
+}
+
+bool
+pgconn_are_settled(void)
+{
+	const PgConn *pg;
+
+	DL_FOREACH(connections, pg)
+		if (pg->broken != NULL ||
+			(pg->state != PG_REST && pg->state != PG_READY))
+			return false;
+	return true;
 }
 
 void

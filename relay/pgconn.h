@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "config.h"
 #include "status.h"
 
 typedef struct PgConn PgConn;
@@ -66,6 +67,7 @@ typedef struct PgSpec
 	const char *name;		 /* for the log and application_name; static */
 	int64_t lock_timeout_ms; /* 0 = the server's */
 	const PgStatement *const *statements; /* NULL-terminated, or NULL */
+	bool direct; /* not through a pooler */
 	bool greets; /* it has succeeded only when pgconn_greeted is called */
 	void (*on_ready)(void *arg);
 	void (*on_lost)(void *arg); /* after the callbacks; was ready */
@@ -74,8 +76,7 @@ typedef struct PgSpec
 } PgSpec;
 
 /* pgconn_setup says where the database is, for all connections. */
-extern void pgconn_setup(const char *conninfo, int64_t reconnect_wait_max_ms,
-						 int64_t statement_wait_max_ms);
+extern void pgconn_setup(const Config *config);
 
 /* pgconn_new makes a connection that is at rest until pgconn_start. */
 extern PgConn *pgconn_new(const PgSpec *spec);
@@ -92,8 +93,15 @@ extern void pgconn_greeted(PgConn *pg);
  */
 extern void pgconn_free(PgConn *pg);
 
-/* pgconn_start begins to connect at the next tick; idempotent. */
+/* pgconn_start begins to connect at the turn's end; idempotent. */
 extern void pgconn_start(PgConn *pg);
+
+/*
+ * pgconn_rest closes without any callback, until pgconn_start; nothing may be
+ * in flight.
+ */
+extern void pgconn_rest(PgConn *pg);
+
 
 extern bool pgconn_is_ready(const PgConn *pg);
 extern int pgconn_backend_pid(const PgConn *pg); /* 0 if not connected */
@@ -118,6 +126,9 @@ extern Status pgconn_send_sql(PgConn *pg, const char *sql, PgCallback callback,
  * that follows; at the end of the turn.
  */
 extern void pgconn_break(PgConn *pg, const char *reason);
+
+/* pgconn_are_settled: each is up or at rest, and none is about to change. */
+extern bool pgconn_are_settled(void);
 
 /* pgconn_metrics sets the gauges. */
 extern void pgconn_metrics(void);

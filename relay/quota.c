@@ -211,6 +211,12 @@ quota_tick(int64_t now_ms)
 			forget(user);
 }
 
+bool
+quota_is_idle(void)
+{
+	return held == NULL;
+}
+
 void
 quota_release(void)
 {

@@ -34,6 +34,9 @@ extern bool quota_charge(Quota *quota, size_t bytes);
 /* quota_tick lets those go on that have paid, and forgets users. */
 extern void quota_tick(int64_t now_ms);
 
+/* quota_is_idle: nobody is held back. */
+extern bool quota_is_idle(void);
+
 extern void quota_release(void);
 
 #endif

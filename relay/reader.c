@@ -387,6 +387,25 @@ reader_start(void)
 }
 
 void
+reader_rest(void)
+{
+	for (int i = 0; i < reader_count; i++)
+		pgconn_rest(readers[i].pg);
+}
+
+bool
+reader_is_idle(void)
+{
+	for (int i = 0; i < READ_CLASSES; i++)
+		if (queues[i] != NULL)
+			return false;
+	for (int i = 0; i < reader_count; i++)
+		if (pgconn_in_flight(readers[i].pg) > 0)
+			return false;
+	return true;
+}
+
+void
 reader_release(void)
 {
 	loop_task_cancel(&task);

@@ -42,7 +42,14 @@ extern const PgStatement conflicts_statement;	/* the same */
 
 extern void reader_init(const Config *config);
 extern void reader_start(void);
+
+/* reader_rest closes the connections until reader_start. */
+extern void reader_rest(void);
 extern void reader_release(void);
+
+/* reader_is_idle: no request anywhere. */
+extern bool reader_is_idle(void);
+
 
 /*
  * reader_submit queues an execution with text parameters, which are copied.

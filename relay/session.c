@@ -34,6 +34,7 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "dialect_native.h"
 #include "keyring.h"
 #include "log.h"
 #include "metrics.h"
@@ -49,6 +50,7 @@
 static const Config *config;
 static Session *by_state[SESSION_STATES];
 static int counts[SESSION_STATES];
+static int64_t drain_until_ms; /* 0 = we do not drain */
 
 static const char *const state_names[SESSION_STATES] = {"new", "catching up",
 														"live", "closing"};
@@ -146,7 +148,7 @@ note_stuck(Session *session, bool stuck)
 static void
 read_on(Session *session)
 {
-	if (session->paused && session->conn != NULL &&
+	if (session->paused && !session->leaving && session->conn != NULL &&
 		session->reply_count < config->session_pushes_max / 2)
 	{
 		session->paused = false;
@@ -161,7 +163,7 @@ on_paid(void *arg)
 {
 	Session *session = arg;
 
-	if (!session->paused && session->conn != NULL)
+	if (!session->paused && !session->leaving && session->conn != NULL)
 		ws_resume(session->conn);
 }
 
@@ -349,11 +351,34 @@ session_close(Session *session, CloseCode code, const char *reason)
 }
 
 void
-session_close_all(CloseCode code, const char *reason)
+session_drain(int64_t until_ms, int64_t spread_ms)
 {
+	int64_t now_ms = loop_now_ms();
+	Session *session;
+
+	drain_until_ms = until_ms;
 	for (int state = 0; state < SESSION_CLOSING; state++)
-		while (by_state[state] != NULL)
-			session_close(by_state[state], code, reason);
+		DL_FOREACH(by_state[state], session)
+			session->leave_ms = now_ms +
+				(session->dialect->goodbye == NULL ? dialect_native_chance(spread_ms) : 0);
+}
+
+/* While we drain: it gets what it is owed and what it lacks, and goes. */
+static void
+leave(Session *session, int64_t now_ms)
+{
+	if (now_ms < session->leave_ms && now_ms < drain_until_ms)
+		return;
+	if (!session->leaving)
+	{
+		session->leaving = true;
+		ws_pause(session->conn);
+	}
+	/* The last answer may not have left yet: it does at the turn's end. */
+	if (now_ms >= drain_until_ms ||
+		(session->replies == NULL && session->catchup == NULL &&
+		 session_flush(session)))
+		session_close(session, CLOSE_GOING_AWAY, "server is going away");
 }
 
 void
@@ -393,6 +418,12 @@ session_metrics(void)
 	for (int state = 0; state < SESSION_STATES; state++)
 		metrics_set(METRIC_SESSIONS_NEW + (Metric) state,
 					(uint64_t) counts[state]);
+}
+
+bool
+session_is_quiet(void)
+{
+	return session_count() == counts[SESSION_LIVE];
 }
 
 int
@@ -697,6 +728,10 @@ session_tick(int64_t now_ms)
 			session->dialect->on_no_message(session);
 	DL_FOREACH_SAFE(by_state[SESSION_CATCHING_UP], session, next)
 		catchup_tick(session->catchup, now_ms);
+
+	for (int state = 0; drain_until_ms != 0 && state < SESSION_CLOSING; state++)
+		DL_FOREACH_SAFE(by_state[state], session, next)
+			leave(session, now_ms);
 
 	/* All sessions, but seldom: cheaper than keeping them in order of age. */
 	if (now_ms < next_check_ms)

@@ -51,6 +51,8 @@ typedef struct Session
 	Quota *quota;		/* how much it may send */
 	bool greeted;		/* native: hello was taken */
 	bool paused;		/* owes so many answers that we stopped reading */
+	bool leaving;		/* is not read from any more */
+	int64_t leave_ms;	/* when that begins, while we drain */
 	int64_t cursor;		/* everything up to it is in the outbox or sent */
 	int64_t told;		/* native: the device knows that cursor */
 	CatchUpFrom from;	/* native: what hello said */
@@ -95,6 +97,9 @@ extern int session_user_count(const char *user);
 /* session_metrics sets the gauges. */
 extern void session_metrics(void);
 
+/* session_is_quiet: none is new, catching up or closing. */
+extern bool session_is_quiet(void);
+
 /* session_count counts all sessions. */
 extern int session_count(void);
 
@@ -103,7 +108,13 @@ extern int session_count(void);
  * get.  The session lives until the end of the turn at least.
  */
 extern void session_close(Session *session, CloseCode code, const char *reason);
-extern void session_close_all(CloseCode code, const char *reason);
+
+/*
+ * session_drain has all sessions leave until "until_ms", each when it has got
+ * its answers; those that cannot be told when to come back begin at a random
+ * moment of "spread_ms".
+ */
+extern void session_drain(int64_t until_ms, int64_t spread_ms);
 
 /*
  * session_send puts a message, and those that go out after it, into the outbox,

@@ -202,6 +202,13 @@ slowlane_init(const Config *config)
 }
 
 void
+slowlane_rest(void)
+{
+	for (int i = 0; i < slot_count; i++)
+		pgconn_rest(slots[i].pg);
+}
+
+void
 slowlane_release(void)
 {
 	loop_task_cancel(&task);

@@ -11,6 +11,7 @@
 #include "push.h"
 
 extern void slowlane_init(const Config *config);
+extern void slowlane_rest(void);
 extern void slowlane_release(void);
 
 /*

@@ -474,6 +474,14 @@ writer_start(void)
 }
 
 void
+writer_rest(void)
+{
+	slowlane_rest();
+	for (int i = 0; i < lane_count; i++)
+		pgconn_rest(lanes[i].pg);
+}
+
+void
 writer_release(void)
 {
 	slowlane_release();

@@ -14,6 +14,9 @@
 /* writer_init makes the connections; writer_start lets them connect. */
 extern void writer_init(const Config *config);
 extern void writer_start(void);
+
+/* writer_rest closes them until writer_start; nothing may be under way. */
+extern void writer_rest(void);
 extern void writer_release(void);
 
 extern PushStream *push_stream_new(const char *session_id, const char *user,

@@ -232,6 +232,12 @@ ws_count_metrics(void)
 	return conn_counts[DOOR_METRICS];
 }
 
+bool
+ws_is_quiet(void)
+{
+	return handshakes == NULL && closings == NULL;
+}
+
 static void
 on_destroy(WsConn *conn)
 {

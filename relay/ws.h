@@ -110,6 +110,9 @@ extern void ws_metrics(void);
 extern int ws_count(void);
 extern int ws_count_metrics(void);
 
+/* ws_is_quiet: no handshake and no closing is under way. */
+extern bool ws_is_quiet(void);
+
 /*
  * ws_hand_over makes somebody the owner of a connection; the former one hears
  * nothing more.  ws_disown leaves it to itself, to be closed.

@@ -3,9 +3,9 @@
 # check.sh
 #     Runs every suite and counts every single test.
 #
-# usage: tools/check.sh [unit|client|regress|isolation|upgrade|e2e]...    (default: all)
+# usage: tools/check.sh [unit|client|regress|isolation|upgrade|e2e|long]...    (default: all but long)
 #
-# `make check` comes here after tools/setup.sh and a build.  Every suite is run,
+# `make check` comes here, `make check-long` with long, after tools/setup.sh and a build.  Every suite is run,
 # whatever became of the one before.  The last line is "N passed, N failed";
 # the exit status is 1 if a test failed, if a suite ended badly without naming
 # a test, or if a suite ran none.  Servers are private ones (tools/stack.mjs).
@@ -122,6 +122,10 @@ run_e2e() {
 	run_node e2e test/e2e 2
 }
 
+run_long() {
+	run_node long test/e2e/long
+}
+
 # One installation for all suites, so that they test the same thing.
 if ! node --input-type=module -e "
 	import { makeStage } from './tools/stack.mjs'
@@ -133,7 +137,7 @@ export MIRUSYNC_STAGE=$work/stage
 
 for suite; do
 	case $suite in
-		unit | client | regress | isolation | upgrade | e2e) "run_$suite" ;;
+		unit | client | regress | isolation | upgrade | e2e | long) "run_$suite" ;;
 		*) echo "unknown suite \"$suite\""; total_failed=$((total_failed + 1)) ;;
 	esac
 done

@@ -7,7 +7,7 @@
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js (the demo needs nothing else of it)
-#   test      node, npm, cmocka, nginx and HAProxy (the tests run them as themselves,
+#   test      node, npm, cmocka, nginx, HAProxy and PgBouncer (the tests run them as themselves,
 #             not as services), and the npm packages under test/ and client/
 #   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
@@ -85,7 +85,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		have_node || need nodejs
 	fi
 	if wants test; then
-		need libcmocka-dev nginx haproxy openssl
+		need libcmocka-dev nginx haproxy openssl pgbouncer
 	fi
 	if wants test || wants client; then
 		command -v npm >/dev/null 2>&1 || need npm

@@ -218,6 +218,8 @@ export class Relay {
       listen_port: this.port,
       database: this.stack.relayConninfo,
       jwt_secret_file: join(this.stack.dir, 'secret'),
+      /* Nobody here is served by another relay meanwhile. */
+      drain_spread: '100ms',
       ...this.settings,
       ...overrides,
     };

@@ -12,10 +12,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  created, cursorOf, entry, freePort, isAnswer, newUser, rawSocket, replica, useStack, waitUntil,
+  created, cursorOf, entry, freePort, isAnswer, metrics, newUser, rawSocket, replica, sleep, useStack, waitUntil,
 } from './harness.mjs';
+import { useNative } from './native.mjs';
 
 const s = useStack({ relays: 1 });
+const native = useNative(s);
 
 /* run starts the relay program and gives {code, stdout, stderr} when it ends. */
 function run(args, env = {}) {
@@ -182,6 +184,71 @@ s.test('what was acknowledged before a drain is stored, and a restart goes on', 
   const state = replica(again.messages);
   assert.ok(answers.length + state.size >= keys.size);
   await relay.stop();
+});
+
+s.test('what was sent before a drain is answered before the close', async () => {
+  const metrics_port = await freePort();
+  const relay = await s.stack.addRelay({ metrics_port, drain_timeout: '10s' });
+  const user = newUser();
+  const device = await s.live(user, { relay });
+  const phone = await native.live(user, { relay });
+  await device.push(created(entry()));
+  const lock = await s.client();
+  try {
+    await lock.query('BEGIN');
+    await lock.query('SELECT 1 FROM mirusync.feed WHERE feed = $1 FOR UPDATE', [user]);
+    for (let i = 0; i < 20; i++)
+      device.send(created(entry()));
+    const push = phone.put('logbook_entry', 'x', entry({ id: 'x' }));
+    await waitUntil(async () => (await metrics(relay))('push_queue_messages') === 21,
+      { what: 'the pushes to be under way' });
+    relay.signal('SIGTERM');
+    /* It is not read from any more: who sends this has to send it again. */
+    await waitUntil(() => /stopping sessions/.test(relay.log));
+    await sleep(300);
+    device.send(created(entry({ id: 'late' })));
+    await sleep(100);
+    await lock.query('COMMIT');
+    for (const answer of await device.answers(20))
+      assert.equal(answer.type, 'SYNC_RESPONSE', answer.error);
+    assert.equal((await push)[0].verdict, 'applied');
+    const goodbye = await phone.type('goodbye');
+    assert.equal(goodbye.code, 1001);
+    assert.equal((await device.ended).code, 1001);
+    assert.equal((await phone.ended).code, 1001);
+    phone.sound();
+    assert.equal(await s.head(user), 22);
+    assert.equal(await s.document(user, 'logbook_entry', 'late'), undefined);
+  } finally {
+    await lock.end();
+  }
+  assert.deepEqual(await relay.child.ended, { code: 0, signal: null });
+});
+
+s.test('devices come back one after the other', async () => {
+  const relay = await s.stack.addRelay({ drain_spread: '1s' });
+  const devices = [];
+  const phones = [];
+  for (let i = 0; i < 12; i++) {
+    devices.push(await s.live(newUser(), { relay }));
+    phones.push(await native.live(newUser(), { relay }));
+  }
+  const closedAt = [];
+  const start = Date.now();
+  devices.forEach((device, i) => device.ended.then(() => { closedAt[i] = Date.now() - start; }));
+  relay.signal('SIGTERM');
+  /* Native devices are told a time; of the others those that are left go on. */
+  const waits = await Promise.all(phones.map(async (phone) => (await phone.type('goodbye')).after_ms));
+  const left = devices.find((device) => !device.closed && device.socket.readyState === 1);
+  if (left)
+    await left.push(created(entry())).catch((error) => assert.match(error.message, /1001/));
+  assert.ok(waits.every((ms) => ms >= 0 && ms < 1000), String(waits));
+  assert.ok(Math.max(...waits) - Math.min(...waits) > 100, String(waits));
+  assert.deepEqual(await relay.child.ended, { code: 0, signal: null });
+  await Promise.all(devices.map((device) => device.ended));
+  assert.ok(Math.max(...closedAt) - Math.min(...closedAt) > 100, String(closedAt));
+  for (const device of devices)
+    assert.equal(device.closed.code, 1001);
 });
 
 s.test('a peer that does not answer the close does not hold up the drain for long', async () => {

@@ -1,0 +1,108 @@
+/*
+ * conninfo.c
+ *		What a libpq connection string says of hosts, options and time.
+ *
+ * libpq itself tries the hosts of a string in turn, but goes on to the next
+ * only when the one before has failed.  With asynchronous connecting it never
+ * gives up a host that does not answer: connect_timeout is left to the caller,
+ * who can do no more than start over.  So who starts over begins with another
+ * host; else the first one, dead and silent, would be the only one ever tried.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+#include "conninfo.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+
+static const char *const list_keys[CONNINFO_LISTS] = {"host", "hostaddr",
+													  "port"};
+
+static const char *
+value_of(const PQconninfoOption *options, const char *keyword)
+{
+	for (const PQconninfoOption *o = options; o != NULL && o->keyword != NULL;
+		 o++)
+		if (strcmp(o->keyword, keyword) == 0)
+			return o->val != NULL && o->val[0] != '\0' ? o->val : NULL;
+	return NULL;
+}
+
+int64_t
+conninfo_timeout_ms(const char *conninfo, int64_t missing)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	const char *value = value_of(options, "connect_timeout");
+	long seconds = value != NULL ? strtol(value, NULL, 10) : 0;
+
+	PQconninfoFree(options);
+	return seconds > 0 ? seconds * 1000 : missing;
+}
+
+char *
+conninfo_options(const char *conninfo, const char *more)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	const char *theirs = value_of(options, "options");
+	char *merged;
+
+	if (asprintf(&merged, "%s%s", theirs != NULL ? theirs : "", more) < 0)
+		abort();
+	PQconninfoFree(options);
+	return merged;
+}
+
+static int
+count_items(const char *list)
+{
+	int count = 1;
+
+	for (const char *c = list; *c != '\0'; c++)
+		count += *c == ',';
+	return count;
+}
+
+static char *
+rotate(const char *list, int first)
+{
+	const char *at = list;
+	char *rotated;
+
+	while (first-- > 0)
+		at = strchr(at, ',') + 1;
+	if (at == list)
+		return alloc_string(list);
+	if (asprintf(&rotated, "%s,%.*s", at, (int) (at - list - 1), list) < 0)
+		abort();
+	return rotated;
+}
+
+void
+conninfo_rotate(const char *conninfo, int first, char *lists[CONNINFO_LISTS])
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	const char *values[CONNINFO_LISTS];
+	const char *hosts;
+
+	for (int i = 0; i < CONNINFO_LISTS; i++)
+		values[i] = value_of(options, list_keys[i]);
+	hosts = values[CONNINFO_HOSTADDR] != NULL ? values[CONNINFO_HOSTADDR]
+											  : values[CONNINFO_HOST];
+	for (int i = 0; i < CONNINFO_LISTS; i++)
+	{
+		/* One port for all hosts; a list that does not fit libpq refuses. */
+		bool fits = values[i] != NULL && hosts != NULL &&
+			count_items(values[i]) == count_items(hosts);
+
+		lists[i] = values[i] == NULL ? NULL
+									 : rotate(values[i],
+											  fits ? first % count_items(hosts)
+												   : 0);
+	}
+	PQconninfoFree(options);
+}
