@@ -110,6 +110,7 @@ miru_job_end(MiruFeedJob *job)
 	LOCKTAG tag = job_lock(job);
 
 	LockRelease(&tag, ExclusiveLock, true);
+	MemoryContextSwitchTo(MemoryContextGetParent(job->context));
 	MemoryContextDelete(job->context);
 	SPI_finish();
 }

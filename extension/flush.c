@@ -777,6 +777,8 @@ miru_flush(bool collect, bool ring)
 	flush.per_row = AllocSetContextCreate(CurrentMemoryContext,
 										  "mirusync flush row",
 										  ALLOCSET_DEFAULT_SIZES);
+	/* At pre-commit there is none, and long values are not stored without. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);
 	/* The time of the numbers is not before that of those before them. */
@@ -784,6 +786,7 @@ miru_flush(bool collect, bool ring)
 	number_rows(&flush);
 	miru_fold_end(&flush.fold);
 	store_feeds(&flush, ring);
+	PopActiveSnapshot();
 	miru_notes_flushed();
 	CommandCounterIncrement();
 	MemoryContextSwitchTo(old_context);

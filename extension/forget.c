@@ -51,6 +51,7 @@
 #include "refusal.h"
 #include "registry.h"
 #include "storage/latch.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -251,6 +252,8 @@ feed_exists(const Forget *forget)
 static void
 lock(const Forget *forget, MiruTable *table, MiruFeed *feed)
 {
+	/* A commit takes it away, and no row is written or deleted without. */
+	EnsurePortalSnapshotExists();
 	*table = miru_table_open("feed", true);
 	miru_feed_lock(table, feed, forget->feed, miru_epoch_current(),
 				   GetCurrentTimestamp());
@@ -311,6 +314,7 @@ purge_pushes(Forget *forget)
 
 	do
 	{
+		EnsurePortalSnapshotExists();
 		become_owner(forget);
 		deleted = miru_verdict_forget(forget->feed, forget->at, forget->batch);
 		if (deleted == 0)

@@ -19,7 +19,9 @@ miru_is_transient(int sqlstate)
 {
 	int category = ERRCODE_TO_CATEGORY(sqlstate);
 
+	/* A server that is read-only will be writable, or another will. */
 	return sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
+		sqlstate == ERRCODE_READ_ONLY_SQL_TRANSACTION ||
 		category == MAKE_SQLSTATE('0', '8', '0', '0', '0') ||
 		category == MAKE_SQLSTATE('4', '0', '0', '0', '0') ||
 		category == MAKE_SQLSTATE('5', '3', '0', '0', '0') ||

@@ -21,6 +21,7 @@
 #include "access/xact.h"
 #include "board.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -60,6 +61,27 @@ find_option(List *options, const char *name)
 	return NULL;
 }
 
+/*
+ * As have_createdb_privilege(), which minor versions export only of late: a
+ * library that asks for it is not loaded by the others.
+ */
+static bool
+may_create_databases(void)
+{
+	HeapTuple row;
+	bool may = false;
+
+	if (superuser())
+		return true;
+	row = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	if (HeapTupleIsValid(row))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(row))->rolcreatedb;
+		ReleaseSysCache(row);
+	}
+	return may;
+}
+
 /* may_copy says whether CREATE DATABASE may use the database as template. */
 static bool
 may_copy(Oid database)
@@ -67,7 +89,7 @@ may_copy(Oid database)
 	HeapTuple row;
 	bool is_template = false;
 
-	if (!have_createdb_privilege())
+	if (!may_create_databases())
 		return false;
 	row = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	if (HeapTupleIsValid(row))

@@ -37,6 +37,7 @@
 #include "nodes/parsenodes.h"
 #include "record.h"
 #include "registry.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -173,6 +174,8 @@ tombstones_upto(void *arg, const char *collection)
 static void
 lock(const Trim *trim, MiruTable *table, MiruFeed *feed)
 {
+	/* A commit takes it away, and no row is written or deleted without. */
+	EnsurePortalSnapshotExists();
 	*table = miru_table_open("feed", true);
 	miru_feed_lock(table, feed, trim->feed, miru_epoch_current(),
 				   GetCurrentTimestamp());

@@ -225,6 +225,8 @@ refuses(const HttpRequest *request, HttpReply *reply, Visitor *visitor)
 		http_error(reply, 426, "Expected a WebSocket upgrade");
 		reply->header = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
 	}
+	else if (!request->is_handshake)
+		http_error(reply, 400, "Malformed WebSocket handshake");
 	else if (dialect == NULL)
 		http_error(reply, 400, "Unknown subprotocol");
 	else if (visitor->known &&

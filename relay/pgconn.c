@@ -113,7 +113,8 @@ pg_is_transient(const char *sqlstate)
 	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
 		if (strncmp(sqlstate, classes[i], 2) == 0)
 			return true;
-	return strcmp(sqlstate, "55P03") == 0;
+	/* A lock that somebody holds; a server that is read-only until it is promoted. */
+	return strcmp(sqlstate, "55P03") == 0 || strcmp(sqlstate, "25006") == 0;
 }
 
 /* ---- watching the socket ---- */

@@ -40,6 +40,7 @@ typedef struct HttpRequest
 	bool is_options;		   /* OPTIONS: a browser asks whether it may */
 	bool is_upgrade;		   /* asks for a WebSocket */
 	bool is_version_13;		   /* Sec-WebSocket-Version is what we speak */
+	bool is_handshake;		   /* the rest of it is well-formed */
 	const char *path;		   /* decoded, without the query */
 	const char *user_id;	   /* query argument, NULL = missing or empty */
 	const char *token;		   /* likewise */

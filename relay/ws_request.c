@@ -102,6 +102,49 @@ header_is(struct lws *wsi, enum lws_token_indexes header, const char *value)
 		strcasecmp(buf, value) == 0;
 }
 
+/* A list of words in a header has this one, in whatever case. */
+static bool
+header_has(struct lws *wsi, enum lws_token_indexes header, const char *word)
+{
+	char buf[256];
+	char *rest = buf;
+	char *found;
+
+	if (lws_hdr_copy(wsi, buf, sizeof(buf), header) <= 0)
+		return false;
+	while ((found = strtok_r(rest, ", \t", &rest)) != NULL)
+	{
+		if (strcasecmp(found, word) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* 16 bytes in base64; sent twice it is joined, and too long. */
+static bool
+has_key(struct lws *wsi)
+{
+	char buf[64];
+	int len = lws_hdr_copy(wsi, buf, sizeof(buf), WSI_TOKEN_KEY);
+
+	return len == 24 && strcmp(buf + 22, "==") == 0 &&
+		strspn(buf,
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			   "0123456789+/") == 22;
+}
+
+/*
+ * What RFC 6455 asks of a handshake besides the upgrade itself.  The library
+ * looks at less, and what it does not like it drops without an answer.
+ */
+static bool
+is_handshake(struct lws *wsi)
+{
+	return header_is(wsi, WSI_TOKEN_HTTP, "HTTP/1.1") &&
+		lws_hdr_total_length(wsi, WSI_TOKEN_HOST) > 0 &&
+		header_has(wsi, WSI_TOKEN_CONNECTION, "upgrade") && has_key(wsi);
+}
+
 /* Copies a header; NULL if it is missing, "" if it is too long. */
 static const char *
 header(struct lws *wsi, enum lws_token_indexes which, char *buf, size_t size)
@@ -162,6 +205,7 @@ ws_request_read(struct lws *wsi, HttpRequest *request, RequestText *text)
 	request->is_upgrade = header_is(wsi, WSI_TOKEN_UPGRADE, "websocket");
 	request->protocols = header(wsi, WSI_TOKEN_PROTOCOL, text->protocols,
 								sizeof(text->protocols));
+	request->is_handshake = is_handshake(wsi);
 	request->is_version_13 = header_is(wsi, WSI_TOKEN_VERSION, "13");
 	return true;
 }

@@ -18,7 +18,8 @@
  * to its own binary, so that copy sees an installation with mirusync in it.
  * No root is needed, and runs side by side do not disturb each other.
  * MIRUSYNC_STAGE names a stage to use again, MIRUSYNC_RELAY another relay
- * binary (one built with a sanitizer, say).
+ * binary (one built with a sanitizer, say), and MIRUSYNC_POSTGRES_UNDER a command
+ * that runs the server, such as valgrind (tools/valgrind.sh).
  *
  * PostgreSQL refuses to run as root: started by root, server and relay run as
  * the user in MIRUSYNC_RUN_AS, by default postgres.  Every process we start
@@ -45,6 +46,7 @@ const run = promisify(execFile);
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const PG_CONFIG = process.env.PG_CONFIG || 'pg_config';
+const POSTGRES_UNDER = (process.env.MIRUSYNC_POSTGRES_UNDER || '').split(' ').filter(Boolean);
 const AS_ROOT = process.getuid() === 0;
 const RUN_AS = process.env.MIRUSYNC_RUN_AS || 'postgres';
 
@@ -406,8 +408,9 @@ export class Stack {
   async startPostgres() {
     for (let attempt = 1; ; attempt++) {
       this.pgPort ??= await freePort();
-      this.postgres = spawnOwned(join(this.stage, this.bindir, 'postgres'),
-        ['-D', this.dataDir, '-p', String(this.pgPort)], { signal: 'INT', log: this.pgLogPath });
+      const [command, ...args] = [...POSTGRES_UNDER, join(this.stage, this.bindir, 'postgres'),
+        '-D', this.dataDir, '-p', String(this.pgPort)];
+      this.postgres = spawnOwned(command, args, { signal: 'INT', log: this.pgLogPath });
       try {
         await waitUntil(async () => {
           if (!this.postgres.running)

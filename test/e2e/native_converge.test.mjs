@@ -12,6 +12,7 @@
 import assert from 'node:assert/strict';
 import { newUser, sleep, useStack } from './harness.mjs';
 import { api, NativeDevice, useNative } from './native.mjs';
+import { chance, Replica } from './replica.mjs';
 
 const SECONDS = Number(process.env.MIRUSYNC_CONVERGE_SECONDS || 6);
 const SEED = Number(process.env.MIRUSYNC_SEED || Date.now() % 1000000);
@@ -21,66 +22,6 @@ const FIELDS = ['a', 'b', 'c', 'd'];
 
 const s = useStack({ relays: 2, relay: { heads_poll_interval: '300ms' } });
 useNative(s);
-
-/* A small generator, so that a seed repeats the choices. */
-function chance(seed) {
-  let state = seed;
-  return (below) => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return Math.floor((state / 2147483648) * below);
-  };
-}
-
-/* Replica: records whose fields each have the number of their value. */
-class Replica {
-  constructor() { this.records = new Map(); }
-
-  record(id) {
-    if (!this.records.has(id))
-      this.records.set(id, { whole: 0, deleted: true, fields: new Map() });
-    return this.records.get(id);
-  }
-
-  /* whole: all fields are known as of this number; null: the record is gone. */
-  whole(id, seq, fields) {
-    const record = this.record(id);
-    for (const [name, value] of Object.entries(fields ?? {}))
-      if ((record.fields.get(name)?.seq ?? 0) <= seq)
-        record.fields.set(name, { seq, value });
-    if (seq < record.whole)
-      return;
-    record.whole = seq;
-    record.deleted = fields === null;
-    for (const [name, { seq: at }] of record.fields)
-      if (at < seq || (at === seq && !(name in (fields ?? {}))))
-        record.fields.delete(name);
-  }
-
-  some(id, seq, fields, removed = []) {
-    const record = this.record(id);
-    if (seq < record.whole)
-      return;
-    const set = (name, value) => {
-      if ((record.fields.get(name)?.seq ?? 0) <= seq)
-        record.fields.set(name, { seq, value });
-    };
-    for (const [name, value] of Object.entries(fields))
-      set(name, value);
-    for (const name of removed)
-      set(name, undefined);
-    if (seq > record.whole)
-      record.deleted = false;
-  }
-
-  get state() {
-    const state = {};
-    for (const [id, record] of this.records)
-      if (!record.deleted)
-        state[id] = Object.fromEntries([...record.fields].filter(([, f]) => f.value !== undefined)
-          .map(([name, f]) => [name, f.value]).sort());
-    return state;
-  }
-}
 
 /* Phone: a device that outlives its connections. */
 class Phone {
