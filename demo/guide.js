@@ -1,0 +1,108 @@
+/*
+ * guide.js
+ *     Makes a conflict, step by step: both devices go offline, each writes
+ *     another note to one piece, both come back, and a person decides.
+ *
+ * The frames' applications are driven as a person would; only the steps are ours.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ */
+import { h, say } from './dom.js';
+
+const NOTES = ['Slower in bar 12, and count.', 'Less pedal from bar 12 on.'];
+const STEPS = ['Both devices go offline', 'Each writes another note to one piece', 'Both come back online', 'You decide, on either of them'];
+
+/* So that one can watch. */
+const PAUSE_MS = 900;
+const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+
+export class Guide {
+  constructor(frames, show) {
+    this.frames = frames;
+    this.show = show;
+    this.root = document.querySelector('#guide');
+    this.text = this.root.querySelector('p');
+    this.steps = STEPS.map((text) => h('li', {}, text));
+    this.root.querySelector('ol').append(...this.steps);
+    this.button = document.querySelector('#conflict');
+    this.button.addEventListener('click', () => this.run());
+    this.root.querySelector('button').addEventListener('click', () => this.close());
+  }
+
+  get devices() {
+    return this.frames.map((frame) => frame.contentWindow.device).filter(Boolean);
+  }
+
+  close() {
+    this.root.hidden = true;
+    this.button.focus();
+  }
+
+  at(step, text = '') {
+    this.steps.forEach((item, i) => {
+      item.classList.toggle('done', i < step);
+      item.toggleAttribute('aria-current', false);
+      if (i === step)
+        item.setAttribute('aria-current', 'step');
+    });
+    say(this.text, text);
+  }
+
+  async run() {
+    const { devices } = this;
+    if (this.button.disabled || devices.length < 2)
+      return;
+    this.button.disabled = true;
+    this.root.hidden = false;
+    try {
+      await this.play(devices);
+    } finally {
+      for (const { app } of devices)
+        app.setOnline(true);
+      this.button.disabled = false;
+    }
+  }
+
+  async play(devices) {
+    const [{ store }] = devices;
+    const shown = store.pieces.get(devices[1].app.selected) ?? store.pieces.list({ order: 'title' })[0];
+    if (!shown) {
+      this.at(0, 'There is no piece. Add one to the repertoire first.');
+      return;
+    }
+    const { id, title } = shown;
+    this.at(0, `“${title}” is open on both.`);
+    for (const { app } of devices) {
+      app.select('piece', id);
+      app.setOnline(false);
+    }
+    await pause();
+    this.at(1);
+    for (const [i, { store: { pieces } }] of devices.entries()) {
+      this.show(i ? 'laptop' : 'phone');
+      pieces.patch(id, { notes: NOTES[i] });
+      await pause();
+    }
+    this.at(2);
+    for (const { app } of devices) {
+      app.setOnline(true);
+      await pause();
+    }
+    this.at(3, 'The note asks for a person. The first one stands until you choose; nothing is lost.');
+    this.watch(store, id);
+  }
+
+  /* watch says when the conflict is decided. */
+  watch(store, id) {
+    const run = this.watching = {};
+    let seen = false;
+    store.subscribe(() => {
+      const open = store.isInConflict('piece', id);
+      seen ||= open;
+      if (this.watching !== run || !seen || open)
+        return;
+      this.watching = null;
+      this.at(STEPS.length, 'Decided: both devices have it, and the history tells how.');
+    });
+  }
+}
