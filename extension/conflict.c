@@ -53,7 +53,8 @@ enum
 	CONFLICT_RESOLVED_AT,
 	CONFLICT_RESOLVED_BY,
 	CONFLICT_RESOLUTION,
-	CONFLICT_COLUMNS = CONFLICT_RESOLUTION
+	CONFLICT_RESOLVED_USER,
+	CONFLICT_COLUMNS = CONFLICT_RESOLVED_USER
 };
 
 static const char *const outcome_names[] = {
@@ -213,7 +214,7 @@ miru_conflict_read(MiruTable *table, const char *feed, int64 id)
 
 void
 miru_conflict_set_resolved(MiruTable *table, MiruConflict *conflict,
-						   const char *resolution)
+						   const char *resolution, const char *user)
 {
 	Form form;
 
@@ -221,8 +222,10 @@ miru_conflict_set_resolved(MiruTable *table, MiruConflict *conflict,
 					  form.nulls);
 	set(&form, CONFLICT_RESOLVED_AT,
 		TimestampTzGetDatum(GetCurrentTimestamp()));
-	set(&form, CONFLICT_RESOLVED_BY, ObjectIdGetDatum(GetUserId()));
+	set(&form, CONFLICT_RESOLVED_BY,
+		ObjectIdGetDatum(user ? GetSessionUserId() : GetUserId()));
 	set_text(&form, CONFLICT_RESOLUTION, resolution);
+	set_text(&form, CONFLICT_RESOLVED_USER, user);
 	miru_table_update(table, conflict->row, form.values, form.nulls);
 }
 

@@ -54,9 +54,13 @@ miru_conflict_store(const MiruPusher *pusher, const MiruChange *change);
 extern MiruConflict *
 miru_conflict_read(MiruTable *table, const char *feed, int64 id);
 
-/* miru_conflict_set_resolved notes how it was resolved, and by whom. */
-extern void miru_conflict_set_resolved(MiruTable *table, MiruConflict *conflict,
-									   const char *resolution);
+/*
+ * miru_conflict_set_resolved notes how it was resolved, and by whom; "user"
+ * NULL: by SQL.
+ */
+extern void
+miru_conflict_set_resolved(MiruTable *table, MiruConflict *conflict,
+						   const char *resolution, const char *user);
 
 /* miru_conflict_forget is miru_table_forget for conflicts. */
 extern int64

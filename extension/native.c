@@ -44,7 +44,7 @@
 MiruNativeKind
 miru_native_kind(const Jsonb *message)
 {
-	static const char *const names[] = {"push", "hello", "status"};
+	static const char *const names[] = {"push", "hello", "status", "resolve"};
 	JsonbValue type;
 
 	if (!JB_ROOT_IS_OBJECT((Jsonb *) message))

@@ -13,9 +13,10 @@
 
 typedef enum MiruNativeKind
 {
-	MIRU_NATIVE_PUSH,  /* "push", or no type: over HTTP */
-	MIRU_NATIVE_HELLO, /* "hello": digested verdicts */
-	MIRU_NATIVE_STATUS /* "status": where the feeds stand; from the relay */
+	MIRU_NATIVE_PUSH,	/* "push", or no type: over HTTP */
+	MIRU_NATIVE_HELLO,	/* "hello": digested verdicts */
+	MIRU_NATIVE_STATUS, /* "status": where the feeds stand; from the relay */
+	MIRU_NATIVE_RESOLVE /* "resolve": decides a conflict; from the relay */
 } MiruNativeKind;
 
 /* miru_native_kind throws if it is a message that is not SQL's business. */

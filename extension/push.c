@@ -471,7 +471,16 @@ apply_batch(MiruPush *push)
 	}
 }
 
-/* apply_native: the batch of a push, or what a hello tells. */
+/* apply_resolve: a user decides a conflict, as he would push. */
+static void
+apply_resolve(MiruPush *push)
+{
+	set_constraints(true);
+	check_constraints(
+		miru_resolve_asked(&push->pusher, push->batch, &push->resolved));
+}
+
+/* apply_native: the batch of a push, or what another message tells. */
 static void
 apply_native(MiruPush *push)
 {
@@ -485,6 +494,8 @@ apply_native(MiruPush *push)
 		push->digested = miru_verdict_digest(push->pusher.user,
 											 push->pusher.device,
 											 miru_batch_digested(push->batch));
+	else if (push->kind == MIRU_NATIVE_RESOLVE)
+		apply_resolve(push);
 }
 
 static void

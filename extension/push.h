@@ -9,15 +9,17 @@
 
 #include "apply.h"
 #include "native.h"
+#include "resolve.h"
 #include "utils/elog.h"
 
 typedef struct MiruPush
 {
 	MiruPusher pusher;
-	bool is_event;		 /* else a native batch */
-	bool is_native;		 /* in a message of mirusync.v1 */
-	MiruNativeKind kind; /* of such a message, once parsed */
-	int64 digested;		 /* highest number that the device has digested */
+	bool is_event;		   /* else a native batch */
+	bool is_native;		   /* in a message of mirusync.v1 */
+	MiruNativeKind kind;   /* of such a message, once parsed */
+	int64 digested;		   /* highest number that the device has digested */
+	MiruResolved resolved; /* by such a message */
 	const char *message;
 	Jsonb *batch;	   /* native, once parsed */
 	List *changes;	   /* MiruChange */

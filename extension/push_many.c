@@ -420,6 +420,8 @@ answer_to(MiruPush *push)
 {
 	Jsonb *verdicts;
 
+	if (push->is_native && push->kind == MIRU_NATIVE_RESOLVE)
+		return miru_resolve_answer(push->pusher.user, &push->resolved);
 	if (push->is_native && push->kind != MIRU_NATIVE_PUSH)
 		return greeting_of(push);
 	verdicts = miru_push_finish_batch(push);

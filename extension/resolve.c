@@ -2,11 +2,15 @@
  * resolve.c
  *     Deciding a conflict: one side of it, or another value.
  *
- * What is chosen is written to the application's table by ordinary SQL, as
- * the caller of resolve(): his rights, the table's constraints and triggers
- * decide, and capture makes a change of it that reaches every device.  It is
- * written over whatever is there now, as anybody's UPDATE would be, and
- * stamped like one: a device that has not seen it meets it by the rule.
+ * What is chosen is written to the application's table by ordinary SQL.  The
+ * caller's rights, the table's constraints and triggers decide, and capture
+ * makes a change of it that reaches every device.  It is written over whatever
+ * is there now, as anybody's UPDATE would be, and stamped like one: a device
+ * that has not seen it meets it by the rule.
+ *
+ * Who calls resolve() does it as himself.  A user who asks by way of a relay
+ * does it as he pushes: in his own feed, as the collection's role, where
+ * devices may push.  The change then is of the user and of no device.
  *
  * Owns no table.  Of one conflict only one resolution goes on at a time: its
  * lock comes first, then the record's row.
@@ -15,10 +19,12 @@
  */
 #include "postgres.h"
 
+#include "capture.h"
 #include "common/hashfn.h"
 #include "conflict.h"
 #include "errors.h"
 #include "executor/spi.h"
+#include "feed.h"
 #include "jsonb_build.h"
 #include "key.h"
 #include "miscadmin.h"
@@ -26,9 +32,13 @@
 #include "object.h"
 #include "record.h"
 #include "registry.h"
+#include "resolve.h"
+#include "serving.h"
 #include "storage/lmgr.h"
 #include "target.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(mirusync_resolve_0_2);
@@ -37,6 +47,7 @@ PG_FUNCTION_INFO_V1(mirusync_resolve_0_2);
 typedef struct Resolution
 {
 	const char *feed;
+	const MiruPusher *pusher; /* who asked by way of a relay, or NULL */
 	MiruConflict *conflict;
 	const char *name;	/* "stored", "incoming" or "value" */
 	Jsonb *chosen;		/* NULL: the field goes, or the record */
@@ -80,7 +91,21 @@ take_choice(Resolution *resolution, const char *choose, Jsonb *value)
 				 errhint("Choose \"stored\" or \"incoming\".")));
 }
 
-/* find_target finds the record, to be written as the caller. */
+/* check_pushable: what a user decides is written where he may push. */
+static void
+check_pushable(const Resolution *resolution)
+{
+	const char *name = resolution->conflict->collection;
+
+	if (!resolution->collection.pushable)
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_NOT_PUSHABLE),
+				 errmsg("collection \"%s\" is read-only", name)));
+	if (resolution->target.rel->backfilling)
+		miru_serving_check_served(name, resolution->feed);
+}
+
+/* find_target finds the record, to be written as whoever decides. */
 static void
 find_target(Resolution *resolution)
 {
@@ -95,7 +120,10 @@ find_target(Resolution *resolution)
 				 errmsg("collection \"%s\" does not exist",
 						conflict->collection)));
 	resolution->collection = *collection;
-	resolution->collection.role = GetUserId();
+	if (resolution->pusher == NULL)
+		resolution->collection.role = GetUserId();
+	else
+		check_pushable(resolution);
 	target->collection = &resolution->collection;
 	target->feed = resolution->feed;
 	target->id = conflict->record;
@@ -329,31 +357,145 @@ check_open(const MiruConflict *conflict, const char *feed, int64 id)
 						id, feed)));
 }
 
+/* resolve decides the conflict of this id; SPI is connected. */
+static void
+resolve(Resolution *resolution, int64 id, const char *choose, Jsonb *value)
+{
+	MiruTable table;
+
+	lock_conflict(resolution->feed, id);
+	table = miru_table_open("conflict", true);
+	if (id > 0)
+		resolution->conflict = miru_conflict_read(&table, resolution->feed, id);
+	check_open(resolution->conflict, resolution->feed, id);
+	take_choice(resolution, choose, value);
+	write_choice(resolution);
+	miru_conflict_set_resolved(&table, resolution->conflict, resolution->name,
+							   resolution->pusher ? resolution->pusher->user
+												  : NULL);
+	miru_table_close(&table);
+	CommandCounterIncrement();
+}
+
 /* mirusync_resolve_0_2 is resolve(feed, conflict, choose, value). */
 Datum
 mirusync_resolve_0_2(PG_FUNCTION_ARGS)
 {
 	Resolution resolution = {0};
-	MiruTable table;
-	int64 id;
 
 	PreventCommandIfReadOnly("mirusync.resolve()");
 	check_arguments(fcinfo);
 	resolution.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	id = PG_GETARG_INT64(1);
 	SPI_connect();
-	lock_conflict(resolution.feed, id);
-	table = miru_table_open("conflict", true);
-	if (id > 0)
-		resolution.conflict = miru_conflict_read(&table, resolution.feed, id);
-	check_open(resolution.conflict, resolution.feed, id);
-	take_choice(&resolution,
-				PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
-				PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
-	write_choice(&resolution);
-	miru_conflict_set_resolved(&table, resolution.conflict, resolution.name);
-	miru_table_close(&table);
-	CommandCounterIncrement();
+	resolve(&resolution, PG_GETARG_INT64(1),
+			PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+			PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* ----- for a relay ----- */
+
+/* begin_origin makes what is written now be on the user's behalf. */
+static void
+begin_origin(const MiruPusher *pusher)
+{
+	MemoryContext saved = MemoryContextSwitchTo(TopTransactionContext);
+	MiruOrigin *origin = palloc0(sizeof(MiruOrigin));
+
+	/* Of no record: it brings no stamps. */
+	origin->feed = origin->collection = origin->id = "";
+	origin->user = pstrdup(pusher->user);
+	origin->base = MIRU_BASE_UNKNOWN;
+	origin->group = pusher->group;
+	origin->after = -1;
+	MemoryContextSwitchTo(saved);
+	miru_origin_set(miru_origin_add(origin));
+}
+
+static int64
+asked_conflict(const Jsonb *asked)
+{
+	JsonbValue value;
+	int64 id = -1;
+
+	if (miru_object_get(asked, "conflict", &value) && value.type == jbvNumeric)
+	{
+		char *text = DatumGetCString(
+			DirectFunctionCall1(numeric_out,
+								NumericGetDatum(value.val.numeric)));
+		char *end;
+
+		errno = 0;
+		id = strtoi64(text, &end, 10);
+		if (*end != '\0' || errno != 0)
+			id = -1;
+	}
+	if (id < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"conflict\" must be the id of a conflict")));
+	return id;
+}
+
+static char *
+asked_choice(const Jsonb *asked, bool has_value)
+{
+	JsonbValue value;
+	bool has_choice = miru_object_get(asked, "choose", &value);
+
+	if (has_choice == has_value)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("one of \"choose\" and \"value\" must be given")));
+	if (!has_choice)
+		return NULL;
+	if (value.type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"choose\" must be a string")));
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+Oid
+miru_resolve_asked(const MiruPusher *pusher, Jsonb *message,
+				   MiruResolved *resolved)
+{
+	Resolution resolution = {.feed = pusher->user, .pusher = pusher};
+	JsonbValue value;
+	Jsonb *asked = NULL;
+	bool has_value;
+	int64 id;
+
+	if (miru_object_get(message, "resolve", &value))
+		asked = JsonbValueToJsonb(&value);
+	if (asked == NULL || !JB_ROOT_IS_OBJECT(asked))
+		ereport(ERROR,
+				(errcode(ERRCODE_MIRU_INVALID_BATCH),
+				 errmsg("\"resolve\" is not an object")));
+	id = asked_conflict(asked);
+	has_value = miru_object_get(asked, "value", &value);
+	begin_origin(pusher);
+	resolve(&resolution, id, asked_choice(asked, has_value),
+			has_value ? JsonbValueToJsonb(&value) : NULL);
+	miru_origin_set(-1);
+	resolved->collection = resolution.conflict->collection;
+	resolved->id = resolution.conflict->record;
+	return miru_target_role(&resolution.collection, resolution.target.rel);
+}
+
+char *
+miru_resolve_answer(const char *feed, const MiruResolved *resolved)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruTable table = miru_table_open("record", false);
+	MiruRecord *record = miru_record_find(&table, feed, resolved->collection,
+										  resolved->id, snapshot);
+	MiruFeedState state;
+
+	miru_table_close(&table);
+	miru_feed_read(feed, snapshot, &state);
+	UnregisterSnapshot(snapshot);
+	return psprintf("{\"epoch\":%d,\"seq\":" INT64_FORMAT "}",
+					Max(state.epoch, 0), record ? record->seq : 0);
 }

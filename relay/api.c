@@ -1,6 +1,7 @@
 /*
  * api.c
- *		The native protocol over HTTP: push, pull with long poll, status.
+ *		The native protocol over HTTP: push, pull with long poll, status, and
+ *		what a user asks of his history.
  *
  * Owns a call for each request that waits for the database or for a feed.
  *
@@ -44,12 +45,35 @@
 #define EPOCH_MAX	   ((INT64_C(1) << 21) - 1)
 #define STATUS_MESSAGE "{\"type\":\"status\"}"
 
+#define LIST_MAX	   1000 /* changes or conflicts in an answer */
+#define LIST_USUAL	   100
+#define NAME_MAX_BYTES 1024 /* of a collection, or a record id */
+#define RESOLVE_BEGINS "{\"type\":\"resolve\",\"resolve\":"
+
 typedef enum ApiPath
 {
 	PATH_PUSH,
 	PATH_PULL,
-	PATH_STATUS
+	PATH_STATUS,
+	PATH_HISTORY,
+	PATH_CONFLICTS,
+	PATH_RESOLVE,
+	PATHS
 } ApiPath;
+
+static const struct
+{
+	const char *path;
+	const char *method;
+	Metric metric; /* what its requests count as */
+} paths[PATHS] = {
+	[PATH_PUSH] = {"/sync/push", "POST", METRIC_RECEIVED_CHANGE},
+	[PATH_PULL] = {"/sync/pull", "GET", METRIC_RECEIVED_SYNC},
+	[PATH_STATUS] = {"/sync/status", "GET", METRIC_RECEIVED_PING},
+	[PATH_HISTORY] = {"/sync/history", "GET", METRIC_RECEIVED_SYNC},
+	[PATH_CONFLICTS] = {"/sync/conflicts", "GET", METRIC_RECEIVED_SYNC},
+	[PATH_RESOLVE] = {"/sync/resolve", "POST", METRIC_RECEIVED_CHANGE},
+};
 
 /* How many calls a user has. */
 typedef struct Caller
@@ -71,13 +95,13 @@ typedef struct Call
 	ApiPath path;
 	AccessRequest *access; /* asked whether the user may, or NULL */
 	int64_t asked_ms;
-	Push *push; /* at the writer, or NULL */
+	Push *push;		   /* at the writer, or NULL */
+	ReadRequest *read; /* of a pull, a history or conflicts */
 	/* a pull: */
 	int64_t after; /* packed */
 	int64_t seen;
 	int max;
 	int64_t wait_until_ms; /* 0: does not wait */
-	ReadRequest *read;
 	FeedWatch watch;
 	TurnTask again;
 	bool moved; /* while it was reading */
@@ -257,6 +281,30 @@ on_status(Call *call)
 	submit(call, "", STATUS_MESSAGE, strlen(STATUS_MESSAGE));
 }
 
+/* on_resolve: SQL is asked by a message, which has the body in it. */
+static void
+on_resolve(Call *call, const ApiRequest *request)
+{
+	const char *head = RESOLVE_BEGINS;
+	size_t len = strlen(head) + request->body_len + 1;
+	NativeFrame frame;
+	ErrorCode code = native_frame_parse(request->body, request->body_len, NULL,
+										true, &frame);
+	char *text;
+
+	if (code != ERROR_CODES)
+	{
+		fail(call, code, NULL, NULL);
+		return;
+	}
+	text = alloc_zero(len);
+	memcpy(text, head, strlen(head));
+	memcpy(text + strlen(head), request->body, request->body_len);
+	text[len - 1] = '}';
+	submit(call, frame.device, text, len);
+	free(text);
+}
+
 /* ---- pull ---- */
 
 /* A poll may be long: the user may be turned out meanwhile. */
@@ -384,26 +432,75 @@ on_pull(Call *call, const ApiRequest *request)
 	pull(call);
 }
 
+/* ---- history and conflicts ---- */
+
+static void
+on_list(void *arg, const PGresult *result)
+{
+	Call *call = arg;
+
+	call->read = NULL;
+	if (has_expired(call))
+		return;
+	if (result == NULL || PQntuples(result) != 1 || PQgetisnull(result, 0, 0))
+		fail(call, ERROR_INTERNAL, NULL, NULL);
+	else
+		answer(call, "", PQgetvalue(result, 0, 0));
+}
+
+/* ask_list: what it is about SQL knows; no more is checked than the form. */
+static void
+ask_list(Call *call, const ApiRequest *request)
+{
+	HttpSpan query = request->head.query;
+	char collection[NAME_MAX_BYTES + 1];
+	char id[NAME_MAX_BYTES + 1];
+	char before_text[24];
+	char max_text[24];
+	const char *const values[] = {call->caller->user, collection, id,
+								  before_text, max_text};
+	int64_t before, max;
+
+	if (!http_argument(query, "collection", collection, sizeof(collection)) ||
+		!http_argument(query, "id", id, sizeof(id)) ||
+		!integer(query, "before", INT64_MAX, INT64_MAX, &before) ||
+		!integer(query, "limit", LIST_USUAL, LIST_MAX, &max) || max == 0)
+		fail(call, ERROR_BAD_MESSAGE, "an argument is not of its form", NULL);
+	else if (call->path == PATH_HISTORY &&
+			 (collection[0] == '\0' || id[0] == '\0'))
+		fail(call, ERROR_BAD_MESSAGE, "collection and id must be given", NULL);
+	else if (collection[0] == '\0' && id[0] != '\0')
+		fail(call, ERROR_BAD_MESSAGE, "an id needs its collection", NULL);
+	else
+	{
+		snprintf(before_text, sizeof(before_text), "%lld", (long long) before);
+		snprintf(max_text, sizeof(max_text), "%lld", (long long) max);
+		call->read = reader_submit(READ_CATCH_UP,
+								   call->path == PATH_HISTORY
+									   ? &history_statement
+									   : &conflicts_statement,
+								   values, on_list, call);
+	}
+}
+
 /* ---- requests ---- */
 
-/* Checks path and method; sets which of the three it is. */
+/* Checks path and method; sets which one it is. */
 static ErrorCode
 path_of(const HttpHead *head, ApiPath *path)
 {
-	bool is_get = http_span_is(head->method, "GET");
-
-	if (http_span_is(head->path, "/sync/push"))
+	for (int i = 0; i < PATHS; i++)
 	{
-		*path = PATH_PUSH;
-		return http_span_is(head->method, "POST") ? ERROR_CODES
-												  : ERROR_METHOD_NOT_ALLOWED;
+		if (!http_span_is(head->path, paths[i].path))
+			continue;
+		*path = (ApiPath) i;
+		if (!http_span_is(head->method, paths[i].method))
+			return ERROR_METHOD_NOT_ALLOWED;
+		if (strcmp(paths[i].method, "GET") == 0 && head->content_length > 0)
+			return ERROR_BAD_MESSAGE;
+		return ERROR_CODES;
 	}
-	*path = http_span_is(head->path, "/sync/pull") ? PATH_PULL : PATH_STATUS;
-	if (*path == PATH_STATUS && !http_span_is(head->path, "/sync/status"))
-		return ERROR_NOT_FOUND;
-	if (is_get && head->content_length > 0)
-		return ERROR_BAD_MESSAGE;
-	return is_get ? ERROR_CODES : ERROR_METHOD_NOT_ALLOWED;
+	return ERROR_NOT_FOUND;
 }
 
 /* Copies a header; NULL if it is missing.  One too long is none that we know. */
@@ -466,8 +563,12 @@ on_access(void *arg, AccessVerdict verdict)
 		on_push(call, request);
 	else if (call->path == PATH_PULL)
 		on_pull(call, request);
-	else
+	else if (call->path == PATH_RESOLVE)
+		on_resolve(call, request);
+	else if (call->path == PATH_STATUS)
 		on_status(call);
+	else
+		ask_list(call, request);
 }
 
 static void
@@ -521,10 +622,7 @@ on_request(ApiConn *conn, const ApiRequest *request)
 		apiconn_error(conn, code, NULL, NULL);
 		return NULL;
 	}
-	metrics_message(path == PATH_PUSH		? METRIC_RECEIVED_CHANGE
-						: path == PATH_PULL ? METRIC_RECEIVED_SYNC
-											: METRIC_RECEIVED_PING,
-					request->body_len);
+	metrics_message(paths[path].metric, request->body_len);
 	call = call_new(conn, &claims);
 	call->request = request;
 	call->path = path;

@@ -1,6 +1,7 @@
 /*
  * api.h
- *		The native protocol over HTTP: push, pull with long poll, status.
+ *		The native protocol over HTTP: push, pull with long poll, status, and
+ *		what a user asks of his history.
  *
  * SPDX-License-Identifier: PostgreSQL
  */

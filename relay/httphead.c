@@ -14,7 +14,9 @@
 
 #define METHOD_MAX 10 /* bytes; what is longer is no method of ours */
 
-static const char *const paths[] = {"/sync/push", "/sync/pull", "/sync/status"};
+static const char *const paths[] = {"/sync/push",	   "/sync/pull",
+									"/sync/status",	   "/sync/history",
+									"/sync/conflicts", "/sync/resolve"};
 
 #define PATHS (sizeof(paths) / sizeof(paths[0]))
 

@@ -99,14 +99,23 @@ const PgStatement redeem_statement =
 	 3,
 	 {PG_TEXT, PG_TEXT, PG_TIMESTAMPTZ}};
 
-static const PgStatement *const statements[] = {&pull_live_statement,
-												&pull_after_statement,
-												&pull_since_statement,
-												&pull_recent_statement,
-												&heads_statement,
-												&access_statement,
-												&redeem_statement,
-												NULL};
+const PgStatement history_statement =
+	{"history",
+	 "select mirusync.relay_history($1, $2, $3, $4, $5)",
+	 5,
+	 {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4}};
+const PgStatement conflicts_statement =
+	{"conflicts",
+	 "select mirusync.relay_conflicts($1, $2, $3, $4, $5)",
+	 5,
+	 {PG_TEXT, PG_TEXT, PG_TEXT, PG_INT8, PG_INT4}};
+
+static const PgStatement *const statements[] =
+	{&pull_live_statement,	&pull_after_statement,
+	 &pull_since_statement, &pull_recent_statement,
+	 &heads_statement,		&access_statement,
+	 &redeem_statement,		&history_statement,
+	 &conflicts_statement,	NULL};
 
 static Reader *readers;
 static int reader_count;

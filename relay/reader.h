@@ -36,6 +36,9 @@ extern const PgStatement pull_recent_statement; /* feed, max */
 extern const PgStatement heads_statement;		/* feeds[] */
 extern const PgStatement access_statement;		/* users[] */
 extern const PgStatement redeem_statement;		/* user, hash, expiry */
+extern const PgStatement history_statement;		/* user, collection, id,
+												 * before, max */
+extern const PgStatement conflicts_statement;	/* the same */
 
 extern void reader_init(const Config *config);
 extern void reader_start(void);

@@ -101,6 +101,8 @@ SELECT pg_catalog.length(mirusync.doorbell_hash('hanna'));
 SELECT mirusync.revoke('hanna'), mirusync.set_realtime('hanna', false), mirusync.set_realtime('hanna', true);
 SELECT user_id, device, realtime FROM mirusync.relay_access('{hanna}');
 SELECT mirusync.relay_redeem('hanna', '00ff', 'infinity'), mirusync.relay_redeem('hanna', '00ff', 'infinity');
+SELECT pg_catalog.length(mirusync.relay_history('hanna', 'target', '2', 1000, 10)) OPERATOR(pg_catalog.>) 300 AS history, mirusync.relay_conflicts('hanna', '', '', 1000, 10);
+SELECT status, code FROM mirusync.push_many('{hanna}', '{phone}', '{s1}', '{native}', '{"{\"type\": \"resolve\", \"resolve\": {\"conflict\": 1, \"choose\": \"stored\"}}"}');
 SELECT mirusync.create_practice_log();
 SELECT mirusync.grant_relay('regress_mirusync_relay'), mirusync.grant_auditor('regress_mirusync_relay');
 REVOKE SELECT ON ALL TABLES IN SCHEMA mirusync FROM regress_mirusync_relay;

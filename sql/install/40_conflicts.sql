@@ -30,6 +30,7 @@ CREATE TABLE mirusync.conflict (
 	resolved_at		timestamptz,
 	resolved_by		oid,
 	resolution		text COLLATE "C",
+	resolved_user	text COLLATE "C",
 	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
 );
 CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
@@ -57,6 +58,7 @@ COMMENT ON COLUMN mirusync.conflict.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflict.resolved_at IS 'when somebody decided anew';
 COMMENT ON COLUMN mirusync.conflict.resolved_by IS 'role that did';
 COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflict.resolved_user IS 'user who did, by way of a relay; null: SQL';
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict_id', '');
 
@@ -67,7 +69,7 @@ CREATE VIEW mirusync.conflicts AS
 		c.incoming, c.incoming_clock, c.incoming_device, c.incoming_seq,
 		c.number, c.user_id, c.base, c.at,
 		c.resolved_at, pg_catalog.pg_get_userbyid(c.resolved_by) AS resolved_by,
-		c.resolution
+		c.resolution, c.resolved_user
 	FROM mirusync.conflict c
 		LEFT JOIN mirusync.collection k ON k.name = c.collection
 		LEFT JOIN mirusync.attached a ON a.relation = k.relation
@@ -96,6 +98,7 @@ COMMENT ON COLUMN mirusync.conflicts.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflicts.resolved_at IS 'when somebody decided anew; null: nobody did';
 COMMENT ON COLUMN mirusync.conflicts.resolved_by IS 'role that did';
 COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflicts.resolved_user IS 'user who did, by way of a relay; null: SQL';
 
 -- Writes to the application's table as its caller, like any SQL of his.
 CREATE FUNCTION mirusync.resolve(feed text, conflict bigint,

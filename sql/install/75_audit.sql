@@ -46,7 +46,9 @@ $$;
 COMMENT ON FUNCTION mirusync.field_changes(jsonb, jsonb) IS
 'from and to of each field, of old and new as history has them';
 
-CREATE FUNCTION mirusync.history(feed text, collection text, id text)
+-- The latest ones, so many as "max", of those below the number "before".
+CREATE FUNCTION mirusync.history(feed text, collection text, id text,
+	before bigint DEFAULT 9223372036854775807, max int DEFAULT 2147483647)
 RETURNS TABLE (seq bigint, at timestamptz, kind text, origin text,
 	user_id text, device text, session text, role text, application text,
 	xid xid8, type text, number bigint, changes jsonb, rule text,
@@ -56,7 +58,8 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT l.seq, l.at, l.kind,
-		CASE WHEN l.device IS NULL THEN 'sql'
+		CASE WHEN l.user_id IS NULL THEN 'sql'
+			WHEN l.device IS NULL THEN 'resolve'
 			WHEN l.rule IS NULL THEN 'trigger'
 			ELSE 'push' END,
 		l.user_id, l.device, l.session,
@@ -67,12 +70,13 @@ AS $$
 			FROM mirusync.conflict c
 			WHERE c.feed = l.feed AND c.incoming_seq = l.seq),
 		l.clock, l.base, l.skew_ms
-	FROM mirusync.change_log l
-	WHERE l.feed = history.feed AND l.collection = history.collection
-		AND l.id = history.id
+	FROM (SELECT * FROM mirusync.change_log c
+		WHERE c.feed = history.feed AND c.collection = history.collection
+			AND c.id = history.id AND c.seq < history.before
+		ORDER BY c.seq DESC LIMIT history.max) l
 	ORDER BY l.seq
 $$;
-COMMENT ON FUNCTION mirusync.history(text, text, text) IS
+COMMENT ON FUNCTION mirusync.history(text, text, text, bigint, int) IS
 'every change of a record, as far as history reaches back';
 
 CREATE FUNCTION mirusync.blame(feed text, collection text, id text)
@@ -88,8 +92,9 @@ AS $$
 		CASE WHEN s.device IS NOT NULL
 				THEN CASE WHEN l.seq IS NOT NULL AND l.rule IS NULL
 					THEN 'trigger' ELSE 'push' END
-			ELSE CASE WHEN l.device IS NOT NULL
-				THEN 'trigger' ELSE 'sql' END END,
+			WHEN l.device IS NOT NULL THEN 'trigger'
+			WHEN l.user_id IS NOT NULL THEN 'resolve'
+			ELSE 'sql' END,
 		l.user_id, coalesce(s.device, l.device), pg_get_userbyid(l.role)::text,
 		l.application, s.clock, coalesce(l.field_rules ->> s.field, l.rule)
 	FROM mirusync.field_stamps(blame.feed, blame.collection, blame.id) s
@@ -308,16 +313,18 @@ COMMENT ON FUNCTION mirusync.feed_as_of(text, timestamptz) IS
 -- Why
 -- -------------------------------------------------------------------------
 
-CREATE FUNCTION mirusync.writer(device text, role oid, application text)
+CREATE FUNCTION mirusync.writer(device text, user_id text, role oid,
+	application text)
 RETURNS text
 LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce('device ' || to_json(device), 'SQL'
+	SELECT coalesce('device ' || to_json(device),
+		'user ' || to_json(user_id), 'SQL'
 		|| coalesce(' by role ' || to_json(pg_get_userbyid(role)::text), '')
 		|| coalesce(' (' || application || ')', ''))
 $$;
-COMMENT ON FUNCTION mirusync.writer(text, oid, text) IS
+COMMENT ON FUNCTION mirusync.writer(text, text, oid, text) IS
 'who wrote, in words; for explain()';
 
 -- One row a field that the change set, and one a field that it did not get.
@@ -330,7 +337,8 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH change AS (
-		SELECT l.*, mirusync.writer(l.device, l.role, l.application) AS who
+		SELECT l.*, mirusync.writer(l.device, l.user_id, l.role,
+			l.application) AS who
 		FROM mirusync.change_log l
 		WHERE l.feed = explain.feed AND l.seq = explain.seq
 	), conflict AS (
@@ -339,7 +347,7 @@ AS $$
 		FROM mirusync.conflicts c
 		WHERE c.feed = explain.feed AND c.incoming_seq = explain.seq
 	), field AS (
-		SELECT k.name, k.is_set, l.kind, l.device, l.who, l.clock, l.base,
+		SELECT k.name, k.is_set, l.kind, l.device, l.user_id, l.who, l.clock, l.base,
 			l.rule AS collection_rule,
 			coalesce(c.rule, l.field_rules ->> k.name, l.rule) AS rule,
 			CASE WHEN k.is_set THEN l.new -> k.name ELSE c.incoming END AS sent,
@@ -366,7 +374,8 @@ AS $$
 					OR c.stored ? k.name)
 			LEFT JOIN LATERAL (
 				SELECT p.seq, p.kind, p.device, p.clock,
-					mirusync.writer(p.device, p.role, p.application) AS who
+					mirusync.writer(p.device, p.user_id, p.role,
+						p.application) AS who
 				FROM mirusync.change_log p
 				WHERE p.feed = l.feed AND p.collection = l.collection
 					AND p.id = l.id AND p.seq < l.seq
@@ -375,7 +384,8 @@ AS $$
 				ORDER BY p.seq DESC LIMIT 1) b ON true
 			LEFT JOIN LATERAL (
 				SELECT p.seq,
-					mirusync.writer(p.device, p.role, p.application) AS who
+					mirusync.writer(p.device, p.user_id, p.role,
+						p.application) AS who
 				FROM mirusync.change_log p
 				WHERE p.feed = l.feed AND p.collection = l.collection
 					AND p.id = l.id AND p.seq > l.seq
@@ -386,7 +396,8 @@ AS $$
 		SELECT f.*, CASE
 			WHEN NOT f.is_set AND f.outcome = 'open' THEN 'open'
 			WHEN NOT f.is_set THEN 'lost'
-			WHEN f.device IS NULL THEN 'sql'
+			WHEN f.user_id IS NULL THEN 'sql'
+			WHEN f.device IS NULL THEN 'resolve'
 			WHEN f.collection_rule IS NULL THEN 'trigger'
 			WHEN f.conflict IS NOT NULL AND f.outcome = 'incoming'
 				THEN 'won'
@@ -406,6 +417,7 @@ AS $$
 		j.sent, j.former, j.reason,
 		CASE j.reason
 			WHEN 'sql' THEN j.who || ' wrote it, which asks no rule'
+			WHEN 'resolve' THEN j.who || ' decided a conflict'
 			WHEN 'trigger' THEN
 				'a trigger or a cascade wrote it, for a push of ' || j.who
 			WHEN 'new' THEN j.who || ' made the record; there was nothing to merge with'
@@ -426,7 +438,7 @@ AS $$
 				CASE j.reason WHEN 'won' THEN 'it won' WHEN 'lost' THEN 'it lost'
 					ELSE 'the stored value stays until somebody decides,' END,
 				j.rule, coalesce('number ' || j.stored_seq || ' of ', '')
-					|| mirusync.writer(j.stored_device, NULL, NULL), j.who)
+					|| mirusync.writer(j.stored_device, NULL, NULL, NULL), j.who)
 		END || CASE WHEN j.is_set AND j.after IS NOT NULL
 			THEN format('; replaced by number %s, %s', j.after, j.after_who)
 			ELSE '' END,
@@ -475,7 +487,8 @@ BEGIN
 					FROM mirusync.explain(user_id, (verdict ->> 'seq')::bigint) e)
 				END,
 			'conflicts', (SELECT jsonb_agg(to_jsonb(c) - ARRAY['id', 'feed', 'at',
-					'resolved_at', 'resolved_by', 'resolution', 'number']
+					'resolved_at', 'resolved_by', 'resolution', 'resolved_user',
+					'number']
 					ORDER BY c.id)
 				FROM mirusync.conflicts c
 				WHERE c.feed = explain_push.user_id AND c.id IN (
@@ -491,3 +504,92 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.explain_push(text, text, jsonb) IS
 'what would become of a change if it were pushed; nothing of it is stored';
+
+-- -------------------------------------------------------------------------
+-- For users, by way of a relay, which says who asks.  Of the own feed only;
+-- what another user's device did there, by a trigger, is told without the
+-- device.  About a megabyte is given, if need be less than was asked for.
+-- -------------------------------------------------------------------------
+
+CREATE FUNCTION mirusync.relay_history(user_id text, collection text, id text,
+	before bigint, max int)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH newest AS (
+		SELECT h.seq, (jsonb_strip_nulls(jsonb_build_object('seq', h.seq,
+				'at', to_char(h.at AT TIME ZONE 'UTC',
+					'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+				'kind', h.kind, 'origin', h.origin,
+				'device', CASE WHEN h.user_id = relay_history.user_id
+					THEN h.device END,
+				'session', CASE WHEN h.user_id = relay_history.user_id
+					THEN h.session END,
+				'type', h.type, 'rule', h.rule, 'field_rules', h.field_rules,
+				'verdict', h.verdict, 'conflicts', h.conflicts,
+				'clock', h.clock, 'base', h.base))
+			|| jsonb_build_object('changes', coalesce(h.changes, '{}')))::text
+			AS change,
+			row_number() OVER (ORDER BY h.seq DESC) AS place
+		FROM mirusync.history(relay_history.user_id, relay_history.collection,
+			relay_history.id, relay_history.before, relay_history.max + 1) h
+	), sized AS (
+		SELECT n.*, sum(octet_length(n.change)) OVER (ORDER BY n.place) AS size
+		FROM newest n
+	), kept AS (
+		SELECT * FROM sized s
+		WHERE s.place = 1 OR s.place <= relay_history.max AND s.size <= 1048576
+	)
+	SELECT format('{"complete":%s,"changes":[%s]}',
+		to_json((SELECT count(*) FROM kept) = (SELECT count(*) FROM newest)),
+		(SELECT string_agg(k.change, ',' ORDER BY k.seq) FROM kept k))
+$$;
+COMMENT ON FUNCTION mirusync.relay_history(text, text, text, bigint, int) IS
+'for relays: the latest changes of a record of a user''s own feed below a number, as JSON';
+
+CREATE FUNCTION mirusync.relay_conflicts(user_id text, collection text,
+	id text, before bigint, max int)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH newest AS (
+		SELECT c.id, (jsonb_strip_nulls(jsonb_build_object('id', c.id,
+				'collection', c.collection, 'record', c.record,
+				'field', c.field, 'rule', c.rule, 'outcome', c.outcome,
+				'stored_clock', c.stored_clock,
+				'stored_device', c.stored_device, 'stored_seq', c.stored_seq,
+				'incoming_clock', c.incoming_clock,
+				'incoming_device', c.incoming_device,
+				'incoming_seq', c.incoming_seq, 'number', c.number,
+				'base', c.base, 'at', to_char(c.at AT TIME ZONE 'UTC',
+					'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+			|| CASE WHEN c.stored IS NULL THEN '{}'
+				ELSE jsonb_build_object('stored', c.stored) END
+			|| CASE WHEN c.incoming IS NULL THEN '{}'
+				ELSE jsonb_build_object('incoming', c.incoming) END)::text
+			AS conflict,
+			row_number() OVER (ORDER BY c.id DESC) AS place
+		FROM mirusync.conflicts c
+		WHERE c.feed = relay_conflicts.user_id AND c.resolved_at IS NULL
+			AND c.id < relay_conflicts.before
+			AND (relay_conflicts.collection = ''
+				OR c.collection = relay_conflicts.collection)
+			AND (relay_conflicts.id = '' OR c.record = relay_conflicts.id)
+		ORDER BY c.id DESC LIMIT relay_conflicts.max + 1
+	), sized AS (
+		SELECT n.*, sum(octet_length(n.conflict)) OVER (ORDER BY n.place)
+			AS size
+		FROM newest n
+	), kept AS (
+		SELECT * FROM sized s
+		WHERE s.place = 1
+			OR s.place <= relay_conflicts.max AND s.size <= 1048576
+	)
+	SELECT format('{"complete":%s,"conflicts":[%s]}',
+		to_json((SELECT count(*) FROM kept) = (SELECT count(*) FROM newest)),
+		(SELECT string_agg(k.conflict, ',' ORDER BY k.place) FROM kept k))
+$$;
+COMMENT ON FUNCTION mirusync.relay_conflicts(text, text, text, bigint, int) IS
+'for relays: conflicts of a user''s own feed below an id that nobody resolved, newest first, as JSON';

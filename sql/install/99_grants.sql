@@ -16,7 +16,9 @@ BEGIN
 			mirusync.seq_before(text, timestamptz),
 			mirusync.heads(text[]), mirusync.ring(text[]),
 			mirusync.relay_access(text[]),
-			mirusync.relay_redeem(text, text, timestamptz) TO %s', role);
+			mirusync.relay_redeem(text, text, timestamptz),
+			mirusync.relay_history(text, text, text, bigint, int),
+			mirusync.relay_conflicts(text, text, text, bigint, int) TO %s', role);
 END
 $$;
 COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS

@@ -90,9 +90,10 @@ s.test('the relay\'s role can call the relay\'s functions and no other', async (
       FROM pg_proc p WHERE p.pronamespace = 'mirusync'::regnamespace`);
     const more = new Set(rows.filter((r) => r.relay && !r.somebody).map((r) => r.name));
     assert.deepEqual([...more].sort(),
-      ['heads', 'pull_events', 'push_many', 'relay_access', 'relay_hello', 'relay_redeem', 'ring', 'seq_before']);
+      ['heads', 'pull_events', 'push_many', 'relay_access', 'relay_conflicts', 'relay_hello', 'relay_history', 'relay_redeem',
+        'ring', 'seq_before']);
     const open = rows.filter((r) => r.somebody).map((r) => r.name);
-    for (const name of ['heads', 'pull_events', 'push_many', 'relay_access', 'relay_hello', 'relay_redeem',
+    for (const name of ['heads', 'pull_events', 'push_many', 'relay_access', 'relay_conflicts', 'relay_hello', 'relay_history', 'relay_redeem',
       'ring', 'seq_before', 'revoke', 'set_realtime', 'grant_relay', 'attach', 'create_practice_log', 'put', 'push', 'pull'])
       assert.ok(!open.includes(name), `${name} is not for everybody`);
 

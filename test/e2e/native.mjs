@@ -40,6 +40,12 @@ export function check(name, value) {
   return value;
 }
 
+/* The schemas of answers over HTTP, by the end of the path. */
+const bodies = {
+  push: 'http_verdicts', pull: 'http_page', status: 'http_status',
+  history: 'http_history', conflicts: 'http_conflicts', resolve: 'http_resolved',
+};
+
 /* Which types were seen, so that a test can tell that none was left out. */
 export const seen = { device: new Set(), relay: new Set() };
 
@@ -219,7 +225,7 @@ export function api(relay, user, path, { method, body, token, headers = {}, sign
           const answer = JSON.parse(Buffer.concat(chunks).toString());
           const name = path.split('?')[0].split('/').at(-1);
           if (response.statusCode === 200)
-            check({ push: 'http_verdicts', pull: 'http_page', status: 'http_status' }[name], answer);
+            check(bodies[name], answer);
           else {
             check('http_error', answer);
             assert.equal(codes.errors.find((e) => e.code === answer.error.code).status, response.statusCode);
