@@ -84,7 +84,9 @@ export class Detail {
     const { client } = this.store;
     const form = FORMS[collection];
     this.timeline = new Timeline(this.store, collection, id);
-    this.conflicts = h('mirusync-conflicts', { '.client': client, collection, record: id });
+    this.conflicts = h('mirusync-conflicts', {
+      '.client': client, collection, record: id, 'open-only': true, '.deviceName': (device) => this.store.deviceName(device),
+    });
     this.root = h('article', { class: 'detail', 'aria-label': form.name },
       h('header', {},
         h('button', { type: 'button', class: 'plain back', click: () => app.select(collection, null) }, icon('back'), 'Back'),
