@@ -15,6 +15,9 @@ import { build } from 'esbuild';
 /* Of the core, with Brotli, which is how servers send static files. */
 export const LIMIT = 12000;
 
+/* Of the components, each with all that it needs. */
+export const COMPONENT_LIMITS = { indicator: 7000, conflicts: 11500, debug: 9000 };
+
 /* sizeOf bundles an entry point: bytes minified, and compressed both ways. */
 export async function sizeOf(entry, { without = [] } = {}) {
   const { outputFiles: [{ contents }] } = await build({
@@ -34,4 +37,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url))
     core: await sizeOf('src/index.js', { without: ['idb'] }),
     coreWithIdb: await sizeOf('src/index.js'),
     http: await sizeOf('src/http.js'),
+    indicator: await sizeOf('src/elements/indicator.js'),
+    conflicts: await sizeOf('src/elements/conflicts.js'),
+    debug: await sizeOf('src/elements/debug.js'),
   });

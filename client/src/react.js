@@ -1,11 +1,13 @@
 /*
  * react.js
  *     Hooks: a component that uses them shows what is there, and shows it again
- *     when it changes.
+ *     when it changes.  And the web components, as React's.
+ *
+ * An element is loaded when it is first shown, so that hooks alone stay small.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-import { useCallback, useMemo, useSyncExternalStore } from 'react';
+import { createElement, useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
 import { select } from './collection.js';
 
 /** @typedef {import('./client.js').Client} Client */
@@ -52,3 +54,76 @@ export function useRecord(client, name, id) {
   const record = () => collection.get(id);
   return useSyncExternalStore(collection.subscribe, record, record);
 }
+
+/**
+ * What may be given to a component besides the attributes of its element.
+ * @typedef {{client: Client} & Record<string, any>} ElementProps
+ */
+
+/**
+ * wrap makes a component of an element: objects and functions are its
+ * properties, functions whose name begins with on are listeners, and the rest
+ * are attributes.
+ * @param {string} tag
+ * @param {() => Promise<any>} load
+ */
+function wrap(tag, load) {
+  return (/** @type {ElementProps} */ props) => {
+    /** @type {import('react').RefObject<any>} */
+    const ref = useRef(null);
+    /** @type {Record<string, any>} */
+    const attributes = {};
+    /** @type {Record<string, any>} */
+    const properties = {};
+    /** @type {Record<string, (event: any) => void>} */
+    const listeners = {};
+    for (const [name, value] of Object.entries(props))
+      if (/^on[A-Z]/.test(name))
+        listeners[name[2].toLowerCase() + name.slice(3)] = value;
+      else if (name !== 'style' && ((typeof value === 'object' && value) || typeof value === 'function'))
+        properties[name] = value;
+      else
+        attributes[name === 'className' ? 'class' : name === 'openOnly' ? 'open-only' : name] = value === true ? '' : value === false ? undefined : value;
+    const latest = useRef(listeners);
+    latest.current = listeners;
+    const types = Object.keys(listeners).sort().join(' ');
+    useEffect(() => {
+      load();
+    }, []);
+    useEffect(() => {
+      for (const [name, value] of Object.entries(properties))
+        if (ref.current[name] !== value)
+          ref.current[name] = value;
+    });
+    useEffect(() => {
+      const element = ref.current;
+      const hear = (/** @type {Event} */ event) => latest.current[event.type]?.(event);
+      const all = types.split(' ').filter(Boolean);
+      for (const type of all)
+        element.addEventListener(type, hear);
+      return () => {
+        for (const type of all)
+          element.removeEventListener(type, hear);
+      };
+    }, [types]);
+    return createElement(tag, { ref, ...attributes });
+  };
+}
+
+/**
+ * SyncIndicator shows whether all is synced (elements/indicator.js).
+ * @example <SyncIndicator client={client} form="detailed" />
+ */
+export const SyncIndicator = wrap('mirusync-indicator', () => import('./elements/indicator.js'));
+
+/**
+ * ConflictPanel has a person decide conflicts (elements/conflicts.js).
+ * @example <ConflictPanel client={client} collection="note" record={id} onResolved={close} />
+ */
+export const ConflictPanel = wrap('mirusync-conflicts', () => import('./elements/conflicts.js'));
+
+/**
+ * DebugPanel shows what goes on (elements/debug.js).
+ * @example <DebugPanel client={client} collection="note" />
+ */
+export const DebugPanel = wrap('mirusync-debug', () => import('./elements/debug.js'));

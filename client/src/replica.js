@@ -96,7 +96,7 @@ export function same(before, fields) {
 }
 
 /** @param {any} a @param {any} b @returns {boolean} */
-function equal(a, b) {
+export function equal(a, b) {
   if (a === b)
     return true;
   if (typeof a !== 'object' || typeof b !== 'object' || !a || !b || Array.isArray(a) !== Array.isArray(b))
