@@ -81,6 +81,7 @@ export class Detail {
     Object.assign(this, { app, store: app.store, collection, id });
     this.updates = [];
     this.writes = [];
+    this.open = '';
     const { client } = this.store;
     const form = FORMS[collection];
     this.timeline = new Timeline(this.store, collection, id);
@@ -117,6 +118,11 @@ export class Detail {
     const record = this.record();
     for (const update of record ? this.updates : [])
       update(record);
+    /* Conflicts that others make or decide are found by asking (store.js). */
+    const open = String(this.store.conflictsOf(this.collection, this.id).map(({ id }) => id));
+    if (open !== this.open)
+      this.conflicts.load();
+    this.open = open;
   }
 
   /* remove deletes the record; what goes with it comes back with it, too. */

@@ -8,7 +8,9 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-await import('mirusync/elements').catch(() => {});
+import 'mirusync/indicator';
+import 'mirusync/conflicts';
+import 'mirusync/debug';
 import { Detail } from './detail.js';
 import { h, icon, say, toast } from './dom.js';
 import { LogView } from './log.js';
@@ -61,8 +63,10 @@ class App {
   select(collection, id) {
     const [section] = Object.entries(this.views).find(([, view]) => view.collection === collection);
     const left = this.selected;
+    const had = document.activeElement !== document.body;
     this.go(section, id);
-    if (wide.matches)
+    /* The focus goes along, if it was here. */
+    if (wide.matches || !had)
       return;
     if (id)
       $('.detail button')?.focus();
@@ -130,7 +134,7 @@ class App {
   fillRow(row, collection, id) {
     row.firstElementChild.setAttribute('aria-current', this.shown === id);
     const marks = [
-      this.store.isInConflict(collection, id) && ['conflict', 'conflict to decide'],
+      this.store.conflictsOf(collection, id).length > 0 && ['conflict', 'conflict to decide'],
       this.store.unsent.has(keyOf(collection, id)) && ['unsent', 'not sent yet'],
     ].filter(Boolean);
     const place = row.querySelector('.marks');

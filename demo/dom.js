@@ -7,14 +7,14 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 
-/* h makes an element.  Functions are listeners, .names are properties, the rest attributes. */
+/* h makes an element.  .names are properties, functions are listeners, the rest attributes. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
-    if (typeof value === 'function')
-      element.addEventListener(name, value);
-    else if (name.startsWith('.'))
+    if (name.startsWith('.'))
       element[name.slice(1)] = value;
+    else if (typeof value === 'function')
+      element.addEventListener(name, value);
     else if (value !== false && value !== null && value !== undefined)
       element.setAttribute(name, value === true ? '' : value);
   }

@@ -69,12 +69,13 @@ export const local = (at) => `${dayOf(at)}T${new Date(at).toTimeString().slice(0
 export const STATUS = { planned: 'Planned', learning: 'Learning', polishing: 'Polishing', ready: 'Ready' };
 export const MOOD = { hard: 'Hard', fine: 'Fine', great: 'Great' };
 
-/* What fields are called; those without a name are not told of. */
+/* What fields are called, in the order in which they are told of; the others are not. */
 const FIELDS = {
   title: 'Title', composer: 'Composer', status: 'Status', tempo: 'Tempo', goal: 'Goal', plays: 'Played', tags: 'Tags',
   notes: 'Notes', at: 'When', minutes: 'Minutes', piece_id: 'Piece', mood: 'Mood', due: 'Day', done: 'Done',
 };
 
+export const fieldNames = Object.keys(FIELDS);
 export const fieldName = (field) => FIELDS[field];
 
 /* fieldValue shows a value of a field; nothing is null. */

@@ -9,8 +9,13 @@
  */
 import { h, say } from './dom.js';
 
-const NOTES = ['Slower in bar 12, and count.', 'Less pedal from bar 12 on.'];
-const STEPS = ['Both devices go offline', 'Each writes another note to one piece', 'Both come back online', 'You decide, on either of them'];
+/* What the devices write; another pair if the note says one of these already. */
+const NOTES = [
+  ['Slower in bar 12, and count.', 'Less pedal from bar 12 on.'],
+  ['Repeats: yes, both.', 'No repeats in the concert.'],
+  ['Ask about the fingering in bar 3.', 'Second finger in bar 3.'],
+];
+const STEPS = ['Both go offline', 'Each writes another note', 'Both come back', 'You decide'];
 
 /* So that one can watch. */
 const PAUSE_MS = 900;
@@ -65,12 +70,14 @@ export class Guide {
 
   async play(devices) {
     const [{ store }] = devices;
-    const shown = store.pieces.get(devices[1].app.selected) ?? store.pieces.list({ order: 'title' })[0];
+    const pieces = store.pieces.list({ order: 'title' }).filter((piece) => !store.conflictsOf('piece', piece.id).length);
+    const shown = pieces.find((piece) => piece.id === devices[1].app.shown) ?? pieces[0];
     if (!shown) {
-      this.at(0, 'There is no piece. Add one to the repertoire first.');
+      this.at(0, 'There is no piece to write about. Add one to the repertoire first.');
       return;
     }
     const { id, title } = shown;
+    const notes = NOTES.find((pair) => !pair.includes(shown.notes));
     this.at(0, `“${title}” is open on both.`);
     for (const { app } of devices) {
       app.select('piece', id);
@@ -80,7 +87,7 @@ export class Guide {
     this.at(1);
     for (const [i, { store: { pieces } }] of devices.entries()) {
       this.show(i ? 'laptop' : 'phone');
-      pieces.patch(id, { notes: NOTES[i] });
+      pieces.patch(id, { notes: notes[i] });
       await pause();
     }
     this.at(2);
@@ -88,7 +95,7 @@ export class Guide {
       app.setOnline(true);
       await pause();
     }
-    this.at(3, 'The note asks for a person. The first one stands until you choose; nothing is lost.');
+    this.at(3, 'The first note stands until somebody chooses, on either device. The other one is not lost.');
     this.watch(store, id);
   }
 
@@ -97,7 +104,7 @@ export class Guide {
     const run = this.watching = {};
     let seen = false;
     store.subscribe(() => {
-      const open = store.isInConflict('piece', id);
+      const open = store.conflictsOf('piece', id).length > 0;
       seen ||= open;
       if (this.watching !== run || !seen || open)
         return;

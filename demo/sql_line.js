@@ -7,7 +7,7 @@
 import { h } from './dom.js';
 
 const EXAMPLES = [
-  ['Speed up', "UPDATE piece SET tempo = tempo + 4 WHERE status = 'polishing'"],
+  ['Speed up', "UPDATE piece SET tempo = tempo + 2 WHERE composer IN ('J. S. Bach', 'Claude Debussy')"],
   ['Tag', "UPDATE piece SET tags = tags || '{concert}' WHERE status = 'ready' AND tags <> '{concert}'"],
   ['Log', "INSERT INTO entry (minutes, notes) VALUES (12, 'Logged by SQL')"],
   ['Tick all', 'UPDATE occurrence SET done = true WHERE due = current_date'],
@@ -37,7 +37,9 @@ export class SqlLine {
         this.input.focus();
       },
     }, name)));
-    if (!key)
+    if (key)
+      [[, this.input.value]] = EXAMPLES;
+    else
       this.say('refused', NO_KEY);
   }
 

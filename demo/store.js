@@ -24,6 +24,9 @@ async function forgetFormer(run) {
       indexedDB.deleteDatabase(name);
 }
 
+/* How often to ask for conflicts: one that another device makes need not change a record here. */
+const CONFLICTS_MS = 4000;
+
 export const keyOf = (collection, id) => `${collection}/${id}`;
 
 export class Store {
@@ -62,6 +65,7 @@ export class Store {
     });
     client.on('verdict', ({ verdict }) => verdict.conflicts?.length && this.refreshConflicts());
     client.on('*', () => this.refreshConflicts());
+    setInterval(() => document.visibilityState === 'visible' && this.refreshConflicts(), CONFLICTS_MS);
     this.refreshUnsent();
   }
 
@@ -118,12 +122,15 @@ export class Store {
       const conflicts = await this.client.conflicts().catch(() => null);
       if (!conflicts)
         return;
-      this.conflicts = conflicts.filter(({ outcome }) => outcome === 'open');
-      this.changed();
+      const open = conflicts.filter(({ outcome }) => outcome === 'open');
+      const same = String(open.map(({ id }) => id)) === String(this.conflicts.map(({ id }) => id));
+      this.conflicts = open;
+      if (!same)
+        this.changed();
     }, 120);
   }
 
-  isInConflict(collection, id) {
-    return this.conflicts.some((conflict) => conflict.collection === collection && conflict.record === id);
+  conflictsOf(collection, id) {
+    return this.conflicts.filter((conflict) => conflict.collection === collection && conflict.record === id);
   }
 }

@@ -8,10 +8,17 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import { h, icon, keyed, say } from './dom.js';
-import { ago, fieldName, fieldValue, full } from './format.js';
+import { ago, fieldName, fieldNames, fieldValue, full } from './format.js';
 
 /* How the rules that do more than replace a value are told of. */
 const RULES = { counter: 'added up', set: 'merged', max: 'the greatest stands', min: 'the least stands', manual: 'decided by you' };
+
+/* Who changes a record but devices that push. */
+const ORIGINS = {
+  sql: { who: 'SQL', icon: 'database' },
+  trigger: { who: 'A trigger', icon: 'database' },
+  resolve: { who: 'You', icon: 'check', verb: 'decided a conflict' },
+};
 
 /* Changes come in bunches. */
 const SETTLE_MS = 150;
@@ -86,18 +93,15 @@ export class Timeline {
   }
 
   who({ origin, device }) {
-    if (origin === 'sql')
-      return 'SQL';
-    return origin === 'trigger' ? 'A trigger' : this.store.deviceName(device);
+    return ORIGINS[origin]?.who ?? this.store.deviceName(device);
   }
 
   make(change, waiting) {
     const { kind, origin, at } = change;
-    const from = origin === 'push' ? 'device' : 'sql';
-    const verb = { put: 'added it', patch: 'changed', delete: 'deleted it' }[kind];
+    const { icon: sign, verb = { put: 'added it', patch: 'changed', delete: 'deleted it' }[kind] } = ORIGINS[origin] ?? {};
     const { device } = this.store.client.status;
-    return h('li', { class: `${from} ${waiting ? 'waiting' : ''}` },
-      h('span', { class: 'dot' }, icon(from === 'sql' ? 'database' : /laptop|desk/i.test(this.who(change)) ? 'laptop' : 'phone')),
+    return h('li', { class: `${origin} ${waiting ? 'waiting' : ''}` },
+      h('span', { class: 'dot' }, icon(sign ?? (/laptop|desk/i.test(this.who(change)) ? 'laptop' : 'phone'))),
       h('p', {}, h('b', { class: 'who' }), ' ', verb,
         change.device === device && origin === 'push' ? h('span', { class: 'faint' }, ' · this device') : null,
         h('time', { datetime: new Date(at).toISOString(), title: full(at) })),
@@ -107,9 +111,10 @@ export class Timeline {
   fields({ kind, changes = {}, rule, field_rules: rules = {} }) {
     const title = (id) => this.store.titleOf(id);
     const lines = [];
-    for (const [field, { from, to }] of Object.entries(changes)) {
+    for (const field of fieldNames.filter((name) => name in changes)) {
+      const { from, to } = changes[field];
       const [former, now] = [fieldValue(field, from, title), fieldValue(field, to, title)];
-      if (!fieldName(field) || former === now || kind === 'delete')
+      if (former === now || kind === 'delete')
         continue;
       const how = kind === 'patch' && RULES[rules?.[field] ?? rule];
       lines.push(h('li', {}, h('span', { class: 'field' }, fieldName(field)),
@@ -119,6 +124,9 @@ export class Timeline {
           h('ins', {}, now ?? 'nothing'),
           how && !(how === RULES.manual) ? h('span', { class: 'rule' }, how) : null)));
     }
-    return lines.length ? h('ul', { class: 'changes' }, lines) : null;
+    if (!lines.length)
+      return kind === 'patch' ? h('p', { class: 'faint' }, 'Wrote what stood there already.') : null;
+    const list = h('ul', { class: 'changes' }, lines);
+    return kind === 'put' && lines.length > 2 ? h('details', {}, h('summary', {}, `${lines.length} fields`), list) : list;
   }
 }
