@@ -1,8 +1,9 @@
 /*
  * size.mjs
  *     How large the core is, minified and compressed: what a page loads before
- *     it connects, but for idb, which is told apart.  The way over HTTP is a
- *     module that is loaded when it is needed.
+ *     it connects, but for idb, which is told apart.  The way over HTTP and
+ *     what a user asks of his history are modules that are loaded when they
+ *     are needed.
  *
  * usage: node size.mjs
  *
@@ -26,7 +27,7 @@ export async function sizeOf(entry, { without = [] } = {}) {
     minify: true,
     format: 'esm',
     target: 'es2022',
-    external: ['react', './http.js', ...without],
+    external: ['react', './http.js', './ask.js', ...without],
     write: false,
   });
   return { minified: contents.length, gzip: gzipSync(contents, { level: 9 }).length, brotli: brotliCompressSync(contents).length };
@@ -40,4 +41,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url))
     indicator: await sizeOf('src/elements/indicator.js'),
     conflicts: await sizeOf('src/elements/conflicts.js'),
     debug: await sizeOf('src/elements/debug.js'),
+    ask: await sizeOf('src/ask.js'),
   });

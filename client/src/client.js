@@ -65,6 +65,7 @@ import { Tabs } from './tabs.js';
 /**
  * What the parts of a client are given.
  * @typedef {object} World
+ * @property {string} name  of the database, and of what tabs have in common
  * @property {string} url
  * @property {import('./types.js').Storage} storage
  * @property {Credentials} credentials
@@ -74,9 +75,9 @@ import { Tabs } from './tabs.js';
  * @property {() => number} random
  * @property {{changes: number, bytes: number}} limits
  * @property {string} [application]
- * @property {Options['onUserChange']} onUserChange
+ * @property {Options['onUserChange']} [onUserChange]
  * @property {(...what: any[]) => void} log
- * @property {Options['loadHttp']} loadHttp
+ * @property {Options['loadHttp']} [loadHttp]
  */
 
 /** @type {import('./types.js').Time} */
@@ -85,6 +86,7 @@ const TIME = {
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
 };
+
 
 /* The kinds of difference, as events call them. */
 const CREATED = 'CREATED';
@@ -137,10 +139,12 @@ export class Client {
     const { url = globalThis.location?.origin, storage, debug } = options;
     const name = `mirusync:${options.name ?? 'default'}`;
     if (!url)
-      throw new SyncError('wrong_use', 'the url of the relay is missing');
+      throw new SyncError('wrong_use', 'the url is missing');
     const WebSocket = options.WebSocket ?? /** @type {any} */ (globalThis).WebSocket;
     const lasting = storage === undefined ? globalThis.indexedDB && (this.locks || typeof document === 'undefined') : storage === 'indexeddb';
     return {
+      ...options,
+      name,
       url: `${url.replace(/^ws/, 'http').replace(/\/+$/, '')}/sync`,
       storage: typeof storage === 'object' ? storage : lasting ? indexedDbStorage(name) : memoryStorage(),
       credentials: new Credentials(options.token),
@@ -149,27 +153,25 @@ export class Client {
       time: options.time ?? TIME,
       random: options.random ?? Math.random,
       limits: { changes: options.outbox?.changes ?? 10000, bytes: options.outbox?.bytes ?? 10 << 20 },
-      application: options.application,
-      onUserChange: options.onUserChange,
-      loadHttp: options.loadHttp,
       log: typeof debug === 'function' ? debug : debug ? (...what) => console.debug('mirusync', ...what) : () => {},
     };
   }
 
   /** @returns {LockManager | null | undefined} */
   get locks() {
-    return this.options.locks !== undefined ? this.options.locks : globalThis.navigator?.locks;
+    const { locks = globalThis.navigator?.locks } = this.options;
+    return locks;
   }
 
   async start() {
     const { locks, world } = this;
-    const Channel = this.options.BroadcastChannel !== undefined ? this.options.BroadcastChannel : globalThis.BroadcastChannel;
+    const { BroadcastChannel = globalThis.BroadcastChannel } = this.options;
     this.listen();
-    if (!world.storage.lasting || !locks || !Channel) {
+    if (!world.storage.lasting || !locks || !BroadcastChannel) {
       await this.lead();
       return;
     }
-    this.tabs = new Tabs({ name: `mirusync:${this.options.name ?? 'default'}`, locks, BroadcastChannel: Channel }, {
+    this.tabs = new Tabs({ name: world.name, locks, BroadcastChannel }, {
       lead: () => this.lead(),
       resign: () => this.resign(),
       follow: () => this.stepDown(),
@@ -408,6 +410,41 @@ export class Client {
     await this.ready;
     return this.role.call('statistics');
   }
+
+  /*
+   * Few pages ask, so what asks is loaded when it is needed
+   */
+
+  /**
+   * history gives the changes of a record, in order: the latest ones.
+   * @param {string} collection
+   * @param {string} id
+   * @param {import('./types.js').Page} [page]
+   */
+  async history(collection, id, page) {
+    return (await import('./ask.js')).history(this, collection, id, page);
+  }
+
+  /**
+   * conflicts gives those that nobody has resolved, newest first.
+   * @param {{collection?: string, id?: string} & import('./types.js').Page} [of]
+   */
+  async conflicts(of) {
+    return (await import('./ask.js')).conflicts(this, of);
+  }
+
+  /**
+   * resolve decides a conflict; the change then comes like any other.
+   * @param {number} conflict
+   * @param {import('./types.js').Decision} decision
+   */
+  async resolve(conflict, decision) {
+    return (await import('./ask.js')).resolve(this, conflict, decision);
+  }
+
+  /*
+   * For the device
+   */
 
   /** persist asks the browser not to throw away what is stored. @returns {Promise<boolean>} */
   async persist() {

@@ -18,6 +18,9 @@ export { indexedDbStorage } from './storage_indexeddb.js';
 /** @typedef {import('./types.js').Verdict} Verdict */
 /** @typedef {import('./types.js').Change} Change */
 /** @typedef {import('./types.js').Fields} Fields */
+/** @typedef {import('./types.js').HistoryChange} HistoryChange */
+/** @typedef {import('./types.js').Conflict} Conflict */
+/** @typedef {import('./types.js').Decision} Decision */
 /**
  * @template {import('./types.js').Fields} [T=import('./types.js').Fields]
  * @typedef {import('./collection.js').Collection<T>} Collection

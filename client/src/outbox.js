@@ -104,7 +104,7 @@ export class Outbox {
     const size = sizeOf(change) + ENVELOPE;
     const grown = this.bytes + size - (this.sizes.get(change.number) ?? 0);
     if (grown > this.limits.bytes || (!this.changes.has(change.number) && this.size >= this.limits.changes))
-      throw new SyncError('outbox_full', `${this.size} changes of ${this.bytes} bytes are unsent, and no more are taken`);
+      throw new SyncError('outbox_full', `${this.size} changes of ${this.bytes} bytes are unsent`);
     this.keep(change, size);
     return change;
   }

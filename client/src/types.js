@@ -105,4 +105,53 @@
  * @property {((event: any) => void) | null} onerror
  */
 
+/**
+ * How much of a list is asked for: the latest so many, 100 if nothing is said;
+ * those below a number of history, or below an id of a conflict.
+ * @typedef {{limit?: number, before?: number}} Page
+ */
+
+/**
+ * A change of a record, as history has it.  What is not known is left out.
+ * @typedef {object} HistoryChange
+ * @property {number} seq  its number in the feed
+ * @property {string} at  when it came to the server
+ * @property {Kind} kind  put: the record was not there
+ * @property {'push' | 'sql' | 'trigger' | 'resolve'} origin  a device, a program, what followed from another change, a decision
+ * @property {string} [device]
+ * @property {string} [session]
+ * @property {string} [type]  of an event
+ * @property {Record<string, {from?: any, to?: any}>} changes  a side is missing where the field was not there
+ * @property {string} [rule]
+ * @property {Record<string, string>} [field_rules]
+ * @property {'applied' | 'merged'} [verdict]
+ * @property {number[]} [conflicts]
+ * @property {string} clock
+ * @property {number} [base]
+ */
+
+/**
+ * Two changes that did not know of each other, where a value lost.
+ * @typedef {object} Conflict
+ * @property {number} id
+ * @property {string} at
+ * @property {string} collection
+ * @property {string} record
+ * @property {string} [field]  missing: it is about the record as a whole
+ * @property {string} rule
+ * @property {'stored' | 'incoming' | 'open'} outcome  which side stands; open: the stored one, until somebody decides
+ * @property {any} [stored]  missing: it was not there, or deleted
+ * @property {string} stored_clock
+ * @property {string} [stored_device]
+ * @property {number} [stored_seq]
+ * @property {any} [incoming]  missing: it was not there, or deleted
+ * @property {string} incoming_clock
+ * @property {string} [incoming_device]
+ * @property {number} [incoming_seq]
+ * @property {number} [number]
+ * @property {number} [base]
+ */
+
+/** @typedef {{choose: 'stored' | 'incoming'} | {value: any}} Decision */
+
 export {};

@@ -8,7 +8,7 @@
 import { createRequire } from 'node:module';
 import { createClient, indexedDbStorage } from '../../client/src/index.js';
 import { userToken, waitUntil, WebSocket } from './harness.mjs';
-import { check } from './native.mjs';
+import { bodies, check } from './native.mjs';
 
 /* It sets what a browser has: indexedDB, and the classes of what that gives. */
 createRequire(new URL('../../client/package.json', import.meta.url))('fake-indexeddb/auto');
@@ -66,12 +66,12 @@ export function createClients(s) {
       net.requests++;
       if (net.down)
         throw new TypeError('no network');
+      const path = new URL(url).pathname.split('/').at(-1);
       if (request.body)
-        held('http_push', JSON.parse(request.body));
+        held(`http_${path}`, JSON.parse(request.body));
       const response = await fetch(url, request);
       const body = await response.clone().json();
-      const path = new URL(url).pathname.split('/').at(-1);
-      held(response.ok ? { push: 'http_verdicts', pull: 'http_page', status: 'http_status' }[path] : 'http_error', body);
+      held(response.ok ? bodies[path] : 'http_error', body);
       return response;
     };
 

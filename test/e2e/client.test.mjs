@@ -98,6 +98,37 @@ test('a refused write is rolled back and reported, and only its own record waits
   assert.equal(verdict.verdict, 'rejected');
 });
 
+test('a user sees the history of a record, and decides a conflict on every device', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  const b = await c.connected(user);
+  const other = await c.connected(newUser());
+  await a.task.put(`${user}-1`, { title: 'Tea' }).verdict;
+  await waitUntil(() => b.task.get(`${user}-1`));
+  b.net.cut();
+  await waitUntil(() => b.status.state === 'reconnecting');
+  const lost = b.task.patch(`${user}-1`, { title: 'Green' });
+  await sleep(5);
+  await a.task.patch(`${user}-1`, { title: 'Black' }).verdict;
+  assert.deepEqual(await a.conflicts(), []);
+  b.net.mend();
+  await lost.verdict;
+  const [conflict, ...more] = await b.conflicts({ collection: 'task', id: `${user}-1` });
+  assert.deepEqual(more, []);
+  assert.deepEqual([conflict.field, conflict.stored, conflict.incoming, conflict.incoming_device], ['title', 'Black', 'Green', b.status.device]);
+  assert.deepEqual([await other.conflicts(), await other.history('task', `${user}-1`)], [[], []]);
+  await assert.rejects(other.resolve(conflict.id, { choose: 'incoming' }), (error) => error.code === 'refused' && error.cause.sqlstate === '42704');
+  await assert.rejects(a.resolve(conflict.id, { value: '' }), (error) => error.code === 'refused' && error.cause.sqlstate === '23514');
+  await a.resolve(conflict.id, { choose: 'incoming' });
+  for (const client of [a, b])
+    await waitUntil(() => client.task.get(`${user}-1`).title === 'Green', { what: 'what was decided' });
+  await assert.rejects(b.resolve(conflict.id, { choose: 'stored' }), (error) => error.cause.sqlstate === '55000');
+  const history = await a.history('task', `${user}-1`);
+  assert.deepEqual(history.map(({ origin, device, changes }) => [origin, device, changes.title.to]),
+    [['push', a.status.device, 'Tea'], ['push', a.status.device, 'Black'], ['resolve', undefined, 'Green']]);
+  assert.deepEqual(await a.history('task', `${user}-1`, { limit: 1 }), history.slice(-1));
+});
+
 test('a patch behind a refused new record carries what it was made upon', async () => {
   const user = newUser();
   const a = await c.open(user);

@@ -41,7 +41,7 @@ export function check(name, value) {
 }
 
 /* The schemas of answers over HTTP, by the end of the path. */
-const bodies = {
+export const bodies = {
   push: 'http_verdicts', pull: 'http_page', status: 'http_status',
   history: 'http_history', conflicts: 'http_conflicts', resolve: 'http_resolved',
 };
