@@ -38,8 +38,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url))
     core: await sizeOf('src/index.js', { without: ['idb'] }),
     coreWithIdb: await sizeOf('src/index.js'),
     http: await sizeOf('src/http.js'),
+    ask: await sizeOf('src/ask.js'),
     indicator: await sizeOf('src/elements/indicator.js'),
     conflicts: await sizeOf('src/elements/conflicts.js'),
     debug: await sizeOf('src/elements/debug.js'),
-    ask: await sizeOf('src/ask.js'),
   });

@@ -22,6 +22,9 @@ import { ago } from './time.js';
 /* Changes come in bursts: look again so long after the first of them. */
 const SOON_MS = 120;
 
+/* How many conflicts are asked for; of more, the newest. */
+const FETCHED = 200;
+
 /* How many records are shown at first, and with each "more". */
 const LIMIT = 10;
 
@@ -69,6 +72,7 @@ export const CONFLICTS_TEXTS = {
   elsewhere: 'Resolved elsewhere',
   elsewhereDetail: 'Somebody decided this meanwhile, so your choice was not needed.',
   dismiss: 'Dismiss',
+  limited: (/** @type {number} */ count) => `These are the ${count} newest. Others come when some of these are resolved.`,
   more: (/** @type {number} */ count) => `Show ${count} more`,
   open: 'Waits for you',
   byRule: (/** @type {string} */ rule) => `Decided by the rule ${rule}`,
@@ -134,14 +138,16 @@ export class MirusyncConflicts extends SyncElement {
     this.from = null;
     /** @type {Conflict[] | null} */
     this.rows = null;
-    /** Ids of conflicts that were resolved here: an answer under way may still have them. @type {Set<number | string>} */
+    /** Ids of conflicts that were resolved here: an answer under way may still have them. @type {Set<number>} */
     this.settled = new Set();
-    /** @type {Map<number | string, Choice>} */
+    /** @type {Map<number, Choice>} */
     this.choices = new Map();
     /** @type {Map<string, Card>} */
     this.cards = new Map();
     this.limit = LIMIT;
     this.count = -1;
+    /** There are more than were fetched. */
+    this.limited = false;
     this.loading = false;
     this.again = false;
     this.error = '';
@@ -184,10 +190,10 @@ export class MirusyncConflicts extends SyncElement {
     this.update();
   }
 
-  /** What is asked for: one record's, or all. @returns {{collection: string, id: string} | undefined} */
+  /** What is asked for: one record's, a collection's, or all. @returns {{collection?: string, id?: string}} */
   get filter() {
     const [collection, id] = [this.getAttribute('collection'), this.getAttribute('record')];
-    return collection !== null && id !== null ? { collection, id } : undefined;
+    return { ...(collection ? { collection } : {}), ...(collection && id ? { id } : {}) };
   }
 
   get offline() {
@@ -218,11 +224,12 @@ export class MirusyncConflicts extends SyncElement {
     const banner = h('div', { class: 'banner', part: 'banner' });
     const list = h('div', { class: 'list', part: 'list' });
     const more = h('button', { type: 'button', class: 'button more', part: 'button', click: () => this.showMore() });
+    const limited = h('p', { class: 'muted small', part: 'limited' });
     const empty = h('div', { class: 'empty', part: 'empty' }, icon(CHECK), h('div', {}, h('p', { class: 'strong' }, texts.noConflicts),
       h('p', { class: 'muted' }, texts.noConflictsDetail)));
     fill(this.root, h('section', { class: 'panel', part: 'panel', 'aria-label': texts.title },
-      h('header', {}, h('div', { class: 'title' }, title, count), intro), this.region, banner, list, more, empty));
-    return { title, count, intro, banner, list, more, empty };
+      h('header', {}, h('div', { class: 'title' }, title, count), intro), this.region, banner, list, more, limited, empty));
+    return { title, count, intro, banner, list, more, limited, empty };
   }
 
   /** @override @param {Client} client */
@@ -250,7 +257,7 @@ export class MirusyncConflicts extends SyncElement {
   /** concerns: an event of a record that may be shown here. @param {{collection: string, id: string}} event */
   concerns({ collection, id }) {
     const { filter } = this;
-    return !filter || (filter.collection === collection && filter.id === id);
+    return (filter.collection ?? collection) === collection && (filter.id ?? id) === id;
   }
 
   /** @override */
@@ -262,7 +269,7 @@ export class MirusyncConflicts extends SyncElement {
 
   /** startOver forgets what is shown if something else is asked for. */
   startOver() {
-    const of = JSON.stringify(this.filter ?? null);
+    const of = JSON.stringify(this.filter);
     if (of === this.of && this.from === this.client)
       return;
     this.of = of;
@@ -298,7 +305,7 @@ export class MirusyncConflicts extends SyncElement {
     this.loading = true;
     this.update();
     try {
-      const rows = await /** @type {any} */ (client).conflicts(this.filter);
+      const rows = await client.conflicts({ ...this.filter, limit: FETCHED });
       if (client === this.client && of === this.of) {
         this.error = '';
         this.take(rows);
@@ -317,7 +324,8 @@ export class MirusyncConflicts extends SyncElement {
 
   /** take shows these conflicts, and keeps what was chosen. @param {Conflict[]} rows */
   take(rows) {
-    this.rows = rows.filter(({ id, resolved_at: at }) => !at && !this.settled.has(id));
+    this.limited = rows.length >= FETCHED;
+    this.rows = rows.filter(({ id }) => !this.settled.has(id));
     const there = new Set(this.rows.map(({ id }) => id));
     for (const [id, choice] of this.choices) {
       if (there.has(id) || choice.stage === 'sending')
@@ -374,6 +382,8 @@ export class MirusyncConflicts extends SyncElement {
     const rest = disputes.length - this.limit;
     parts.more.hidden = rest <= 0;
     say(parts.more, rest > 0 ? texts.more(Math.min(rest, LIMIT)) : '');
+    parts.limited.hidden = !this.limited || rest > 0;
+    say(parts.limited, this.limited ? texts.limited(FETCHED) : '');
     setAttribute(this, 'data-state', !client || this.offline ? 'offline' : this.rows ? count ? 'some' : 'none' : 'loading');
   }
 
@@ -503,7 +513,7 @@ export class MirusyncConflicts extends SyncElement {
     this.update();
     for (const { choice, answer } of answers) {
       try {
-        await /** @type {any} */ (client).resolve(choice.conflict.id, answer);
+        await client.resolve(choice.conflict.id, answer);
         choice.enter('done');
         this.settled.add(choice.conflict.id);
         this.emit('resolved', { conflict: choice.conflict, answer });

@@ -7,24 +7,7 @@
  */
 import { millis } from './time.js';
 
-/**
- * A row of client.conflicts(); what is null is left out.
- * @typedef {object} Conflict
- * @property {number | string} id
- * @property {string} collection
- * @property {string} record
- * @property {string | null} [field]  null: the record as a whole
- * @property {string} rule
- * @property {'stored' | 'incoming' | 'open'} outcome
- * @property {any} [stored]
- * @property {string} [stored_clock]
- * @property {string | null} [stored_device]  null: SQL
- * @property {any} [incoming]
- * @property {string} [incoming_clock]
- * @property {string | null} [incoming_device]
- * @property {string} [at]
- * @property {string | null} [resolved_at]
- */
+/** @typedef {import('../types.js').Conflict} Conflict */
 
 /**
  * @typedef {object} Side
@@ -60,7 +43,7 @@ export function disputesOf(conflicts) {
     }
   }
   for (const { conflicts: all } of disputes.values())
-    all.sort((a, b) => (a.field ?? '').localeCompare(b.field ?? '') || Number(a.id) - Number(b.id));
+    all.sort((a, b) => (a.field ?? '').localeCompare(b.field ?? '') || a.id - b.id);
   return [...disputes.values()].sort((a, b) => b.at - a.at);
 }
 

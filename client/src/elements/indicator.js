@@ -125,6 +125,7 @@ export class MirusyncIndicator extends SyncElement {
     /** What was read last, and what is about to be: keys of meanings. */
     this.announced = '';
     this.pending = '';
+    this.latest = '';
     /** @type {any} */
     this.announcing = undefined;
     /** @type {any} */
@@ -263,6 +264,7 @@ export class MirusyncIndicator extends SyncElement {
 
   /** announce has it read aloud if it means something else than before. @param {Meaning} meaning */
   announce({ key, announcement }) {
+    this.latest = announcement;
     if (key === this.announced) {
       clearTimeout(this.announcing);
       this.announcing = undefined;
@@ -276,7 +278,7 @@ export class MirusyncIndicator extends SyncElement {
     this.announcing = setTimeout(() => {
       this.announced = key;
       this.pending = '';
-      say(this.region, announcement);
+      say(this.region, this.latest);
     }, STEADY_MS);
   }
 
