@@ -156,7 +156,8 @@ class App {
       setTimeout(() => { caughtUp ||= status.caughtUp; });
     });
     client.on('*', ({ collection, id, record, before, source }) => {
-      if (source === 'remote' && caughtUp && record)
+      /* What the server made of an own change is no news either. */
+      if (source === 'remote' && caughtUp && record && !this.store.unsent.has(keyOf(collection, id)))
         setTimeout(() => this.flash(collection, id, record, before));
     });
     client.on('rejected', ({ change, reason }) => toast(`The server refused a change: ${reason}`, 'Show', () => {

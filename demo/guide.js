@@ -17,8 +17,8 @@ const NOTES = [
 ];
 const STEPS = ['Both go offline', 'Each writes another note', 'Both come back', 'You decide'];
 
-/* So that one can watch. */
-const PAUSE_MS = 900;
+/* So that one can watch; who wants little motion wants little of this, too. */
+const PAUSE_MS = matchMedia('(prefers-reduced-motion: reduce)').matches ? 100 : 900;
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
 export class Guide {
@@ -96,6 +96,8 @@ export class Guide {
       await pause();
     }
     this.at(3, 'The first note stands until somebody chooses, on either device. The other one is not lost.');
+    for (const device of devices)
+      device.store.refreshConflicts();
     this.watch(store, id);
   }
 

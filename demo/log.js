@@ -90,10 +90,10 @@ export class LogView {
     this.empty.hidden = entries.length > 0;
     keyed(this.days, byDay(entries), {
       key: ({ day }) => day,
-      make: ({ day }) => h('section', {}, h('h3', { class: 'day', id: `day-${day}` }, h('span', {}), h('span', { class: 'sum' })),
+      make: ({ day }) => h('section', {}, h('h2', { class: 'day', id: `day-${day}` }, h('span', {}), h('span', { class: 'sum' })),
         h('ul', { class: 'rows card', 'aria-labelledby': `day-${day}` })),
       fill: (section, { day, entries: ofDay, minutes }) => {
-        say(section.querySelector('h3 span'), dayName(day));
+        say(section.querySelector('h2 span'), dayName(day));
         say(section.querySelector('.sum'), length(minutes));
         keyed(section.querySelector('ul'), ofDay, {
           key: ({ id }) => id,

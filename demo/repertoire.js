@@ -50,7 +50,7 @@ export class RepertoireView {
     this.empty.hidden = pieces.length > 0;
     keyed(this.groups, GROUPS.filter((status) => pieces.some((piece) => piece.status === status)), {
       key: (status) => status,
-      make: (status) => h('section', {}, h('h3', { class: 'day', id: `status-${status}` }, h('span', {}, STATUS[status]), h('span', { class: 'sum' })),
+      make: (status) => h('section', {}, h('h2', { class: 'day', id: `status-${status}` }, h('span', {}, STATUS[status]), h('span', { class: 'sum' })),
         h('ul', { class: 'rows card', 'aria-labelledby': `status-${status}` })),
       fill: (section, status) => {
         const some = pieces.filter((piece) => piece.status === status);

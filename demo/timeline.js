@@ -31,7 +31,7 @@ export class Timeline {
     this.state = h('p', { class: 'faint' }, 'Loading …');
     this.list = h('ol', { class: 'timeline' });
     this.root = h('section', { class: 'history', 'aria-labelledby': 'history-title' },
-      h('h3', { id: 'history-title' }, 'History'), this.state, this.list);
+      h('h2', { id: 'history-title' }, 'History'), this.state, this.list);
     const { client } = store;
     this.unlisten = [
       client.on('*', (event) => event.collection === collection && event.id === id && this.refresh()),
