@@ -12,7 +12,7 @@ import { dayButton, fillDay } from './plans.js';
 import { keyOf } from './store.js';
 import { Timeline } from './timeline.js';
 
-const NOTES = { rule: 'manual', rows: 3, maxlength: 2000, placeholder: 'Nothing noted' };
+const NOTES = { rule: 'manual', rows: 2, maxlength: 2000, placeholder: 'Nothing noted' };
 
 const piece = (form) => select(form, 'piece_id', 'Piece', (control, value) => pieceOptions(control, form.store, value));
 const minutes = (form) => number(form, 'minutes', 'Minutes', { min: 1, max: 600, required: true });
@@ -26,11 +26,11 @@ const FORMS = {
     name: 'Entry',
     fields: (form) => [
       h('h2', { class: 'heading', 'data-field': 'title' }, 'Practice'),
-      h('div', { class: 'columns' },
+      h('div', { class: 'columns uneven' },
         text(form, 'at', 'When', { type: 'datetime-local', required: true, read: (value) => (value ? local(value) : ''),
           parse: (value) => (value === local(form.record().at) ? undefined : new Date(value).toISOString()) }),
         minutes(form)),
-      h('div', { class: 'columns' }, piece(form), choice(form, 'mood', 'It felt', MOOD, { none: true, icons: true })),
+      h('div', { class: 'columns loose' }, piece(form), choice(form, 'mood', 'It felt', MOOD, { none: true, icons: true })),
       text(form, 'notes', 'Notes', NOTES),
     ],
     deleted: () => 'The entry is deleted.',
@@ -54,7 +54,7 @@ const FORMS = {
     name: 'Plan',
     fields: (form) => [
       title(form, 'What'),
-      h('div', { class: 'columns' }, piece(form), minutes(form)),
+      h('div', { class: 'columns uneven' }, piece(form), minutes(form)),
       days(form),
       text(form, 'notes', 'Notes', NOTES),
     ],

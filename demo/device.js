@@ -207,7 +207,7 @@ class App {
     $('#debug-toggle').append(icon('debug'));
     $('#debug-toggle').addEventListener('click', () => {
       if (!debug.children.length)
-        debug.append(h('mirusync-debug', { '.client': client }));
+        debug.append(h('mirusync-debug', { '.client': client, collection: 'entry' }));
       debug.hidden = !debug.hidden;
       $('#debug-toggle').setAttribute('aria-expanded', !debug.hidden);
     });

@@ -119,7 +119,7 @@ export function counter(form, field, name, unit) {
 /* tags are added with Enter or a comma. */
 export function tags(form, field, name) {
   const list = h('ul', { class: 'chips' });
-  const input = h('input', { maxlength: 40, placeholder: 'Add a tag', 'aria-label': 'Add a tag' });
+  const input = h('input', { maxlength: 40, placeholder: 'Add', 'aria-label': 'Add a tag' });
   const now = () => form.record()[field] ?? [];
   const add = () => {
     const tag = input.value.trim().replace(/^#|,$/g, '').trim();

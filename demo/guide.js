@@ -27,7 +27,7 @@ export class Guide {
     this.show = show;
     this.root = document.querySelector('#guide');
     this.text = this.root.querySelector('p');
-    this.steps = STEPS.map((text) => h('li', {}, text));
+    this.steps = STEPS.map((text, i) => h('li', { 'data-step': i + 1 }, text));
     this.root.querySelector('ol').append(...this.steps);
     this.button = document.querySelector('#conflict');
     this.button.addEventListener('click', () => this.run());
@@ -95,7 +95,7 @@ export class Guide {
       app.setOnline(true);
       await pause();
     }
-    this.at(3, 'The first note stands until somebody chooses, on either device. The other one is not lost.');
+    this.at(3, 'The first note stands until somebody chooses. The other one is kept.');
     for (const device of devices)
       device.store.refreshConflicts();
     this.watch(store, id);

@@ -10,8 +10,8 @@
 import { h, icon, keyed, say } from './dom.js';
 import { ago, fieldName, fieldNames, fieldValue, full } from './format.js';
 
-/* How the rules that do more than replace a value are told of. */
-const RULES = { counter: 'added up', set: 'merged', max: 'the greatest stands', min: 'the least stands', manual: 'decided by you' };
+/* What is said of rules that do more than replace a value. */
+const RULES = { counter: 'adds up', set: 'merges' };
 
 /* Who changes a record but devices that push. */
 const ORIGINS = {
@@ -23,6 +23,18 @@ const ORIGINS = {
 /* Changes come in bunches. */
 const SETTLE_MS = 150;
 const LIMIT = 50;
+
+const ofValue = (from, to) => [
+  from !== null && h('del', {}, from),
+  from !== null && h('span', { class: 'arrow', 'aria-hidden': 'true' }, '→'),
+  h('ins', {}, to ?? 'nothing'),
+];
+
+/* ofSet tells what was added and what was removed. */
+const ofSet = (from, to) => [
+  ...to.filter((one) => !from.includes(one)).map((one) => h('ins', { class: 'one' }, `+ ${one}`)),
+  ...from.filter((one) => !to.includes(one)).map((one) => h('del', { class: 'one' }, one)),
+];
 
 export class Timeline {
   constructor(store, collection, id) {
@@ -118,11 +130,8 @@ export class Timeline {
         continue;
       const how = kind === 'patch' && RULES[rules?.[field] ?? rule];
       lines.push(h('li', {}, h('span', { class: 'field' }, fieldName(field)),
-        h('span', { class: 'change' },
-          former === null ? null : h('del', {}, former),
-          former === null ? null : h('span', { class: 'arrow', 'aria-label': 'to' }, '→'),
-          h('ins', {}, now ?? 'nothing'),
-          how && !(how === RULES.manual) ? h('span', { class: 'rule' }, how) : null)));
+        h('span', { class: 'change' }, kind === 'patch' && Array.isArray(to) ? ofSet(from ?? [], to) : ofValue(former, now),
+          how && h('span', { class: 'rule' }, how))));
     }
     if (!lines.length)
       return kind === 'patch' ? h('p', { class: 'faint' }, 'Wrote what stood there already.') : null;
