@@ -19,7 +19,13 @@ const STEPS = ['Both go offline', 'Each writes another note', 'Both come back', 
 
 /* So that one can watch; who wants little motion wants little of this, too. */
 const PAUSE_MS = matchMedia('(prefers-reduced-motion: reduce)').matches ? 100 : 900;
-const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+const pause = (ms = PAUSE_MS) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/* become waits until a device's status is so, but not for ever. */
+async function become({ client }, so) {
+  for (const end = Date.now() + 15000; !so(client.status) && Date.now() < end;)
+    await pause(30);
+}
 
 export class Guide {
   constructor(frames, show) {
@@ -46,9 +52,10 @@ export class Guide {
   at(step, text = '') {
     this.steps.forEach((item, i) => {
       item.classList.toggle('done', i < step);
-      item.toggleAttribute('aria-current', false);
       if (i === step)
         item.setAttribute('aria-current', 'step');
+      else
+        item.removeAttribute('aria-current');
     });
     say(this.text, text);
   }
@@ -83,6 +90,8 @@ export class Guide {
       app.select('piece', id);
       app.setOnline(false);
     }
+    for (const device of devices)
+      await become(device, ({ state }) => state === 'disconnected');
     await pause();
     this.at(1);
     for (const [i, { store: { pieces } }] of devices.entries()) {
@@ -91,8 +100,9 @@ export class Guide {
       await pause();
     }
     this.at(2);
-    for (const { app } of devices) {
-      app.setOnline(true);
+    for (const device of devices) {
+      device.app.setOnline(true);
+      await become(device, ({ caughtUp, unsent }) => caughtUp && !unsent);
       await pause();
     }
     this.at(3, 'The first note stands until somebody chooses. The other one is kept.');

@@ -12,7 +12,7 @@ import { keyOf } from './store.js';
 const DAYS_AHEAD = 14;
 
 /* tick marks a day of a plan as done or not, and offers to log it. */
-export function tick(store, plan, occurrence) {
+function tick(store, plan, occurrence) {
   const done = !occurrence.done;
   store.occurrences.patch(occurrence.id, { done });
   if (done && occurrence.due === dayOf(Date.now()))

@@ -8,7 +8,7 @@ import { h, icon, keyed, say } from './dom.js';
 import { STATUS } from './format.js';
 import { keyOf } from './store.js';
 
-const ORDER = Object.keys(STATUS);
+/* In the order in which they matter. */
 const GROUPS = ['learning', 'polishing', 'ready', 'planned'];
 
 export class RepertoireView {
@@ -77,5 +77,3 @@ export class RepertoireView {
     tempo.classList.toggle('full', piece.tempo >= piece.goal);
   }
 }
-
-export { ORDER as STATUSES };

@@ -19,6 +19,9 @@ const json = async (path) => {
 
 /* Each run of the demo has a database of its own; replicas of former ones are of no use. */
 async function forgetFormer(run) {
+  for (const key of Object.keys(localStorage))
+    if (key.includes(':demo-') && !key.includes(`:demo-${run}-`))
+      localStorage.removeItem(key);
   for (const { name } of await indexedDB.databases?.() ?? [])
     if (name.startsWith('mirusync:demo-') && !name.startsWith(`mirusync:demo-${run}-`))
       indexedDB.deleteDatabase(name);

@@ -22,7 +22,7 @@ const ORIGINS = {
 
 /* Changes come in bunches. */
 const SETTLE_MS = 150;
-const LIMIT = 50;
+const LIMIT = 30;
 
 const ofValue = (from, to) => [
   from !== null && h('del', {}, from),
@@ -40,10 +40,15 @@ export class Timeline {
   constructor(store, collection, id) {
     Object.assign(this, { store, collection, id });
     this.changes = [];
+    this.limit = LIMIT;
+    this.more = h('button', { type: 'button', class: 'plain', hidden: true, click: () => {
+      this.limit += LIMIT;
+      this.refresh(0);
+    } }, 'Show older changes');
     this.state = h('p', { class: 'faint' }, 'Loading …');
     this.list = h('ol', { class: 'timeline' });
     this.root = h('section', { class: 'history', 'aria-labelledby': 'history-title' },
-      h('h2', { id: 'history-title' }, 'History'), this.state, this.list);
+      h('h2', { id: 'history-title' }, 'History'), this.state, this.list, this.more);
     const { client } = store;
     this.unlisten = [
       client.on('*', (event) => event.collection === collection && event.id === id && this.refresh()),
@@ -71,7 +76,7 @@ export class Timeline {
     const { client } = this.store;
     this.wasThere = client.status.caughtUp;
     const [changes, { changes: outbox }] = await Promise.all([
-      this.wasThere ? client.history(this.collection, this.id, { limit: LIMIT }).catch(() => null) : null,
+      this.wasThere ? client.history(this.collection, this.id, { limit: this.limit }).catch(() => null) : null,
       client.exportOutbox(),
     ]);
     if (this.closed)
@@ -90,6 +95,7 @@ export class Timeline {
         at, kind, origin: 'push', device: this.store.client.status.device,
         changes: Object.fromEntries(Object.entries(fields).map(([name, to]) => [name, { to }])),
       } });
+    this.more.hidden = this.changes.length < this.limit;
     this.state.hidden = !this.missing && items.length > 0;
     say(this.state, this.missing
       ? this.changes.length ? 'As it was when this device was last online.' : 'The history is shown when this device is online.'

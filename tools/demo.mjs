@@ -94,7 +94,7 @@ async function main() {
   await stack.psql(await readFile(join(ROOT, 'demo/schema.sql'), 'utf8'));
   const relay = await stack.addRelay({ environment: 'demo' });
   const key = randomBytes(16).toString('base64url');
-  const server = await startServer({
+  const served = await startServer({
     port,
     relay: relay.port,
     files,
@@ -104,11 +104,11 @@ async function main() {
     token: () => userToken(stack.secret, USER, DAY),
     run: sqlLine(stack),
   });
-  const url = `http://127.0.0.1:${server.port}/`;
+  const url = `http://127.0.0.1:${served}/`;
 
   if (endStartUp())
     return end();
-  process.stdout.write(`ready url=${url} ws=ws://127.0.0.1:${server.port}/sync/ws conninfo="${stack.conninfo}"`
+  process.stdout.write(`ready url=${url} ws=ws://127.0.0.1:${served}/sync/ws conninfo="${stack.conninfo}"`
     + ` secret=${quote(stack.secret)} log=${relay.logPath} pid=${relay.pid}\n`);
   process.stderr.write(banner({ url, key, conninfo: stack.conninfo }));
 

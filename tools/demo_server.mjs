@@ -84,7 +84,7 @@ async function bodyOf(message) {
 }
 
 /*
- * startServer gives {port, close()}.  relay: port of the relay; files: of
+ * startServer gives its port; it ends with the process.  relay: port of the relay; files: of
  * filesOf; config: what the page may know; key: who has it may run SQL;
  * token(): a token; run(statement): what came of a statement.
  */
@@ -164,7 +164,7 @@ export async function startServer({ port, relay, files, config, key, token, run 
     });
   });
 
-  /* A WebSocket: head and all that follows, both ways, until one side ends. */
+  /* A WebSocket, which is let in by its token: head and all that follows, both ways, until one side ends. */
   server.on('upgrade', ({ method, url, httpVersion, rawHeaders }, socket, first) => {
     const head = [`${method} ${url} HTTP/${httpVersion}`];
     for (let i = 0; i < rawHeaders.length; i += 2)
@@ -184,11 +184,5 @@ export async function startServer({ port, relay, files, config, key, token, run 
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
   });
-  return {
-    port: server.address().port,
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+  return server.address().port;
 }
