@@ -266,7 +266,7 @@ describe('the demo', () => {
   test('what comes while a field has the focus is not taken away from who types', async () => {
     const notes = laptop.getByLabel('Notes');
     await notes.fill('typed, not yet left');
-    await sql("UPDATE piece SET tempo = 121 WHERE id = 'waltz'");
+    await statement("UPDATE piece SET tempo = 121 WHERE id = 'waltz'");
     await waitUntil(async () => await laptop.getByLabel('Tempo').inputValue() === '121', { what: 'the tempo' });
     assert.equal(await notes.inputValue(), 'typed, not yet left');
     await notes.blur();
