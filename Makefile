@@ -7,7 +7,7 @@
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
 #   make check-long       those that take longer
-#   make lint | bench | bench-smoke | clean | setup
+#   make lint | bench | bench-smoke | screenshots | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
 
@@ -15,7 +15,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo check check-long lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -32,9 +32,14 @@ setup:
 	@tools/setup.sh build test browser lint
 
 demo:
-	@tools/setup.sh build node
+	@tools/setup.sh build demo
 	@$(BUILD) >&2
 	@exec node tools/demo.mjs
+
+screenshots:
+	@tools/setup.sh build test browser
+	@$(BUILD) >&2
+	@node tools/screenshots.mjs
 
 check:
 	@tools/setup.sh build test browser

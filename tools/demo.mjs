@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /*
  * demo.mjs
- *     What `make demo` runs: a private stack, the demo page, one line to say
+ *     What `make demo` runs: a private stack, the demo's page, one line to say
  *     where everything is, until Ctrl-C or SIGTERM.
  *
  * usage: [PORT=8787] [JWT_SECRET=...] node tools/demo.mjs
@@ -10,38 +10,66 @@
  *
  *   ready url=... ws=... conninfo="..." secret=... log=... pid=...
  *
- * The page cannot sign tokens, so it reads two from demo-config.json, beside
- * it.  That is JSON and no script, so that a page of another site cannot read
- * it; but whoever reaches the port can, other users of the machine among them,
- * and gets at the entries of the demo's user.  Therefore nothing else stands
- * in it: the superuser's password goes to the terminal only.
+ * What is for people goes to standard error.  The address that stands there
+ * has a key behind #, with which the page may run SQL, as the role demo_sql
+ * (demo/schema.sql).  The superuser's password goes to the terminal only.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
-import { chmod, chown, copyFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { filesOf, startServer } from './demo_server.mjs';
 import { freePort, ROOT, Stack, stopAll, stopOnSignals } from './stack.mjs';
 import { userToken } from './token.mjs';
 
 const USER = 'demo';
 const DAY = 86400;
 
+/* The server ends a statement after 3 s; this is for when it does not. */
+const PATIENCE_MS = 6000;
+
 const say = (text) => process.stderr.write(`demo: ${text}\n`);
 
-/* seed gives the first visitor something to look at, by plain SQL. */
-const SEED = `
-  INSERT INTO mirusync.document (feed, collection, id, data)
-  SELECT '${USER}', 'logbook_entry', id, jsonb_build_object('id', id,
-    'timestamp', (extract(epoch FROM now()) * 1000)::bigint - hours * 3600000,
-    'duration', minutes * 60, 'type', 'practice', 'instrument', instrument,
-    'notes', notes, 'mood', mood)
-  FROM (VALUES
-    ('welcome-1', 2, 45, 'piano', 'Invention 8, hands separately', 'satisfied'),
-    ('welcome-2', 26, 20, 'violin', 'Scales in thirds', 'neutral'),
-    ('welcome-3', 50, 60, 'piano', 'Sight-reading duets', 'excited')
-  ) AS v (id, hours, minutes, instrument, notes, mood)`;
-
 const quote = (text) => (/^[\w./:@+-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&')}"`);
+
+/*
+ * sqlLine gives a function that runs a statement.  psql reads no more than our
+ * own line: the statement is the value of a variable, and so no backslash in it
+ * is a command of psql's.
+ */
+function sqlLine(stack) {
+  const { PGHOST, PGPORT, PGDATABASE } = stack.pgEnv;
+  const env = { PATH: process.env.PATH, PGHOST, PGPORT, PGDATABASE, PGUSER: 'demo_sql', PGAPPNAME: 'SQL line' };
+  return async (statement) => {
+    const began = process.hrtime.bigint();
+    const running = promisify(execFile)(join(stack.bindir, 'psql'),
+      ['-XAtqw', '-v', 'ON_ERROR_STOP=1', '-v', `statement=${statement}`, '-f', '-'],
+      { env, timeout: PATIENCE_MS, maxBuffer: 1 << 22 });
+    running.child.stdin.on('error', () => {}).end("SELECT public.demo_run(:'statement')");
+    try {
+      const result = JSON.parse((await running).stdout);
+      return { ...result, ms: Number(process.hrtime.bigint() - began) / 1e6 };
+    } catch (error) {
+      const [, said] = /ERROR: +(.*)/.exec(error.stderr ?? '') ?? [];
+      return { error: said ?? 'the statement could not be run' };
+    }
+  };
+}
+
+/* banner is for who sits at the terminal. */
+const banner = ({ url, key, conninfo }) => `
+  The practice log is at    ${url}#sql=${key}
+
+  Try   1. log some practice on the Phone, and see it on the Laptop; take one offline, and back
+        2. change a row in the SQL line of the page, or here:  psql "${conninfo}"
+        3. press "Make a conflict", and decide it
+
+  Stop  Ctrl-C; nothing is left behind
+
+`;
 
 async function main() {
   const port = Number(process.env.PORT || 8787);
@@ -53,36 +81,36 @@ async function main() {
     });
 
   say('starting a private PostgreSQL and a relay');
+  const files = await filesOf({
+    '': join(ROOT, 'demo'),
+    '/client': join(ROOT, 'client/src'),
+    '/idb': join(ROOT, 'client/node_modules/idb/build'),
+  });
   const stack = await Stack.start({
     relays: 0,
     secret: process.env.JWT_SECRET || undefined,
     postgres: { shared_preload_libraries: 'mirusync' },
   });
-  const page = join(stack.dir, 'page');
-  const { uid, gid } = await stat(stack.dataDir);
-  await mkdir(page, { mode: 0o700 });
-  for (const name of await readdir(join(ROOT, 'demo'))) {
-    await copyFile(join(ROOT, 'demo', name), join(page, name));
-    await chmod(join(page, name), 0o644);
-  }
-  const config = join(page, 'demo-config.json');
-  await writeFile(config, JSON.stringify({
-    user: USER,
-    devices: [
-      { name: 'Phone', token: userToken(stack.secret, USER, DAY) },
-      { name: 'Laptop', token: userToken(stack.secret, USER, DAY) },
-    ],
-  }), { mode: 0o600 });
-  await chown(config, uid, gid);
-  await chown(page, uid, gid);
-  await stack.psql(SEED);
-  const relay = await stack.addRelay({ listen_port: port, static_dir: page, environment: 'demo' });
+  await stack.psql(await readFile(join(ROOT, 'demo/schema.sql'), 'utf8'));
+  const relay = await stack.addRelay({ environment: 'demo' });
+  const key = randomBytes(16).toString('base64url');
+  const served = await startServer({
+    port,
+    relay: relay.port,
+    files,
+    /* Another run has another database, which no replica of this one's may meet. */
+    config: { user: USER, run: randomBytes(6).toString('hex') },
+    key,
+    token: () => userToken(stack.secret, USER, DAY),
+    run: sqlLine(stack),
+  });
+  const url = `http://127.0.0.1:${served}/`;
 
   if (endStartUp())
     return end();
-  process.stdout.write(`ready url=${relay.url}/ ws=${relay.ws}/sync/ws conninfo="${stack.conninfo}"`
+  process.stdout.write(`ready url=${url} ws=ws://127.0.0.1:${served}/sync/ws conninfo="${stack.conninfo}"`
     + ` secret=${quote(stack.secret)} log=${relay.logPath} pid=${relay.pid}\n`);
-  say('Ctrl-C ends it and removes everything');
+  process.stderr.write(banner({ url, key, conninfo: stack.conninfo }));
 
   const gone = await Promise.race([
     relay.child.ended.then((end) => [relay.name, end, relay.logPath]),

@@ -3,10 +3,11 @@
 # setup.sh
 #     Installs what a build, a test run or the demo lacks, by package name.
 #
-# usage: tools/setup.sh [build] [node] [test] [client] [browser] [lint] [bench]
+# usage: tools/setup.sh [build] [node] [demo] [test] [client] [browser] [lint] [bench]
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
-#   node      Node.js (the demo needs nothing else of it)
+#   node      Node.js
+#   demo      node, npm, and what the client needs of npm at run time
 #   test      node, npm, cmocka, nginx, HAProxy and PgBouncer (the tests run them as themselves,
 #             not as services), and the npm packages under test/ and client/
 #   client    node, npm, and the npm packages under client/
@@ -52,6 +53,10 @@ have_node() {
 		node -e 'process.exit(+process.versions.node.split(".")[0] >= 18 ? 0 : 1)'
 }
 
+have_client_packages() {
+	[ -f client/node_modules/idb/package.json ]
+}
+
 have_package() {
 	[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -59,8 +64,8 @@ have_package() {
 GROUPS_WANTED=("$@")
 for group in "${GROUPS_WANTED[@]}"; do
 	case $group in
-		build | node | test | client | browser | lint | bench) ;;
-		*) die "unknown group \"$group\" (build, node, test, client, browser, lint, bench)" ;;
+		build | node | demo | test | client | browser | lint | bench) ;;
+		*) die "unknown group \"$group\" (build, node, demo, test, client, browser, lint, bench)" ;;
 	esac
 done
 
@@ -81,13 +86,13 @@ if command -v dpkg-query >/dev/null 2>&1; then
 			libwebsockets-dev libwebsockets-evlib-uv uthash-dev
 		have_postgres || missing+=(postgresql postgresql-server-dev)
 	fi
-	if wants node || wants test || wants client; then
+	if wants node || wants demo || wants test || wants client; then
 		have_node || need nodejs
 	fi
 	if wants test; then
 		need libcmocka-dev nginx haproxy openssl pgbouncer
 	fi
-	if wants test || wants client; then
+	if wants test || wants client || { wants demo && ! have_client_packages; }; then
 		command -v npm >/dev/null 2>&1 || need npm
 	fi
 	if wants browser; then
@@ -174,11 +179,12 @@ fi
 #
 install_packages() {
 	local dir=$1 npm_log
+	shift
 
-	! [ "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ] || return 0
+	[ $# -gt 0 ] || ! [ "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ] || return 0
 	say "npm packages for $dir/"
 	npm_log=$(mktemp)
-	if ! (cd "$dir" && npm ci --no-progress >"$npm_log" 2>&1); then
+	if ! (cd "$dir" && npm ci --no-progress "$@" >"$npm_log" 2>&1); then
 		cat "$npm_log" >&2
 		rm -f "$npm_log"
 		die "npm ci failed in $dir/"
@@ -192,4 +198,8 @@ if wants test; then
 fi
 if wants test || wants client; then
 	install_packages client
+elif wants demo && ! have_client_packages; then
+	install_packages client --omit=dev
+	# Not all of them: who wants the rest is to find it missing.
+	touch -d @0 client/node_modules/.package-lock.json
 fi
