@@ -13,8 +13,8 @@
  * it waits until the feed may have moved, and reads again.  Whether the user
  * still may is asked before each answer; when the token ends, so does the call.
  *
- * Bounds: a user's calls, as many as he may have sessions.  A call counts until
- * its answer has left, for that may be a megabyte.
+ * Bounds: a user's calls, as many as he may have sessions, and at his rates.  A
+ * call counts until its answer has left, for that may be a megabyte.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -34,6 +34,7 @@
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "quota.h"
 #include "reader.h"
 #include "writer.h"
 
@@ -494,6 +495,28 @@ call_new(ApiConn *conn, const Claims *claims)
 	return call;
 }
 
+/* Answers if the user has too many calls, or makes them too fast. */
+static bool
+may_call(ApiConn *conn, const char *user, size_t bytes)
+{
+	Caller *caller;
+	Metric bound;
+	int64_t wait_ms;
+
+	HASH_FIND(hh, callers, user, strlen(user), caller);
+	if (caller != NULL && caller->calls >= config->connections_per_user)
+	{
+		apiconn_too_many(conn, METRIC_REQUESTS_USER_CALLS,
+						 "too many requests of the user wait", 0);
+		return false;
+	}
+	wait_ms = quota_ask(user, bytes, &bound);
+	if (wait_ms == 0)
+		return true;
+	apiconn_too_many(conn, bound, "the user's requests come too fast", wait_ms);
+	return false;
+}
+
 static void *
 on_request(ApiConn *conn, const ApiRequest *request)
 {
@@ -501,7 +524,6 @@ on_request(ApiConn *conn, const ApiRequest *request)
 	ApiPath path = PATH_STATUS;
 	ErrorCode code = path_of(&request->head, &path);
 	Call *call;
-	Caller *caller;
 
 	if (http_span_is(request->head.method, "OPTIONS"))
 	{
@@ -510,17 +532,13 @@ on_request(ApiConn *conn, const ApiRequest *request)
 	}
 	if (code == ERROR_CODES)
 		code = admit(&request->head, &claims);
-	if (code == ERROR_CODES)
-	{
-		HASH_FIND(hh, callers, claims.user, strlen(claims.user), caller);
-		if (caller != NULL && caller->calls >= config->connections_per_user)
-			code = ERROR_TOO_MANY;
-	}
 	if (code != ERROR_CODES)
 	{
 		apiconn_error(conn, code, NULL, NULL);
 		return NULL;
 	}
+	if (!may_call(conn, claims.user, request->body_len))
+		return NULL;
 	metrics_message(path == PATH_PUSH		? METRIC_RECEIVED_CHANGE
 						: path == PATH_PULL ? METRIC_RECEIVED_SYNC
 											: METRIC_RECEIVED_PING,

@@ -69,7 +69,8 @@ struct ApiConn
 	size_t have;
 	size_t capacity;
 	ApiRequest request;
-	void *call; /* in BUSY and WRITE */
+	void *call;		  /* in BUSY and WRITE */
+	int64_t again_ms; /* when the client may come again, if it may */
 	char *out;
 	size_t out_len;
 	size_t out_sent;
@@ -233,8 +234,15 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 	char head[512 + API_HEADERS_MAX];
 	char headers[API_HEADERS_MAX];
 	size_t first_len = strlen(first);
-	bool again = status == 429 || status >= 500;
+	char again[64] = "";
 	size_t head_len;
+
+	/* Whole seconds, and as much as any other answer of the kind says. */
+	if (conn->again_ms != 0)
+		snprintf(again, sizeof(again), "Retry-After: %lld\r\n",
+				 conn->again_ms <= NATIVE_AGAIN_MAX_MS
+					 ? NATIVE_AGAIN_MAX_MS / 1000LL
+					 : (long long) (conn->again_ms + 999) / 1000);
 
 	metrics_status(status);
 	handlers->headers(conn->has_head ? &conn->request.head : NULL, headers,
@@ -247,7 +255,7 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 								 "X-Content-Type-Options: nosniff\r\n"
 								 "%s%sConnection: close\r\n\r\n",
 								 status, status_text(status), first_len + len,
-								 again ? NATIVE_RETRY_AFTER : "", headers);
+								 again, headers);
 
 	conn->out_len = head_len + first_len + len;
 	conn->out = alloc_resize(NULL, conn->out_len);
@@ -260,6 +268,16 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 	watch(conn, UV_WRITABLE);
 }
 
+static void
+answer_error(ApiConn *conn, const NativeError *error)
+{
+	char buf[NATIVE_REPLY_MAX];
+	size_t len = native_error(buf, sizeof(buf), error, true);
+
+	conn->again_ms = error_infos[error->code].retry ? error->after_ms : 0;
+	apiconn_answer(conn, error_infos[error->code].status, "", buf, len);
+}
+
 void
 apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 			  const char *sqlstate)
@@ -268,10 +286,20 @@ apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 						 .reason = reason,
 						 .sqlstate = sqlstate,
 						 .after_ms = dialect_native_again_ms()};
-	char buf[NATIVE_REPLY_MAX];
-	size_t len = native_error(buf, sizeof(buf), &error, true);
 
-	apiconn_answer(conn, error_infos[code].status, "", buf, len);
+	answer_error(conn, &error);
+}
+
+void
+apiconn_too_many(ApiConn *conn, Metric bound, const char *reason,
+				 int64_t wait_ms)
+{
+	NativeError error = {.code = ERROR_TOO_MANY,
+						 .reason = reason,
+						 .after_ms = wait_ms + dialect_native_again_ms()};
+
+	metrics_count(bound);
+	answer_error(conn, &error);
 }
 
 /* ---- reading ---- */
@@ -287,6 +315,20 @@ check_head(const HttpHead *head)
 	if (head->content_length > (int64_t) config->message_max_bytes)
 		return ERROR_TOO_LARGE;
 	return ERROR_CODES;
+}
+
+/* Whom a proxy speaks for is known only now. */
+static bool
+is_welcome(ApiConn *conn)
+{
+	HttpSpan forwarded = conn->request.head.forwarded;
+	char text[1024] = "";
+
+	if (conn->peer != NULL)
+		return true;
+	if (forwarded.len < sizeof(text))
+		memcpy(text, forwarded.text ? forwarded.text : "", forwarded.len);
+	return peers_admit_forwarded(text, true, &conn->peer);
 }
 
 /* Reads the head; false if the connection has an answer, or waits for more. */
@@ -310,6 +352,12 @@ take_head(ApiConn *conn)
 	if (code != ERROR_CODES)
 	{
 		apiconn_error(conn, code, NULL, NULL);
+		return false;
+	}
+	if (!is_welcome(conn))
+	{
+		apiconn_error(conn, ERROR_TOO_MANY,
+					  "too many connections of the address", NULL);
 		return false;
 	}
 	if (head->expects && conn->have == head->len && head->content_length > 0)
@@ -398,7 +446,7 @@ static void
 begin(ApiConn *conn)
 {
 	if (conn->ws != NULL)
-		conn->deadline_ms = ws_keep(conn->ws);
+		conn->deadline_ms = ws_keep(conn->ws, &conn->peer);
 	set_phase(conn, API_READ);
 	read_on(conn);
 }

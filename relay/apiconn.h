@@ -10,6 +10,7 @@
 #include "codes.h"
 #include "config.h"
 #include "httphead.h"
+#include "metrics.h"
 #include "ws.h"
 
 typedef struct ApiConn ApiConn;
@@ -55,6 +56,13 @@ extern void apiconn_answer(ApiConn *conn, int status, const char *first,
 						   const char *body, size_t len);
 extern void apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 						  const char *sqlstate);
+
+/*
+ * apiconn_too_many refuses for a bound: there is something to be waited for,
+ * for so long at least.
+ */
+extern void apiconn_too_many(ApiConn *conn, Metric bound, const char *reason,
+							 int64_t wait_ms);
 
 /* apiconn_count counts those that ws_count does not. */
 extern int apiconn_count(void);

@@ -211,8 +211,10 @@ ws_go_on(WsConn *conn)
 }
 
 int64_t
-ws_keep(WsConn *conn)
+ws_keep(WsConn *conn, Peer **peer)
 {
+	*peer = conn->peer;
+	conn->peer = NULL;
 	unlist(conn);
 	return conn->deadline_ms;
 }

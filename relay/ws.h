@@ -107,12 +107,12 @@ extern void ws_adopt(int fd, Door door, Peer *peer);
  * time of the handshake runs on, and on_closed ends it.  Then
  *	- ws_go_on gives the connection back, with all that was only peeked at; or
  *	- ws_keep ends the handshake, and returns when its time would be over; the
- *	  connection is the owner's until he closes it by ws_end.
+ *	  connection, and the peer, are the owner's until he closes it by ws_end.
  */
 extern void
 ws_hold(WsConn *conn, const WsOwner *owner, void *object, Stream *stream);
 extern void ws_go_on(WsConn *conn);
-extern int64_t ws_keep(WsConn *conn);
+extern int64_t ws_keep(WsConn *conn, Peer **peer);
 extern void ws_end(WsConn *conn);
 
 /* ws_address writes whom the connection belongs to, as far as is known. */

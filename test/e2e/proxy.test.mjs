@@ -17,6 +17,7 @@ import {
   created, Device, entry, freePort, http, metrics, newUser, upgrade, useStack, userToken,
   waitUntil,
 } from './harness.mjs';
+import { api } from './native.mjs';
 
 const dir = await mkdtemp(`${tmpdir()}/mirusync-proxy-`);
 await chmod(dir, 0o755);
@@ -202,9 +203,12 @@ s.test('limits by address are those of the client behind the proxy', async () =>
   /* Whatever it asks for, and whatever its proxy asks for itself. */
   assert.equal((await http(s.relay, '/health', from('203.0.113.20'))).status, 429);
   assert.equal((await http(s.relay, '/health')).status, 200);
+  const call = (address) => api(s.relay, newUser(), '/sync/status', from(address));
+  assert.equal((await call('203.0.113.20')).body.error.reason, 'too many connections of the address');
+  assert.equal((await call('198.51.100.1, 203.0.113.21')).status, 200);
   devices.push(await s.open(newUser(), from('203.0.113.21')));
   const name = 'connections_refused_total{reason="connections_per_address"}';
-  assert.equal((await metrics(s.relay))(name), before(name) + 2);
+  assert.equal((await metrics(s.relay))(name), before(name) + 3);
   /* One that leaves makes room. */
   await devices[0].close();
   await waitUntil(async () => (await upgrade(s.relay, path, { 'X-Forwarded-For': '203.0.113.20' })).upgraded);
