@@ -245,9 +245,9 @@ on_push(Call *call, const ApiRequest *request)
 										true, &frame);
 
 	if (code == ERROR_CODES && frame.device[0] == '\0')
-		fail(call, ERROR_BAD_MESSAGE, "device must have 1 to 255 bytes", NULL);
+		fail(call, ERROR_BAD_MESSAGE, NATIVE_DEVICE_REASON, NULL);
 	else if (code != ERROR_CODES)
-		fail(call, code, NULL, NULL);
+		fail(call, code, frame.reason, NULL);
 	else
 		submit(call, frame.device, request->body, request->body_len);
 }
@@ -338,20 +338,36 @@ pull(Call *call)
 							   on_page, call);
 }
 
-/* integer reads an argument, "missing" where it is not there. */
+typedef struct Argument
+{
+	const char *name;
+	int64_t missing; /* its value where it is not there */
+	int64_t min;
+	int64_t max;
+} Argument;
+
+/* Reads an argument; if it is wrong the call has its answer. */
 static bool
-integer(HttpSpan query, const char *name, int64_t missing, int64_t max,
-		int64_t *out)
+integer(Call *call, HttpSpan query, Argument argument, int64_t *out)
 {
 	char text[24];
 	JsonSpan span = {text, 0};
+	char reason[100];
 
-	if (!http_argument(query, name, text, sizeof(text)))
-		return false;
-	*out = missing;
-	span.len = strlen(text);
-	return span.len == 0 ||
-		(json_integer(span, out) && *out >= 0 && *out <= max);
+	*out = argument.missing;
+	if (http_argument(query, argument.name, text, sizeof(text)))
+	{
+		span.len = strlen(text);
+		if (span.len == 0 ||
+			(json_integer(span, out) && *out >= argument.min &&
+			 *out <= argument.max))
+			return true;
+	}
+	snprintf(reason, sizeof(reason),
+			 "%s must be an integer from %lld to %lld, and stand once",
+			 argument.name, (long long) argument.min, (long long) argument.max);
+	fail(call, ERROR_BAD_MESSAGE, reason, NULL);
+	return false;
 }
 
 static void
@@ -361,16 +377,19 @@ on_pull(Call *call, const ApiRequest *request)
 	char feed[256];
 	int64_t after, epoch, seen, max, wait_s;
 
-	if (!http_argument(query, "feed", feed, sizeof(feed)) ||
-		!integer(query, "after", 0, NUMBER_MAX, &after) ||
-		!integer(query, "epoch", 0, EPOCH_MAX, &epoch) ||
-		!integer(query, "seen", 0, NUMBER_MAX, &seen) ||
-		!integer(query, "max", 500, PULL_MAX, &max) || max == 0 ||
-		!integer(query, "wait", 0, WAIT_MAX_S, &wait_s))
+	if (!http_argument(query, "feed", feed, sizeof(feed)))
 	{
-		fail(call, ERROR_BAD_MESSAGE, "an argument is not of its form", NULL);
+		fail(call, ERROR_BAD_MESSAGE,
+			 "feed must be encoded UTF-8 of up to 255 bytes, and stand once",
+			 NULL);
 		return;
 	}
+	if (!integer(call, query, (Argument){"after", 0, 0, NUMBER_MAX}, &after) ||
+		!integer(call, query, (Argument){"epoch", 0, 0, EPOCH_MAX}, &epoch) ||
+		!integer(call, query, (Argument){"seen", 0, 0, NUMBER_MAX}, &seen) ||
+		!integer(call, query, (Argument){"max", 500, 1, PULL_MAX}, &max) ||
+		!integer(call, query, (Argument){"wait", 0, 0, WAIT_MAX_S}, &wait_s))
+		return;
 	/* A user has one feed, his own. */
 	if (feed[0] != '\0' && strcmp(feed, call->caller->user) != 0)
 	{
@@ -534,7 +553,9 @@ on_request(ApiConn *conn, const ApiRequest *request)
 		code = admit(&request->head, &claims);
 	if (code != ERROR_CODES)
 	{
-		apiconn_error(conn, code, NULL, NULL);
+		apiconn_error(conn, code,
+					  code == ERROR_BAD_MESSAGE ? "a GET has no body" : NULL,
+					  NULL);
 		return NULL;
 	}
 	if (!may_call(conn, claims.user, request->body_len))

@@ -344,7 +344,11 @@ take_head(ApiConn *conn)
 		return false;
 	if (result != HTTP_HEAD_OK || head->len > HEAD_MAX_BYTES)
 	{
-		apiconn_error(conn, ERROR_BAD_MESSAGE, "no HTTP request", NULL);
+		apiconn_error(conn, ERROR_BAD_MESSAGE,
+					  result == HTTP_HEAD_BAD
+						  ? "no HTTP/1.1 request, or one that is ambiguous"
+						  : "the head is longer than 16384 bytes",
+					  NULL);
 		return false;
 	}
 	conn->has_head = true;

@@ -233,6 +233,10 @@ test('errors have the status of the table', async () => {
   for (const query of ['?after=x', '?after=-1', '?after=1.5', '?epoch=9999999', '?max=0', '?max=1001', '?wait=61',
     '?after=1&after=2', '?feed=%zz', '?feed=%00', '?feed=%', '?feed=%4', '?feed=%ff', '?after=99999999999999999999999'])
     assert.equal((await pull(user, query)).status, 400, query);
+  const reasonOf = async (query) => (await pull(user, query)).body.error.reason;
+  assert.equal(await reasonOf('?max=0'), 'max must be an integer from 1 to 1000, and stand once');
+  assert.equal(await reasonOf('?wait=1&wait=1'), 'wait must be an integer from 0 to 60, and stand once');
+  assert.match(await reasonOf('?feed=%ff'), /^feed must be/);
   assert.equal((await pull(user, `?feed=${encodeURIComponent(user)}&after=`)).status, 200);
 });
 
