@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { after } from 'node:test';
@@ -77,9 +78,16 @@ const addressOf = (user) => waitUntil(
   () => new RegExp(`session opened .*user=${user} address=(\\S+)`).exec(s.relay.log)?.[1],
   { what: 'the line of the session' });
 
+const probe = (port, path) => new Promise((resolve, reject) => {
+  requestTls(`https://127.0.0.1:${port}${path}`, { ca: certificate.ca, agent: false }, (response) => {
+    response.resume();
+    resolve(response.statusCode);
+  }).on('error', reject).end();
+});
+
 /* check syncs two devices through a proxy, and wants no token in what it logged. */
 async function check(port, logged) {
-  const there = { stack: s.stack, ws: `wss://127.0.0.1:${port}` };
+  const there = { stack: s.stack, ws: `wss://127.0.0.1:${port}`, url: `https://127.0.0.1:${port}`, tls: true };
   const user = newUser();
   const forged = { 'X-Forwarded-For': '203.0.113.77' };
   const a = await s.live(user, { relay: there, ca: certificate.ca, headers: forged });
@@ -88,6 +96,12 @@ async function check(port, logged) {
   assert.equal((await b.event('ENTRY_CREATED')).entry.notes.length, 50000);
   assert.equal(await addressOf(user), '127.0.0.1', 'what the client says of itself does not count');
   await b.close();
+  /* The fallback, with a body and a wait, and the probes. */
+  const pushed = await api(there, user, '/sync/push', { ca: certificate.ca, body: { device: 'd', changes: [] } });
+  assert.equal(pushed.status, 200);
+  assert.equal((await api(there, user, '/sync/pull?after=1&wait=1', { ca: certificate.ca })).status, 200);
+  for (const path of ['/health', '/ready', '/metrics'])
+    assert.equal(await probe(port, path), path === '/metrics' ? 404 : 200, path);
   await a.close();
   const token = userToken(s.stack.secret, user);
   const bad = new Device(there, user, { token: `${token}x`, ca: certificate.ca });
