@@ -50,6 +50,12 @@ char *miru_push_search_path;
 int miru_rejected_max_changes = 1000;
 int miru_rejected_max_size = 4096;
 
+/*
+ * How long a token may live, in seconds; 0 is unknown.  What was revoked
+ * longer ago is of no use.  Read by revoke(), in SQL.
+ */
+static int token_lifetime_max;
+
 static const struct config_enum_entry doorbell_options[] =
 	{{"auto", MIRU_DOORBELL_AUTO, false},
 	 {"off", MIRU_DOORBELL_OFF, false},
@@ -88,5 +94,11 @@ miru_guc_init(void)
 		"Sets how much the rejected changes of a feed may take.", NULL,
 		&miru_rejected_max_size, 4096, 0, MAX_KILOBYTES, PGC_SUSET, GUC_UNIT_KB,
 		NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.token_lifetime_max",
+		"Sets how long a token may live that relays accept.",
+		"Older revocations are forgotten; 0 keeps them all.",
+		&token_lifetime_max, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL,
+		NULL);
 	MarkGUCPrefixReserved("mirusync");
 }

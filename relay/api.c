@@ -14,8 +14,8 @@
  * it waits until the feed may have moved, and reads again.  Whether the user
  * still may is asked before each answer; when the token ends, so does the call.
  *
- * Bounds: a user's calls, as many as he may have sessions.  A call counts until
- * its answer has left, for that may be a megabyte.
+ * Bounds: a user's calls, as many as he may have sessions, and at his rates.  A
+ * call counts until its answer has left, for that may be a megabyte.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -35,6 +35,7 @@
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "quota.h"
 #include "reader.h"
 #include "writer.h"
 
@@ -268,9 +269,9 @@ on_push(Call *call, const ApiRequest *request)
 										true, &frame);
 
 	if (code == ERROR_CODES && frame.device[0] == '\0')
-		fail(call, ERROR_BAD_MESSAGE, "device must have 1 to 255 bytes", NULL);
+		fail(call, ERROR_BAD_MESSAGE, NATIVE_DEVICE_REASON, NULL);
 	else if (code != ERROR_CODES)
-		fail(call, code, NULL, NULL);
+		fail(call, code, frame.reason, NULL);
 	else
 		submit(call, frame.device, request->body, request->body_len);
 }
@@ -385,20 +386,36 @@ pull(Call *call)
 							   on_page, call);
 }
 
-/* integer reads an argument, "missing" where it is not there. */
+typedef struct Argument
+{
+	const char *name;
+	int64_t missing; /* its value where it is not there */
+	int64_t min;
+	int64_t max;
+} Argument;
+
+/* Reads an argument; if it is wrong the call has its answer. */
 static bool
-integer(HttpSpan query, const char *name, int64_t missing, int64_t max,
-		int64_t *out)
+integer(Call *call, HttpSpan query, Argument argument, int64_t *out)
 {
 	char text[24];
 	JsonSpan span = {text, 0};
+	char reason[100];
 
-	if (!http_argument(query, name, text, sizeof(text)))
-		return false;
-	*out = missing;
-	span.len = strlen(text);
-	return span.len == 0 ||
-		(json_integer(span, out) && *out >= 0 && *out <= max);
+	*out = argument.missing;
+	if (http_argument(query, argument.name, text, sizeof(text)))
+	{
+		span.len = strlen(text);
+		if (span.len == 0 ||
+			(json_integer(span, out) && *out >= argument.min &&
+			 *out <= argument.max))
+			return true;
+	}
+	snprintf(reason, sizeof(reason),
+			 "%s must be an integer from %lld to %lld, and stand once",
+			 argument.name, (long long) argument.min, (long long) argument.max);
+	fail(call, ERROR_BAD_MESSAGE, reason, NULL);
+	return false;
 }
 
 static void
@@ -408,16 +425,19 @@ on_pull(Call *call, const ApiRequest *request)
 	char feed[256];
 	int64_t after, epoch, seen, max, wait_s;
 
-	if (!http_argument(query, "feed", feed, sizeof(feed)) ||
-		!integer(query, "after", 0, NUMBER_MAX, &after) ||
-		!integer(query, "epoch", 0, EPOCH_MAX, &epoch) ||
-		!integer(query, "seen", 0, NUMBER_MAX, &seen) ||
-		!integer(query, "max", 500, PULL_MAX, &max) || max == 0 ||
-		!integer(query, "wait", 0, WAIT_MAX_S, &wait_s))
+	if (!http_argument(query, "feed", feed, sizeof(feed)))
 	{
-		fail(call, ERROR_BAD_MESSAGE, "an argument is not of its form", NULL);
+		fail(call, ERROR_BAD_MESSAGE,
+			 "feed must be encoded UTF-8 of up to 255 bytes, and stand once",
+			 NULL);
 		return;
 	}
+	if (!integer(call, query, (Argument){"after", 0, 0, NUMBER_MAX}, &after) ||
+		!integer(call, query, (Argument){"epoch", 0, 0, EPOCH_MAX}, &epoch) ||
+		!integer(call, query, (Argument){"seen", 0, 0, NUMBER_MAX}, &seen) ||
+		!integer(call, query, (Argument){"max", 500, 1, PULL_MAX}, &max) ||
+		!integer(call, query, (Argument){"wait", 0, 0, WAIT_MAX_S}, &wait_s))
+		return;
 	/* A user has one feed, his own. */
 	if (feed[0] != '\0' && strcmp(feed, call->caller->user) != 0)
 	{
@@ -595,6 +615,28 @@ call_new(ApiConn *conn, const Claims *claims)
 	return call;
 }
 
+/* Answers if the user has too many calls, or makes them too fast. */
+static bool
+may_call(ApiConn *conn, const char *user, size_t bytes)
+{
+	Caller *caller;
+	Metric bound;
+	int64_t wait_ms;
+
+	HASH_FIND(hh, callers, user, strlen(user), caller);
+	if (caller != NULL && caller->calls >= config->connections_per_user)
+	{
+		apiconn_too_many(conn, METRIC_REQUESTS_USER_CALLS,
+						 "too many requests of the user wait", 0);
+		return false;
+	}
+	wait_ms = quota_ask(user, bytes, &bound);
+	if (wait_ms == 0)
+		return true;
+	apiconn_too_many(conn, bound, "the user's requests come too fast", wait_ms);
+	return false;
+}
+
 static void *
 on_request(ApiConn *conn, const ApiRequest *request)
 {
@@ -602,7 +644,6 @@ on_request(ApiConn *conn, const ApiRequest *request)
 	ApiPath path = PATH_STATUS;
 	ErrorCode code = path_of(&request->head, &path);
 	Call *call;
-	Caller *caller;
 
 	if (http_span_is(request->head.method, "OPTIONS"))
 	{
@@ -611,17 +652,15 @@ on_request(ApiConn *conn, const ApiRequest *request)
 	}
 	if (code == ERROR_CODES)
 		code = admit(&request->head, &claims);
-	if (code == ERROR_CODES)
-	{
-		HASH_FIND(hh, callers, claims.user, strlen(claims.user), caller);
-		if (caller != NULL && caller->calls >= config->connections_per_user)
-			code = ERROR_TOO_MANY;
-	}
 	if (code != ERROR_CODES)
 	{
-		apiconn_error(conn, code, NULL, NULL);
+		apiconn_error(conn, code,
+					  code == ERROR_BAD_MESSAGE ? "a GET has no body" : NULL,
+					  NULL);
 		return NULL;
 	}
+	if (!may_call(conn, claims.user, request->body_len))
+		return NULL;
 	metrics_message(paths[path].metric, request->body_len);
 	call = call_new(conn, &claims);
 	call->request = request;

@@ -9,7 +9,9 @@
  * has gone, and a body behind another request makes it loop (ws.c).  A push
  * has a body, and all three paths wait for the database.  So a new connection
  * is looked at first (MSG_PEEK): if its request is not for the fallback the
- * socket goes to the library as it came.
+ * socket goes to the library as it came.  Under TLS the library shakes hands,
+ * and is then held back while we look (ws_hold); a request for the fallback it
+ * never sees: it only keeps socket and SSL until the end.
  *
  * A connection moves one way: PEEK, READ, BUSY, WRITE, LINGER.  LINGER reads
  * on into nothing after the answer was sent: closing a socket with bytes of
@@ -22,7 +24,6 @@
  */
 #include "apiconn.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -54,7 +55,9 @@ struct ApiConn
 	ApiConn *prev; /* all */
 	ApiConn *next;
 	uv_poll_t poll;
-	int fd;
+	int watched; /* events that are polled for */
+	Stream stream;
+	WsConn *ws; /* under TLS: whose the stream is; NULL: ours, or gone */
 	Door door;
 	Peer *peer; /* who it is, NULL = not known */
 	ApiPhase phase;
@@ -66,7 +69,8 @@ struct ApiConn
 	size_t have;
 	size_t capacity;
 	ApiRequest request;
-	void *call; /* in BUSY and WRITE */
+	void *call;		  /* in BUSY and WRITE */
+	int64_t again_ms; /* when the client may come again, if it may */
 	char *out;
 	size_t out_len;
 	size_t out_sent;
@@ -105,14 +109,29 @@ apiconn_metrics(void)
 static void
 set_phase(ApiConn *conn, ApiPhase phase)
 {
-	peek_count += (phase == API_PEEK) - (conn->phase == API_PEEK);
+	/* Under TLS it is the transport that counts and times handshakes. */
+	if (conn->stream.ssl == NULL)
+		peek_count += (phase == API_PEEK) - (conn->phase == API_PEEK);
 	conn->phase = phase;
 }
 
 static void
 watch(ApiConn *conn, int events)
 {
-	uv_poll_start(&conn->poll, events, on_event);
+	if (events == conn->watched)
+		return;
+	conn->watched = events;
+	if (events == 0)
+		uv_poll_stop(&conn->poll);
+	else
+		uv_poll_start(&conn->poll, events, on_event);
+}
+
+/* After the stream could not go on: it says what for. */
+static void
+watch_on(ApiConn *conn)
+{
+	watch(conn, conn->stream.wants_write ? UV_WRITABLE : UV_READABLE);
 }
 
 static void
@@ -120,8 +139,8 @@ on_handle_closed(uv_handle_t *handle)
 {
 	ApiConn *conn = handle->data;
 
-	if (conn->fd >= 0)
-		close(conn->fd);
+	if (conn->stream.fd >= 0 && conn->stream.ssl == NULL)
+		close(conn->stream.fd);
 	if (!conn->handed_over)
 		peers_leave(conn->peer);
 	free(conn->in);
@@ -133,11 +152,17 @@ on_handle_closed(uv_handle_t *handle)
 static void
 retire(ApiConn *conn)
 {
+	WsConn *ws = conn->ws;
+
 	DL_DELETE(conns, conn);
-	conn_count--;
+	if (conn->stream.ssl == NULL)
+		conn_count--;
 	set_phase(conn, API_CLOSED);
-	uv_poll_stop(&conn->poll);
+	watch(conn, 0);
 	uv_close((uv_handle_t *) &conn->poll, on_handle_closed);
+	conn->ws = NULL;
+	if (ws != NULL)
+		ws_end(ws);
 }
 
 static void
@@ -163,7 +188,7 @@ static void
 linger(ApiConn *conn)
 {
 	end_call(conn);
-	shutdown(conn->fd, SHUT_WR);
+	stream_end(&conn->stream);
 	set_phase(conn, API_LINGER);
 	conn->deadline_ms = loop_now_ms() + LINGER_MS;
 	watch(conn, UV_READABLE);
@@ -172,24 +197,25 @@ linger(ApiConn *conn)
 static void
 write_on(ApiConn *conn)
 {
-	ssize_t sent = send(conn->fd, conn->out + conn->out_sent,
-						conn->out_len - conn->out_sent,
-						MSG_DONTWAIT | MSG_NOSIGNAL);
+	int sent;
 
-	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+	do
 	{
-		drop(conn);
-		return;
-	}
-	if (sent > 0)
-	{
+		sent = stream_write(&conn->stream, conn->out + conn->out_sent,
+							conn->out_len - conn->out_sent);
+		if (sent < 0)
+		{
+			drop(conn);
+			return;
+		}
+		if (sent > 0)
+			conn->deadline_ms = loop_now_ms() + WRITE_MAX_MS;
 		conn->out_sent += (size_t) sent;
-		conn->deadline_ms = loop_now_ms() + WRITE_MAX_MS;
-	}
+	} while (sent > 0 && conn->out_sent < conn->out_len);
 	if (conn->out_sent == conn->out_len)
 		linger(conn);
 	else
-		watch(conn, UV_WRITABLE);
+		watch_on(conn);
 }
 
 static const char *
@@ -208,8 +234,15 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 	char head[512 + API_HEADERS_MAX];
 	char headers[API_HEADERS_MAX];
 	size_t first_len = strlen(first);
-	bool again = status == 429 || status >= 500;
+	char again[64] = "";
 	size_t head_len;
+
+	/* Whole seconds, and as much as any other answer of the kind says. */
+	if (conn->again_ms != 0)
+		snprintf(again, sizeof(again), "Retry-After: %lld\r\n",
+				 conn->again_ms <= NATIVE_AGAIN_MAX_MS
+					 ? NATIVE_AGAIN_MAX_MS / 1000LL
+					 : (long long) (conn->again_ms + 999) / 1000);
 
 	metrics_status(status);
 	handlers->headers(conn->has_head ? &conn->request.head : NULL, headers,
@@ -222,7 +255,7 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 								 "X-Content-Type-Options: nosniff\r\n"
 								 "%s%sConnection: close\r\n\r\n",
 								 status, status_text(status), first_len + len,
-								 again ? NATIVE_RETRY_AFTER : "", headers);
+								 again, headers);
 
 	conn->out_len = head_len + first_len + len;
 	conn->out = alloc_resize(NULL, conn->out_len);
@@ -235,6 +268,16 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 	watch(conn, UV_WRITABLE);
 }
 
+static void
+answer_error(ApiConn *conn, const NativeError *error)
+{
+	char buf[NATIVE_REPLY_MAX];
+	size_t len = native_error(buf, sizeof(buf), error, true);
+
+	conn->again_ms = error_infos[error->code].retry ? error->after_ms : 0;
+	apiconn_answer(conn, error_infos[error->code].status, "", buf, len);
+}
+
 void
 apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 			  const char *sqlstate)
@@ -243,10 +286,20 @@ apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 						 .reason = reason,
 						 .sqlstate = sqlstate,
 						 .after_ms = dialect_native_again_ms()};
-	char buf[NATIVE_REPLY_MAX];
-	size_t len = native_error(buf, sizeof(buf), &error, true);
 
-	apiconn_answer(conn, error_infos[code].status, "", buf, len);
+	answer_error(conn, &error);
+}
+
+void
+apiconn_too_many(ApiConn *conn, Metric bound, const char *reason,
+				 int64_t wait_ms)
+{
+	NativeError error = {.code = ERROR_TOO_MANY,
+						 .reason = reason,
+						 .after_ms = wait_ms + dialect_native_again_ms()};
+
+	metrics_count(bound);
+	answer_error(conn, &error);
 }
 
 /* ---- reading ---- */
@@ -264,6 +317,20 @@ check_head(const HttpHead *head)
 	return ERROR_CODES;
 }
 
+/* Whom a proxy speaks for is known only now. */
+static bool
+is_welcome(ApiConn *conn)
+{
+	HttpSpan forwarded = conn->request.head.forwarded;
+	char text[1024] = "";
+
+	if (conn->peer != NULL)
+		return true;
+	if (forwarded.len < sizeof(text))
+		memcpy(text, forwarded.text ? forwarded.text : "", forwarded.len);
+	return peers_admit_forwarded(text, true, &conn->peer);
+}
+
 /* Reads the head; false if the connection has an answer, or waits for more. */
 static bool
 take_head(ApiConn *conn)
@@ -277,7 +344,11 @@ take_head(ApiConn *conn)
 		return false;
 	if (result != HTTP_HEAD_OK || head->len > HEAD_MAX_BYTES)
 	{
-		apiconn_error(conn, ERROR_BAD_MESSAGE, "no HTTP request", NULL);
+		apiconn_error(conn, ERROR_BAD_MESSAGE,
+					  result == HTTP_HEAD_BAD
+						  ? "no HTTP/1.1 request, or one that is ambiguous"
+						  : "the head is longer than 16384 bytes",
+					  NULL);
 		return false;
 	}
 	conn->has_head = true;
@@ -287,9 +358,14 @@ take_head(ApiConn *conn)
 		apiconn_error(conn, code, NULL, NULL);
 		return false;
 	}
+	if (!is_welcome(conn))
+	{
+		apiconn_error(conn, ERROR_TOO_MANY,
+					  "too many connections of the address", NULL);
+		return false;
+	}
 	if (head->expects && conn->have == head->len && head->content_length > 0)
-		(void) !send(conn->fd, go_on, sizeof(go_on) - 1,
-					 MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void) stream_write(&conn->stream, go_on, sizeof(go_on) - 1);
 	return true;
 }
 
@@ -316,22 +392,29 @@ take_request(ApiConn *conn)
 static void
 read_on(ApiConn *conn)
 {
-	ssize_t got;
+	int got;
 
-	if (conn->capacity - conn->have < DISCARD_BYTES)
+	do
 	{
-		conn->capacity = conn->capacity ? conn->capacity * 2 : DISCARD_BYTES;
-		conn->in = alloc_resize(conn->in, conn->capacity);
-	}
-	got = recv(conn->fd, conn->in + conn->have, conn->capacity - conn->have,
-			   MSG_DONTWAIT);
-	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-		drop(conn);
-	else if (got > 0)
-	{
+		if (conn->capacity - conn->have < DISCARD_BYTES)
+		{
+			conn->capacity = conn->capacity ? conn->capacity * 2
+											: DISCARD_BYTES;
+			conn->in = alloc_resize(conn->in, conn->capacity);
+		}
+		got = stream_read(&conn->stream, conn->in + conn->have,
+						  conn->capacity - conn->have);
+		if (got < 0)
+		{
+			drop(conn);
+			return;
+		}
 		conn->have += (size_t) got;
-		take_request(conn);
-	}
+		if (got > 0)
+			take_request(conn);
+	} while (conn->phase == API_READ && stream_has_more(&conn->stream));
+	if (conn->phase == API_READ || conn->phase == API_BUSY)
+		watch_on(conn);
 }
 
 /* What comes after the request is of no interest; its end is. */
@@ -339,51 +422,77 @@ static void
 discard(ApiConn *conn)
 {
 	char nothing[DISCARD_BYTES];
-	ssize_t got = recv(conn->fd, nothing, sizeof(nothing), MSG_DONTWAIT);
 
-	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+	if (stream_read(&conn->stream, nothing, sizeof(nothing)) < 0)
 		drop(conn);
+	else
+		watch_on(conn);
 }
 
-/* The socket goes on as if nobody had looked. */
+/* The connection goes on as if nobody had looked. */
 static void
 hand_over(ApiConn *conn)
 {
-	int fd = conn->fd;
+	int fd = conn->stream.fd;
+	WsConn *ws = conn->ws;
 
-	conn->fd = -1;
+	conn->stream.fd = -1;
+	conn->ws = NULL;
 	conn->handed_over = true;
 	retire(conn);
-	ws_adopt(fd, conn->door, conn->peer);
+	if (ws != NULL)
+		ws_go_on(ws);
+	else
+		ws_adopt(fd, conn->door, conn->peer);
+}
+
+static void
+begin(ApiConn *conn)
+{
+	if (conn->ws != NULL)
+		conn->deadline_ms = ws_keep(conn->ws, &conn->peer);
+	set_phase(conn, API_READ);
+	read_on(conn);
 }
 
 static void
 peek(ApiConn *conn)
 {
-	char begin[HTTP_ROUTE_BYTES];
-	ssize_t got = recv(conn->fd, begin, sizeof(begin), MSG_DONTWAIT | MSG_PEEK);
+	char begins[HTTP_ROUTE_BYTES];
+	int got = stream_peek(&conn->stream, begins, sizeof(begins));
 
 	conn->retry_peek = false;
-	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+	if (got < 0)
 	{
 		drop(conn);
 		return;
 	}
-	switch (got < 0 ? HTTP_ROUTE_MORE : http_route(begin, (size_t) got))
+	if (got == 0)
+	{
+		watch_on(conn);
+		return;
+	}
+	switch (http_route(begins, (size_t) got))
 	{
 		case HTTP_ROUTE_OTHER:
 			hand_over(conn);
 			break;
 		case HTTP_ROUTE_API:
-			set_phase(conn, API_READ);
-			watch(conn, UV_READABLE);
-			read_on(conn);
+			begin(conn);
 			break;
 		case HTTP_ROUTE_MORE:
+			/*
+			 * Of what is encrypted only the first record can be looked at.  A
+			 * client that divides its first line is answered 404 for it.
+			 */
+			if (conn->ws != NULL)
+			{
+				hand_over(conn);
+				break;
+			}
 			/* What was only looked at stays readable: no event would help. */
-			conn->retry_peek = got > 0;
-			if (conn->retry_peek)
-				uv_poll_stop(&conn->poll);
+			conn->retry_peek = true;
+			watch(conn, 0);
 			break;
 	}
 }
@@ -419,6 +528,19 @@ on_event(uv_poll_t *handle, int status, int events)
 	}
 }
 
+/* Takes a connection in that is new here; false if there is no polling it. */
+static bool
+enter(ApiConn *conn)
+{
+	conn->phase = API_CLOSED;
+	if (uv_poll_init(loop_uv(), &conn->poll, conn->stream.fd) != 0)
+		return false;
+	conn->poll.data = conn;
+	set_phase(conn, API_PEEK);
+	DL_APPEND(conns, conn);
+	return true;
+}
+
 void
 apiconn_adopt(int fd, Door door, Peer *peer)
 {
@@ -435,7 +557,7 @@ apiconn_adopt(int fd, Door door, Peer *peer)
 	{
 		ApiConn *next = conn->next;
 
-		if (conn->phase == API_PEEK)
+		if (conn->phase == API_PEEK && conn->stream.ssl == NULL)
 		{
 			metrics_count(METRIC_REFUSED_HANDSHAKES_MAX);
 			drop(conn);
@@ -443,24 +565,49 @@ apiconn_adopt(int fd, Door door, Peer *peer)
 		conn = next;
 	}
 	conn = alloc_zero(sizeof(ApiConn));
-	conn->fd = fd;
+	conn->stream.fd = fd;
 	conn->door = door;
 	conn->peer = peer;
-	conn->phase = API_CLOSED;
-	if (uv_poll_init(loop_uv(), &conn->poll, fd) != 0)
+	if (!enter(conn))
 	{
 		close(fd);
 		peers_leave(peer);
 		free(conn);
 		return;
 	}
-	conn->poll.data = conn;
 	conn->deadline_ms = loop_now_ms() + config->handshake_timeout_ms;
-	set_phase(conn, API_PEEK);
-	DL_APPEND(conns, conn);
 	conn_count++;
-	watch(conn, UV_READABLE);
 	/* Mostly the request is here by now, which saves a turn of the loop. */
+	peek(conn);
+}
+
+/* The transport has ended what it lent. */
+static void
+on_closed(void *arg)
+{
+	ApiConn *conn = arg;
+
+	conn->ws = NULL;
+	drop(conn);
+}
+
+static const WsOwner owner = {.on_closed = on_closed};
+
+void
+apiconn_look(WsConn *ws)
+{
+	ApiConn *conn = alloc_zero(sizeof(ApiConn));
+
+	ws_hold(ws, &owner, conn, &conn->stream);
+	conn->ws = ws;
+	conn->door = DOOR_TCP;
+	conn->deadline_ms = INT64_MAX; /* the transport sees to it */
+	if (!enter(conn))
+	{
+		free(conn);
+		ws_end(ws);
+		return;
+	}
 	peek(conn);
 }
 

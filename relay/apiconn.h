@@ -10,6 +10,7 @@
 #include "codes.h"
 #include "config.h"
 #include "httphead.h"
+#include "metrics.h"
 #include "ws.h"
 
 typedef struct ApiConn ApiConn;
@@ -43,9 +44,11 @@ extern void apiconn_setup(const Config *config, const ApiHandlers *handlers);
 /*
  * apiconn_adopt takes over an accepted socket, waits for the beginning of its
  * request, and gives it to ws_adopt if that is not for the fallback.  What is
- * encrypted cannot be looked at, and goes there at once.
+ * to be encrypted goes there at once, for the handshake, and comes back by
+ * apiconn_look.
  */
 extern void apiconn_adopt(int fd, Door door, Peer *peer);
+extern void apiconn_look(WsConn *ws);
 
 /* apiconn_answer sends the one answer: {first}{body}, of which first may be "".
  */
@@ -54,7 +57,14 @@ extern void apiconn_answer(ApiConn *conn, int status, const char *first,
 extern void apiconn_error(ApiConn *conn, ErrorCode code, const char *reason,
 						  const char *sqlstate);
 
-/* apiconn_count counts them all, those that wait for a request too. */
+/*
+ * apiconn_too_many refuses for a bound: there is something to be waited for,
+ * for so long at least.
+ */
+extern void apiconn_too_many(ApiConn *conn, Metric bound, const char *reason,
+							 int64_t wait_ms);
+
+/* apiconn_count counts those that ws_count does not. */
 extern int apiconn_count(void);
 
 /* apiconn_metrics adds them to the gauges of ws_metrics. */

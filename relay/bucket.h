@@ -39,6 +39,16 @@ bucket_charge(Bucket *bucket, int64_t now_us, int64_t amount, int64_t rate,
 	return wait_us > 0 ? wait_us : 0;
 }
 
+/* bucket_debt_us says for how long it is in debt. */
+static inline int64_t
+bucket_debt_us(const Bucket *bucket, int64_t now_us, int64_t rate,
+			   int64_t burst_us)
+{
+	int64_t wait_us = bucket->full_at_us - now_us - burst_us;
+
+	return rate != 0 && wait_us > 0 ? wait_us : 0;
+}
+
 /*
  * bucket_take takes one token if there is one.  A full bucket always has one,
  * however short the burst is.

@@ -113,6 +113,9 @@ const Setting config_settings[] = {
 	{"jwt_leeway", SETTING_DURATION, FIELD(jwt_leeway_ms),
 		"30s", 0, HOUR, 0,
 		"By how much the issuer's clock may differ: for exp, nbf and iat."},
+	{"jwt_lifetime_max", SETTING_DURATION, FIELD(jwt_lifetime_max_ms),
+		"0s", 0, 366 * 24 * HOUR, 0,
+		"Longest time from iat to exp; tokens without iat are refused then; 0 is no limit."},
 	{"jwt_pem_files", SETTING_TEXT, FIELD(jwt_pem_files),
 		"", 0, 4096, 0,
 		"Files with public keys or certificates in PEM, separated by blanks."},
@@ -544,6 +547,9 @@ check_values(Loader *loader)
 	if (config->jwt_leeway_ms % 1000 != 0)
 		return config_complain(loader, NULL,
 							   "jwt_leeway must be whole seconds");
+	if (config->jwt_lifetime_max_ms % 1000 != 0)
+		return config_complain(loader, NULL,
+							   "jwt_lifetime_max must be whole seconds");
 	return true;
 }
 

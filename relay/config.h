@@ -47,6 +47,7 @@ typedef struct Config
 	char *jwt_issuer;				 /* words; "" = not looked at */
 	char *jwt_jwks_file;			 /* "" = none */
 	int64_t jwt_leeway_ms;			 /* for exp, nbf, iat */
+	int64_t jwt_lifetime_max_ms;	 /* from iat to exp, 0 = any */
 	char *jwt_pem_files;			 /* words: paths */
 	char *jwt_required_claims;		 /* words */
 	char *jwt_secret;				 /* the secret, wherever it came from */

@@ -124,7 +124,12 @@ refuse_hello(Session *session, const NativeFrame *frame, ErrorCode code,
 			 const char *reason)
 {
 	send_error(session, frame, code, reason);
-	session_close(session, CLOSE_BAD_HELLO, "hello expected");
+	if (code == ERROR_UNAUTHORIZED)
+		session_close(session, CLOSE_UNAUTHENTICATED, "token refused");
+	else
+		session_close(session, CLOSE_BAD_HELLO,
+					  code == ERROR_OUT_OF_ORDER ? "hello expected"
+												 : "hello refused");
 }
 
 static void
@@ -140,10 +145,9 @@ on_hello(Session *session, const NativeFrame *frame, const char *text,
 		return;
 	if (!frame->has_protocol || frame->protocol != NATIVE_PROTOCOL)
 		refuse_hello(session, frame, ERROR_BAD_MESSAGE,
-					 "this relay speaks protocol 1");
+					 "protocol must be 1, which is what this relay speaks");
 	else if (frame->device[0] == '\0')
-		refuse_hello(session, frame, ERROR_BAD_MESSAGE,
-					 "device must have 1 to 255 bytes");
+		refuse_hello(session, frame, ERROR_BAD_MESSAGE, NATIVE_DEVICE_REASON);
 	else if (status != STATUS_OK)
 		refuse_hello(session, frame, ERROR_UNAUTHORIZED, NULL);
 	else
@@ -215,7 +219,7 @@ on_token(Session *session, const NativeFrame *frame)
 
 	if (!frame->has_token)
 	{
-		send_error(session, frame, ERROR_BAD_MESSAGE, NULL);
+		send_error(session, frame, ERROR_BAD_MESSAGE, "token is missing");
 		return;
 	}
 	status = session_refresh(session, frame->token.text, frame->token.len);
@@ -247,11 +251,11 @@ on_message(Session *session, const char *text, size_t len)
 
 	metrics_message(received_as(code, &frame), len);
 	if (!session->greeted && code != ERROR_CODES)
-		refuse_hello(session, &frame, code, NULL);
+		refuse_hello(session, &frame, code, frame.reason);
 	else if (!session->greeted && frame.type != MESSAGE_HELLO)
 		refuse_hello(session, &frame, ERROR_OUT_OF_ORDER, NULL);
 	else if (code != ERROR_CODES)
-		send_error(session, &frame, code, NULL);
+		send_error(session, &frame, code, frame.reason);
 	else if (!session->greeted)
 		on_hello(session, &frame, text, len);
 	else if (frame.type == MESSAGE_HELLO)

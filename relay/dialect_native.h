@@ -25,7 +25,8 @@ extern int64_t dialect_native_chance(int64_t below);
  * seconds, is the most that it can be.
  */
 extern int64_t dialect_native_again_ms(void);
-#define NATIVE_RETRY_AFTER "Retry-After: 2\r\n"
+#define NATIVE_AGAIN_MAX_MS 2000
+#define NATIVE_RETRY_AFTER	"Retry-After: 2\r\n"
 
 /* dialect_native_error_of makes the error more precise by a SQLSTATE. */
 extern ErrorCode dialect_native_error_of(ErrorCode code, const char *sqlstate);

@@ -38,30 +38,6 @@ typedef enum EnvelopeKey
 static const char *const key_names[KEY_COUNT] = {"type", "timestamp", "lastSeq",
 												 "lastSyncTime"};
 
-typedef struct Envelope
-{
-	bool has[KEY_COUNT];
-	JsonMember members[KEY_COUNT];
-	bool ambiguous; /* one of the keys twice, or with escapes */
-} Envelope;
-
-static void
-note_member(Envelope *envelope, const JsonMember *member)
-{
-	int key;
-
-	for (key = 0; key < KEY_COUNT; key++)
-	{
-		if (!json_equals(member->key, key_names[key]))
-			continue;
-		if (member->key_escaped || envelope->has[key])
-			envelope->ambiguous = true;
-		envelope->has[key] = true;
-		envelope->members[key] = *member;
-		return;
-	}
-}
-
 /* two_digits reads a number of two digits up to "max"; -1 if it is none. */
 static int
 two_digits(const char *text, int max)
@@ -138,35 +114,38 @@ read_time(const JsonMember *member, char out[64])
 
 /* read_envelope fills "out" from the members that were met. */
 static bool
-read_envelope(const Envelope *envelope, Frame *out)
+read_envelope(const JsonPicked *keys, Frame *out)
 {
-	const JsonMember *members = envelope->members;
+	const JsonMember *type = &keys[KEY_TYPE].member;
+	const JsonMember *last_seq = &keys[KEY_LAST_SEQ].member;
+	const JsonMember *last_sync_time = &keys[KEY_LAST_SYNC_TIME].member;
 	char timestamp[64];
 	size_t len;
 
-	if (!envelope->has[KEY_TYPE] || members[KEY_TYPE].type != JSON_STRING ||
-		!json_unescape(members[KEY_TYPE].value, out->type, sizeof(out->type),
-					   &len) ||
+	for (int key = 0; key < KEY_COUNT; key++)
+		if (keys[key].ambiguous)
+			return false;
+	if (!keys[KEY_TYPE].has || type->type != JSON_STRING ||
+		!json_unescape(type->value, out->type, sizeof(out->type), &len) ||
 		len == 0)
 		return false;
-	if (!envelope->has[KEY_TIMESTAMP] ||
-		!read_time(&members[KEY_TIMESTAMP], timestamp))
+	if (!keys[KEY_TIMESTAMP].has ||
+		!read_time(&keys[KEY_TIMESTAMP].member, timestamp))
 		return false;
 
-	if (envelope->has[KEY_LAST_SEQ])
+	if (keys[KEY_LAST_SEQ].has)
 	{
-		if (members[KEY_LAST_SEQ].type != JSON_NUMBER ||
-			!json_integer(members[KEY_LAST_SEQ].value, &out->last_seq) ||
+		if (last_seq->type != JSON_NUMBER ||
+			!json_integer(last_seq->value, &out->last_seq) ||
 			out->last_seq < 0 || out->last_seq > LAST_SEQ_MAX)
 			return false;
 		out->has_last_seq = true;
 	}
 
-	if (envelope->has[KEY_LAST_SYNC_TIME] &&
-		members[KEY_LAST_SYNC_TIME].type != JSON_NULL &&
+	if (keys[KEY_LAST_SYNC_TIME].has && last_sync_time->type != JSON_NULL &&
 		strcmp(out->type, "SYNC_REQUEST") == 0)
 	{
-		if (!read_time(&members[KEY_LAST_SYNC_TIME], out->last_sync_time))
+		if (!read_time(last_sync_time, out->last_sync_time))
 			return false;
 		out->has_last_sync_time = true;
 	}
@@ -178,19 +157,18 @@ frame_parse(const char *text, size_t len, Frame *out)
 {
 	JsonCursor cursor;
 	JsonMember member;
-	Envelope envelope;
+	JsonPicked keys[KEY_COUNT] = {0};
 	Frame frame;
 
-	memset(&envelope, 0, sizeof(envelope));
 	memset(&frame, 0, sizeof(frame));
 	json_open(&cursor, text, len);
 	while (json_next(&cursor, &member))
-		note_member(&envelope, &member);
+		json_pick(&member, key_names, KEY_COUNT, keys);
 
 	if (cursor.result == JSON_INVALID)
 		return FRAME_NOT_JSON;
 	if (cursor.result != JSON_OK || cursor.type != JSON_OBJECT ||
-		envelope.ambiguous || !read_envelope(&envelope, &frame))
+		!read_envelope(keys, &frame))
 		return FRAME_INVALID;
 	*out = frame;
 	return FRAME_OK;

@@ -22,6 +22,8 @@
 #include "keyring.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
+#include "quota.h"
 #include "session.h"
 #include "ticket.h"
 #include "words.h"
@@ -312,6 +314,7 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 	int64_t now_ms = loop_wall_ms();
 	Claims claims;
 	char ticket[TICKET_TEXT_MAX];
+	Metric bound;
 
 	if (!words_has(config->token_sources, SOURCE_TICKET))
 		http_error(reply, 404, "Not found");
@@ -324,6 +327,12 @@ gate_ticket(const HttpRequest *request, HttpReply *reply)
 	}
 	else if (!admits_ticket(request, &claims, reply))
 		return;
+	else if (quota_ask(claims.user, 0, &bound) > 0)
+	{
+		metrics_count(bound);
+		http_error(reply, 429, "Too many requests");
+		reply->header = "Retry-After: 5\r\n";
+	}
 	else if (!ticket_seal(&claims, now_ms + config->ticket_lifetime_ms, ticket))
 		http_error(reply, 503, "Database unavailable");
 	else

@@ -140,7 +140,9 @@ read_header(const char *line, size_t len, HttpHead *out)
 		return read_authorization(value, out);
 	if (names(name, "origin"))
 		return read_origin(value, out);
-	if (names(name, "transfer-encoding"))
+	if (names(name, "x-forwarded-for"))
+		out->forwarded = value;
+	else if (names(name, "transfer-encoding"))
 		out->has_encoding = true;
 	else if (names(name, "expect"))
 		out->expects = true;

@@ -44,10 +44,11 @@ typedef struct HttpHead
 {
 	size_t len; /* of the head with its blank line */
 	HttpSpan method;
-	HttpSpan path;	 /* as sent */
-	HttpSpan query;	 /* without the question mark */
-	HttpSpan token;	 /* of Authorization: Bearer */
-	HttpSpan origin; /* of the page that asks */
+	HttpSpan path;		/* as sent */
+	HttpSpan query;		/* without the question mark */
+	HttpSpan token;		/* of Authorization: Bearer */
+	HttpSpan origin;	/* of the page that asks */
+	HttpSpan forwarded; /* X-Forwarded-For, the last one: the nearest proxy's */
 	bool has_length;
 	int64_t content_length;
 	bool has_encoding; /* Transfer-Encoding */

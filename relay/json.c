@@ -652,3 +652,18 @@ json_integer(JsonSpan span, int64_t *value)
 	*value = sum;
 	return true;
 }
+
+void
+json_pick(const JsonMember *member, const char *const names[], int count,
+		  JsonPicked picked[])
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (!json_equals(member->key, names[i]))
+			continue;
+		picked[i].ambiguous |= member->key_escaped || picked[i].has;
+		picked[i].has = true;
+		picked[i].member = *member;
+		return;
+	}
+}

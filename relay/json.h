@@ -125,4 +125,19 @@ extern bool json_equals(JsonSpan span, const char *text);
  */
 extern bool json_integer(JsonSpan span, int64_t *value) MUST_CHECK;
 
+/*
+ * json_pick notes a member under its name's place in a list.  It is ambiguous
+ * if it stands twice or is spelt with escapes: jsonb resolves those, and keeps
+ * the last of duplicates, so it could mean one thing here and another in SQL.
+ */
+typedef struct JsonPicked
+{
+	bool has;
+	bool ambiguous;
+	JsonMember member;
+} JsonPicked;
+
+extern void json_pick(const JsonMember *member, const char *const names[],
+					  int count, JsonPicked picked[]);
+
 #endif

@@ -187,6 +187,11 @@ check_times(const Members *members, const JwtPolicy *policy, int64_t now_s,
 			return "issued in the future";
 		out->has_iat = true;
 	}
+	if (policy->lifetime_max_s > 0 && !out->has_iat)
+		return "iat is missing";
+	if (policy->lifetime_max_s > 0 &&
+		out->exp - out->iat > policy->lifetime_max_s)
+		return "lives too long";
 	return NULL;
 }
 

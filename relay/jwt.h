@@ -22,6 +22,7 @@ typedef struct JwtPolicy
 {
 	unsigned int algorithms;  /* that count, whatever keys there are */
 	int64_t leeway_s;		  /* for exp, nbf and iat: clocks that differ */
+	int64_t lifetime_max_s;	  /* from iat to exp, 0 = any */
 	const char *issuers;	  /* iss must be one of them */
 	const char *audiences;	  /* aud must have one of them */
 	const char *required;	  /* claims that must be there, and not null */

@@ -231,6 +231,7 @@ read_policy(void)
 	size_t len;
 
 	policy = (JwtPolicy){.leeway_s = config->jwt_leeway_ms / 1000,
+						 .lifetime_max_s = config->jwt_lifetime_max_ms / 1000,
 						 .issuers = config->jwt_issuer,
 						 .audiences = config->jwt_audience,
 						 .required = config->jwt_required_claims,

@@ -65,6 +65,7 @@ static int exit_code = EXIT_SUCCESS;
 static const WsHandlers ws_handlers = {
 	.on_request = http_on_request,
 	.on_upgrade = gate_on_upgrade,
+	.on_secure = apiconn_look,
 };
 
 static void

@@ -2,9 +2,8 @@
  * native_frame.c
  *		Messages of mirusync.v1: the envelope in, the relay's own messages out.
  *
- * jsonb resolves escapes in keys and keeps the last of duplicates, so a key
- * that is read here may not be spelt with an escape or stand twice: it could
- * mean one thing here and another in SQL.
+ * A key that is read here may not be spelt with an escape or stand twice
+ * (json_pick).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -36,27 +35,11 @@ static const char *const key_names[KEY_COUNT] = {"type",		"ref",
 												 "application", "cursors",
 												 "token"};
 
-typedef struct Envelope
-{
-	bool has[KEY_COUNT];
-	JsonMember members[KEY_COUNT];
-	bool ambiguous; /* one of the keys twice, or with escapes */
-} Envelope;
+#define ONCE " must stand once, and without escapes"
 
-static void
-note_member(Envelope *envelope, const JsonMember *member)
-{
-	for (int key = 0; key < KEY_COUNT; key++)
-	{
-		if (!json_equals(member->key, key_names[key]))
-			continue;
-		if (member->key_escaped || envelope->has[key])
-			envelope->ambiguous = true;
-		envelope->has[key] = true;
-		envelope->members[key] = *member;
-		return;
-	}
-}
+static const char *const ambiguous[KEY_COUNT] =
+	{"type" ONCE,		 "ref" ONCE,	 "protocol" ONCE, "device" ONCE,
+	 "application" ONCE, "cursors" ONCE, "token" ONCE};
 
 /* read_integer reads 0 .. max. */
 static bool
@@ -116,21 +99,20 @@ read_cursors(const JsonMember *cursors, const char *feed, NativeCursor *out)
 	return true;
 }
 
-static bool
-read_type(const Envelope *envelope, bool untyped, MessageType *out)
+static const char *
+read_type(const JsonPicked *type, bool untyped, MessageType *out)
 {
-	const JsonMember *type = &envelope->members[KEY_TYPE];
-
 	*out = MESSAGE_TYPES;
-	if (!envelope->has[KEY_TYPE])
-		return untyped;
-	if (type->type != JSON_STRING || untyped)
-		return false;
-	for (int i = 0; i < MESSAGE_TYPES; i++)
-		if (json_equals(type->value, message_types[i]))
+	if (untyped)
+		return type->has ? "type must not stand in a request" : NULL;
+	for (int i = 0; type->has && i < MESSAGE_TYPES; i++)
+		if (type->member.type == JSON_STRING &&
+			json_equals(type->member.value, message_types[i]))
 			*out = (MessageType) i;
-	return *out == MESSAGE_HELLO || *out == MESSAGE_PUSH ||
-		*out == MESSAGE_PING || *out == MESSAGE_TOKEN;
+	if (*out == MESSAGE_HELLO || *out == MESSAGE_PUSH || *out == MESSAGE_PING ||
+		*out == MESSAGE_TOKEN)
+		return NULL;
+	return "type must be \"hello\", \"push\", \"ping\" or \"token\"";
 }
 
 /* read_text copies a string; false if it is none, or empty, or too long. */
@@ -143,40 +125,46 @@ read_text(const JsonMember *member, char *out, size_t size)
 		json_unescape(member->value, out, size, &len) && len > 0;
 }
 
-static bool
-read_envelope(const Envelope *envelope, const char *feed, bool untyped,
+/* Returns what is wrong, or NULL.  Of ref there is a value if it was good. */
+static const char *
+read_envelope(const JsonPicked *keys, const char *feed, bool untyped,
 			  NativeFrame *out)
 {
-	const JsonMember *members = envelope->members;
+	const JsonMember *token = &keys[KEY_TOKEN].member;
+	const char *reason;
 
-	if (envelope->ambiguous || !read_type(envelope, untyped, &out->type))
-		return false;
-	if (envelope->has[KEY_REF] && !out->has_ref)
-		return false;
-	if (envelope->has[KEY_DEVICE] &&
-		!read_text(&members[KEY_DEVICE], out->device, sizeof(out->device)))
-		return false;
+	for (int key = 0; key < KEY_COUNT; key++)
+		if (keys[key].ambiguous)
+			return ambiguous[key];
+	reason = read_type(&keys[KEY_TYPE], untyped, &out->type);
+	if (reason != NULL)
+		return reason;
+	if (keys[KEY_REF].has && !out->has_ref)
+		return "ref must be an integer from 0 to 2^53 - 1";
+	if (keys[KEY_DEVICE].has &&
+		!read_text(&keys[KEY_DEVICE].member, out->device, sizeof(out->device)))
+		return NATIVE_DEVICE_REASON;
 	/* For the log only. */
-	if (envelope->has[KEY_APPLICATION] &&
-		!read_text(&members[KEY_APPLICATION], out->application,
+	if (keys[KEY_APPLICATION].has &&
+		!read_text(&keys[KEY_APPLICATION].member, out->application,
 				   sizeof(out->application)))
 		out->application[0] = '\0';
-	out->has_protocol = envelope->has[KEY_PROTOCOL];
+	out->has_protocol = keys[KEY_PROTOCOL].has;
 	if (out->has_protocol &&
-		!read_integer(&members[KEY_PROTOCOL], INTEGER_MAX, &out->protocol))
-		return false;
-	if (envelope->has[KEY_CURSORS] &&
-		!read_cursors(&members[KEY_CURSORS], feed, &out->cursor))
-		return false;
-	out->has_token = envelope->has[KEY_TOKEN];
+		!read_integer(&keys[KEY_PROTOCOL].member, INTEGER_MAX, &out->protocol))
+		return "protocol must be an integer";
+	if (keys[KEY_CURSORS].has &&
+		!read_cursors(&keys[KEY_CURSORS].member, feed, &out->cursor))
+		return "cursors must be an object of {\"epoch\", \"seq\", \"seen\"} by "
+			   "feed, with seq, all integers in their bounds";
+	out->has_token = keys[KEY_TOKEN].has;
 	if (out->has_token)
 	{
-		if (members[KEY_TOKEN].type != JSON_STRING ||
-			members[KEY_TOKEN].value_escaped)
-			return false;
-		out->token = members[KEY_TOKEN].value;
+		if (token->type != JSON_STRING || token->value_escaped)
+			return "token must be a text without escapes";
+		out->token = token->value;
 	}
-	return true;
+	return NULL;
 }
 
 ErrorCode
@@ -185,24 +173,31 @@ native_frame_parse(const char *text, size_t len, const char *feed, bool untyped,
 {
 	JsonCursor cursor;
 	JsonMember member;
-	Envelope envelope;
+	JsonPicked keys[KEY_COUNT] = {0};
 
-	memset(&envelope, 0, sizeof(envelope));
 	memset(out, 0, sizeof(*out));
 	json_open(&cursor, text, len);
 	while (json_next(&cursor, &member))
-		note_member(&envelope, &member);
+		json_pick(&member, key_names, KEY_COUNT, keys);
 
 	if (cursor.result == JSON_INVALID)
 		return ERROR_BAD_JSON;
-	out->has_ref = envelope.has[KEY_REF] &&
-		read_integer(&envelope.members[KEY_REF], INTEGER_MAX, &out->ref);
+	out->has_ref = keys[KEY_REF].has &&
+		read_integer(&keys[KEY_REF].member, INTEGER_MAX, &out->ref);
 	if (cursor.result == JSON_UNSTORABLE)
+	{
+		out->reason =
+			"JSON that jsonb refuses: \\u0000, half a surrogate pair, "
+			"or a number too large";
 		return ERROR_BAD_JSON;
-	if (cursor.result != JSON_OK || cursor.type != JSON_OBJECT ||
-		!read_envelope(&envelope, feed, untyped, out))
-		return ERROR_BAD_MESSAGE;
-	return ERROR_CODES;
+	}
+	if (cursor.result == JSON_TOO_DEEP)
+		out->reason = "nested deeper than 64 levels";
+	else if (cursor.type != JSON_OBJECT)
+		out->reason = "a message must be a JSON object";
+	else
+		out->reason = read_envelope(keys, feed, untyped, out);
+	return out->reason != NULL ? ERROR_BAD_MESSAGE : ERROR_CODES;
 }
 
 /* ---- messages out ---- */

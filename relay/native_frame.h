@@ -18,8 +18,9 @@
 #include "json.h"
 #include "status.h"
 
-#define NATIVE_PROTOCOL	  1
-#define NATIVE_DEVICE_MAX 255 /* bytes */
+#define NATIVE_PROTOCOL		 1
+#define NATIVE_DEVICE_MAX	 255 /* bytes */
+#define NATIVE_DEVICE_REASON "device must be a text of 1 to 255 bytes"
 
 /* Where a device stands in a feed: packed as in SQL, epoch in front. */
 typedef struct NativeCursor
@@ -39,7 +40,8 @@ typedef struct NativeFrame
 	int64_t protocol;
 	NativeCursor cursor; /* of the feed asked for */
 	bool has_token;
-	JsonSpan token; /* in the text; no escapes */
+	JsonSpan token;		/* in the text; no escapes */
+	const char *reason; /* what is wrong, more exactly than the code; or NULL */
 } NativeFrame;
 
 /*

@@ -11,6 +11,10 @@
  * until the debt is paid; TCP tells the device.  So one message at most is
  * taken beyond the rate, per session.
  *
+ * A request over HTTP is refused instead: it has an answer of its own, and its
+ * client waits for that before it sends what comes next.  It counts with its
+ * user, and with no session.
+ *
  * What a user has used is remembered until it is paid, so a new session is
  * not a new beginning.  Bound: only users whose buckets are not full are
  * remembered without a session, and IDLE_MAX of them.
@@ -26,7 +30,6 @@
 
 #include "alloc.h"
 #include "bucket.h"
-#include "metrics.h"
 
 #define IDLE_MAX 20000
 
@@ -186,6 +189,32 @@ quota_charge(Quota *quota, size_t bytes)
 	}
 	quota->held_until_us = now_us + worst_us;
 	return true;
+}
+
+int64_t
+quota_ask(const char *user, size_t bytes, Metric *bound)
+{
+	int64_t now_us = metrics_now_us();
+	int64_t burst_us = config->rate_burst_ms * 1000;
+	int64_t message_rate = config->user_messages_per_second;
+	int64_t byte_rate = (int64_t) config->user_bytes_per_second;
+	UserQuota *quota = user_get(user);
+	int64_t messages_us = bucket_debt_us(&quota->messages, now_us, message_rate,
+										 burst_us);
+	int64_t bytes_us = bucket_debt_us(&quota->bytes, now_us, byte_rate,
+									  burst_us);
+
+	if (messages_us == 0 && bytes_us == 0)
+	{
+		(void) bucket_charge(&quota->messages, now_us, 1, message_rate,
+							 burst_us);
+		(void) bucket_charge(&quota->bytes, now_us, (int64_t) bytes, byte_rate,
+							 burst_us);
+	}
+	user_leave(quota);
+	*bound = messages_us > bytes_us ? METRIC_REQUESTS_USER_MESSAGES
+									: METRIC_REQUESTS_USER_BYTES;
+	return ((messages_us > bytes_us ? messages_us : bytes_us) + 999) / 1000;
 }
 
 void

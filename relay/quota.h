@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "metrics.h"
 
 typedef struct Quota Quota;
 
@@ -30,6 +31,13 @@ extern void quota_free(Quota *quota);
  * is now held back: read no more from it until "resume".
  */
 extern bool quota_charge(Quota *quota, size_t bytes);
+
+/*
+ * quota_ask pays for a request of the user that belongs to no session.  If he
+ * is in debt nothing is paid, and it returns in how many ms he is not, and the
+ * series to count; else 0.
+ */
+extern int64_t quota_ask(const char *user, size_t bytes, Metric *bound);
 
 /* quota_tick lets those go on that have paid, and forgets users. */
 extern void quota_tick(int64_t now_ms);

@@ -662,11 +662,14 @@ session_refresh(Session *session, const char *token, size_t len)
 	}
 	if (!keyring_verify(token, len, &claims))
 		return STATUS_FAILED;
-	if (strcmp(claims.user, session->stream->user) != 0 ||
-		(session->device != NULL &&
-		 strcmp(claims.device, session->device) != 0))
+	if (strcmp(claims.user, session->stream->user) != 0)
 	{
 		session_close(session, CLOSE_OTHER_USER, "token of another user");
+		return STATUS_CLOSED;
+	}
+	if (session->device != NULL && strcmp(claims.device, session->device) != 0)
+	{
+		session_close(session, CLOSE_OTHER_USER, "token of another device");
 		return STATUS_CLOSED;
 	}
 	take_claims(session, &claims);

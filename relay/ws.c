@@ -14,6 +14,8 @@
  *	- a foreign libuv loop, sockets accepted by ourselves, no timers of the
  *	  library for anything that matters (they are a sorted list, and armed late);
  *	- with TLS reading stops at the end of a record only (stop_reading);
+ *	- what the fallback is to have it does not see: between the TLS handshake
+ *	  and the first byte read it is held back (ws_hold);
  *	- close frames are written by us: with libuv the library loses its own, and
  *	  what it answers to the peer's is wrong in ways of its own (on_peer_close);
  *	- UTF-8 validation is off, and done here: the library's goes on in control
@@ -81,7 +83,8 @@ struct WsConn
 	size_t message_max;	 /* bytes of a message; 0 = as configured */
 	uint16_t close_code; /* sent or received; 0 = none */
 	uint8_t door;		 /* where it came in */
-	bool asked;			 /* a request has been read */
+	TurnTask show;		 /* TLS is settled: whose request comes? */
+	bool secure;		 /* TLS is settled */
 	bool stopping;		 /* to stop reading behind this record */
 	bool established;	 /* a WebSocket, whose closing is to be counted */
 };
@@ -157,12 +160,76 @@ drop(WsConn *conn)
 static void
 conn_free(WsConn *conn)
 {
-	if (conn->door == DOOR_TCP && tls_vhost != NULL && !conn->asked)
+	if (conn->door == DOOR_TCP && tls_vhost != NULL && !conn->secure)
 		metrics_count(METRIC_TLS_FAILED);
+	loop_task_cancel(&conn->show);
 	peers_leave(conn->peer);
 	conn_counts[conn->door]--;
 	free(conn->assembly);
 	free(conn);
+}
+
+/* ---- TLS: between the handshake and the request ---- */
+
+static void
+show(void *arg)
+{
+	WsConn *conn = arg;
+
+	if (conn->phase == WS_HANDSHAKE)
+		handlers->on_secure(conn);
+}
+
+/* Within the library nothing is done; it reads no earlier than next turn. */
+static void
+on_tls_state(const SSL *ssl, int where, int result)
+{
+	WsConn *conn = SSL_get_app_data(ssl);
+
+	(void) result;
+	if ((where & SSL_CB_HANDSHAKE_DONE) == 0 || conn == NULL || conn->secure)
+		return;
+	conn->secure = true;
+	loop_at_turn_end(&conn->show);
+}
+
+void
+ws_hold(WsConn *conn, const WsOwner *owner, void *object, Stream *stream)
+{
+	ws_hand_over(conn, owner, object);
+	lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
+	lws_rx_flow_control(conn->wsi, 0);
+	stream->fd = lws_get_socket_fd(conn->wsi);
+	stream->ssl = lws_get_ssl(conn->wsi);
+}
+
+/* The bytes are in OpenSSL by now: no poll would tell the library. */
+void
+ws_go_on(WsConn *conn)
+{
+	struct lws_pollfd event = {.fd = lws_get_socket_fd(conn->wsi),
+							   .events = LWS_POLLIN,
+							   .revents = LWS_POLLIN};
+
+	ws_disown(conn);
+	lws_rx_flow_control(conn->wsi, 1);
+	(void) lws_service_fd(context, &event);
+}
+
+int64_t
+ws_keep(WsConn *conn, Peer **peer)
+{
+	*peer = conn->peer;
+	conn->peer = NULL;
+	unlist(conn);
+	return conn->deadline_ms;
+}
+
+void
+ws_end(WsConn *conn)
+{
+	ws_disown(conn);
+	drop(conn);
 }
 
 void
@@ -193,9 +260,14 @@ ws_adopt(int fd, Door door, Peer *peer)
 	info.fd.sockfd = fd;
 	info.opaque = conn;
 	conn_counts[door]++;
+	loop_task_init(&conn->show, show, conn);
 	enlist(conn, &handshakes, config->handshake_timeout_ms);
 	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
+	{
+		if (tls)
+			SSL_set_app_data(lws_get_ssl(conn->wsi), conn);
 		return;
+	}
 
 	/*
 	 * The descriptor is closed.  If the library got as far as a callback, it
@@ -416,7 +488,6 @@ on_http(WsConn *conn, struct lws *wsi)
 	HttpReply reply = {0};
 	RequestText text;
 
-	conn->asked = true;
 	if (ws_request_read(wsi, &request, &text))
 	{
 		request.door = conn->door;
@@ -439,7 +510,6 @@ on_upgrade(WsConn *conn, struct lws *wsi)
 		return -1;
 	if (!ws_request_read(wsi, &request, &text))
 		return -1;
-	conn->asked = true;
 	request.door = conn->door;
 	if (!is_welcome(conn, wsi, true, &reply) ||
 		!handlers->on_upgrade(conn, &request, &reply))
@@ -638,7 +708,10 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 	/* Before there is any connection: "user" is the context of TLS. */
 	if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+	{
+		SSL_CTX_set_info_callback(user, on_tls_state);
 		return tls_setup(user, config) == STATUS_OK ? 0 : -1;
+	}
 	conn = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
 	if (conn == NULL)
 		return 0;

@@ -19,6 +19,7 @@
 #include "config.h"
 #include "peers.h"
 #include "status.h"
+#include "stream.h"
 
 typedef struct WsConn WsConn;
 
@@ -75,6 +76,9 @@ typedef struct WsHandlers
 	 */
 	bool (*on_upgrade)(WsConn *conn, const HttpRequest *request,
 					   HttpReply *reply);
+
+	/* TLS is settled, and no request was read: ws_hold may be called. */
+	void (*on_secure)(WsConn *conn);
 } WsHandlers;
 
 /* What whoever owns a WebSocket is told. */
@@ -97,6 +101,20 @@ extern void ws_release(void);
  * the peer, NULL if a proxy will say who it is.
  */
 extern void ws_adopt(int fd, Door door, Peer *peer);
+
+/*
+ * ws_hold keeps the transport from reading, so that the owner can look first
+ * at what comes.  *stream and what is behind it stay the transport's.  The
+ * time of the handshake runs on, and on_closed ends it.  Then
+ *	- ws_go_on gives the connection back, with all that was only peeked at; or
+ *	- ws_keep ends the handshake, and returns when its time would be over; the
+ *	  connection, and the peer, are the owner's until he closes it by ws_end.
+ */
+extern void
+ws_hold(WsConn *conn, const WsOwner *owner, void *object, Stream *stream);
+extern void ws_go_on(WsConn *conn);
+extern int64_t ws_keep(WsConn *conn, Peer **peer);
+extern void ws_end(WsConn *conn);
 
 /* ws_address writes whom the connection belongs to, as far as is known. */
 extern const char *ws_address(WsConn *conn, char buf[ADDRESS_TEXT_MAX]);

@@ -71,6 +71,34 @@ SELECT mirusync.relay_access('{frida}');
 RESET ROLE;
 SELECT user_id FROM mirusync.revocation ORDER BY 1;
 
+-- What no token can bring up any more goes, ten rows at a time.
+DELETE FROM mirusync.revocation;
+INSERT INTO mirusync.revocation SELECT 'old ' || i, '', now() - interval '50 hours' - i * interval '1 s' FROM generate_series(1, 25) i;
+INSERT INTO mirusync.revocation VALUES ('young', '', now() - interval '47 hours');
+SELECT mirusync.revoke('anna');
+SELECT count(*) FROM mirusync.revocation;
+SET mirusync.token_lifetime_max = '1d';
+SELECT mirusync.revoke('anna');
+SELECT count(*), count(*) FILTER (WHERE user_id IN ('old 25', 'old 16')) AS oldest FROM mirusync.revocation;
+SELECT mirusync.revoke(u, 'phone') FROM unnest('{anna,bert}'::text[]) u;
+SELECT user_id, device FROM mirusync.revocation ORDER BY 1, 2;
+-- Who may not say how long tokens live does not say it, loaded or not.
+SET ROLE regress_mirusync_backend;
+SET mirusync.token_lifetime_max = '1s';
+\c -
+SET client_min_messages = error;
+SET ROLE regress_mirusync_backend;
+DO $$
+BEGIN
+	SET mirusync.token_lifetime_max = '1s';
+EXCEPTION WHEN insufficient_privilege THEN
+	NULL;
+END
+$$;
+SELECT mirusync.revoke('carl');
+RESET ROLE;
+SELECT count(*) FROM mirusync.revocation;
+
 DELETE FROM mirusync.revocation;
 DELETE FROM mirusync.spent_ticket;
 DROP OWNED BY regress_mirusync_relay, regress_mirusync_backend;

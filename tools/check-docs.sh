@@ -20,6 +20,8 @@
 # - Each metric (relay/metrics.def) stands as `name` in docs/metrics.md, which
 #   names no other; the dashboard and the alert rules under contrib/ use no
 #   name and no label="value" that is not there.
+# - Each line that the relay logs, but for debugging, stands as `words` key key …
+#   in docs/relay.md.
 # - Each relative link in a page leads to a file.
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -229,6 +231,30 @@ check_metrics() {
 		grep -oE '\b(mirusync_relay|process)_[a-z_]+\{[^}]*\}' | sort -u)
 }
 
+# log_lines prints "words<TAB>keys" of each line that is logged; those whose
+# words are chosen when it runs are left out.
+log_lines() {
+	perl -0777 -ne '
+		while (/\blog_(?:(?:info|warn|error)\(|limited\(\s*&\w+,\s*LOG_LEVEL_(?!DEBUG)\w+,)
+				\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/gx) {
+			my $text = join "", map { s/^"|"$//gr } $1 =~ /"(?:[^"\\]|\\.)*"/g;
+			my @keys = $text =~ / (\w+)=/g;
+			$text =~ s/ \w+=.*//s;
+			print "$text\t@keys\n" unless $text =~ /%/;
+		}' relay/*.c
+}
+
+check_log() {
+	local words keys count=0
+
+	while IFS=$'\t' read -r words keys; do
+		count=$((count + 1))
+		grep -qE "\`$words\`([^\`|]*,? or)?${keys:+ $keys}([,;|]| \||$)" docs/relay.md ||
+			complain "docs/relay.md: no line \`$words\` $keys"
+	done < <(log_lines)
+	[ "$count" -ge 50 ] || complain "relay/*.c: only $count lines of the log were found"
+}
+
 check_links() {
 	local page link
 
@@ -250,5 +276,6 @@ check_sqlstates
 check_examples merge 10
 check_examples audit 10
 check_metrics
+check_log
 check_links
 exit "$bad"

@@ -9,10 +9,12 @@ CREATE TABLE mirusync.revocation (
 	revoked_at	timestamptz NOT NULL,
 	CONSTRAINT revocation_pkey PRIMARY KEY (user_id, device)
 );
+CREATE INDEX revocation_revoked_at ON mirusync.revocation (revoked_at);
 COMMENT ON TABLE mirusync.revocation IS 'tokens issued until then open no session any more';
 COMMENT ON COLUMN mirusync.revocation.user_id IS 'whose tokens';
 COMMENT ON COLUMN mirusync.revocation.device IS 'of which device; empty for all';
 COMMENT ON COLUMN mirusync.revocation.revoked_at IS 'when they were revoked';
+COMMENT ON INDEX mirusync.revocation_revoked_at IS 'for forgetting them';
 
 CREATE TABLE mirusync.realtime_off (
 	user_id		text COLLATE "C" NOT NULL,
@@ -53,6 +55,8 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	lifetime	interval;
 BEGIN
 	IF coalesce(user_id, '') = '' OR device_id = '' THEN
 		RAISE EXCEPTION 'user and device must not be empty'
@@ -65,7 +69,19 @@ BEGIN
 	VALUES (revoke.user_id, coalesce(device_id, ''), clock_timestamp())
 	ON CONFLICT ON CONSTRAINT revocation_pkey DO UPDATE
 		SET revoked_at = greatest(r.revoked_at, excluded.revoked_at);
+	-- This calls into the library: a setting made before that was loaded, by
+	-- whoever may not make it, does not count from here on.
 	PERFORM mirusync.ring_access(user_id);
+
+	-- What every token is older than that it refuses; a day is for clocks.
+	lifetime := current_setting('mirusync.token_lifetime_max');
+	IF lifetime > interval '0' THEN
+		DELETE FROM mirusync.revocation r
+		USING (SELECT v.user_id, v.device FROM mirusync.revocation v
+			WHERE v.revoked_at < now() - lifetime - interval '1 day'
+			ORDER BY v.revoked_at LIMIT 10 FOR UPDATE SKIP LOCKED) old
+		WHERE r.user_id = old.user_id AND r.device = old.device;
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION mirusync.revoke(text, text) IS

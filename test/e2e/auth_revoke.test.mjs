@@ -103,7 +103,7 @@ s.test('a revocation of one device leaves the others', async () => {
   assert.equal(await comes(user, { device: 'tablet', iat: undefined }), 'welcome');
   /* Nor does a session become another device by a refresh. */
   other.send({ type: 'AUTH', token: token(user, { device: 'laptop' }) });
-  assert.equal(await closing(other), '4403 token of another user');
+  assert.equal(await closing(other), '4403 token of another device');
 });
 
 s.test('a refresh with a revoked token does not help, with a newer one it does', async () => {

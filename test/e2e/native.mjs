@@ -12,6 +12,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import Ajv from 'ajv/dist/2020.js';
 import { Device, userToken } from './harness.mjs';
 
@@ -203,11 +204,12 @@ export class NativeDevice extends Device {
 }
 
 /* api makes one request over HTTP: {status, headers, body}; bodies are checked. */
-export function api(relay, user, path, { method, body, token, headers = {}, signal, raw } = {}) {
+export function api(relay, user, path, { method, body, token, headers = {}, signal, raw, ca } = {}) {
   token ??= user === null ? undefined : userToken(relay.stack.secret, user);
   const text = body === undefined ? undefined : raw ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
-    const call = request(`${relay.url}${path}`, {
+    const call = (relay.tls ? requestTls : request)(`${relay.url}${path}`, {
+      ca,
       method: method ?? (text === undefined ? 'GET' : 'POST'),
       headers: {
         ...(token ? { authorization: `Bearer ${token}` } : {}),

@@ -299,10 +299,22 @@ test('wrong messages are answered by name, and the session goes on', async () =>
     ['{"type":"hello","protocol":1,"device":"x"}', 'out_of_order']];
   for (const [text] of wrong)
     a.send(text);
+  const { meaning } = codes.errors.find((e) => e.code === 'bad_message');
   for (const [text, code] of wrong) {
     const error = await a.type('error');
     assert.equal(error.code, code, text);
     assert.equal(error.retry, false);
+    assert.notEqual(error.reason, meaning, `${text} is told what is wrong with it`);
+  }
+  for (const [text, reason] of [
+    ['{"type":"ping","ref":1.5}', 'ref must be an integer from 0 to 2^53 - 1'],
+    ['{"type":"push","cursors":{"anna":{"epoch":1}}}', /^cursors must be an object .*, with seq/],
+    ['{"type":"ping","ref":1,"ref":1}', 'ref must stand once, and without escapes'],
+    ['{"type":"pong"}', 'type must be "hello", "push", "ping" or "token"'],
+    ['{"type":"token","token":5}', 'token must be a text without escapes']]) {
+    a.send(text);
+    const error = await a.type('error');
+    assert[typeof reason === 'string' ? 'equal' : 'match'](error.reason, reason);
   }
   a.send('{"type":"push","ref":77,"changes":{}}');
   const named = await a.type('error');
@@ -325,10 +337,12 @@ test('a first message that is no hello ends the session, with a goodbye', async 
     const a = await n.raw(newUser());
     a.send(text);
     const closed = await a.ended;
-    assert.equal(closed.code, 4400, text);
+    const [end, reason] = code === 'unauthorized' ? [4401, 'token refused']
+      : [4400, code === 'out_of_order' ? 'hello expected' : 'hello refused'];
+    assert.equal(closed.code, end, text);
     const [error, goodbye] = a.messages;
     assert.deepEqual([error.type, error.code], ['error', code], text);
-    assert.deepEqual([goodbye.type, goodbye.code, goodbye.reconnect], ['goodbye', 4400, false]);
+    assert.deepEqual([goodbye.type, goodbye.code, goodbye.reason, goodbye.reconnect], ['goodbye', end, reason, false]);
     a.sound();
   }
 });
@@ -373,12 +387,15 @@ test('what the transport refuses closes with a goodbye, and a code of the table'
 test('nothing comes before the welcome, and a pong waits for nothing else', async () => {
   const user = newUser();
   const a = await n.raw(user);
+  /* In one piece, so that the relay has the rest before it can say welcome. */
+  a.socket._socket.cork();
   a.say(a.hello);
   a.say({ type: 'ping', ref: 1 });
   a.say({ type: 'token', ref: 2, token: userToken(s.stack.secret, user, 5000) });
+  a.socket._socket.uncork();
   await a.type('page');
   assert.deepEqual(a.messages.map((m) => m.type).slice(0, 3), ['welcome', 'pong', 'token']);
-  /* In one piece, so that the relay has the ping before the push is stored. */
+  /* And here, before the push is stored. */
   a.socket._socket.cork();
   a.say({ type: 'push', ref: 3, changes: [a.change('put', 'note', 'n1', { x: 1 })] });
   a.say({ type: 'ping', ref: 4 });

@@ -195,10 +195,10 @@ s.test('before its token ends a session is warned, once; then it ends, unless it
     clearInterval(pings);
   }
 
-  for (const fields of [['other', {}], [user, { device: 'laptop' }]]) {
+  for (const [what, ...fields] of [['user', 'other', {}], ['device', user, { device: 'laptop' }], ['device', user, {}]]) {
     const device = await n.live(user, { token: token(user, { device: 'phone' }) });
     device.say({ type: 'token', token: token(...fields) });
-    assert.equal(await goodbye(device), '4403 token of another user');
+    assert.equal(await goodbye(device), `4403 token of another ${what}`);
   }
 });
 

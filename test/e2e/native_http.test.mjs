@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { http, newUser, sign, sleep, userToken, useStack, waitUntil } from './harness.mjs';
+import { freePort, http, metrics, newUser, sign, sleep, userToken, useStack, waitUntil } from './harness.mjs';
 import { api, useNative } from './native.mjs';
 
 const s = useStack({
@@ -233,7 +233,45 @@ test('errors have the status of the table', async () => {
   for (const query of ['?after=x', '?after=-1', '?after=1.5', '?epoch=9999999', '?max=0', '?max=1001', '?wait=61',
     '?after=1&after=2', '?feed=%zz', '?feed=%00', '?feed=%', '?feed=%4', '?feed=%ff', '?after=99999999999999999999999'])
     assert.equal((await pull(user, query)).status, 400, query);
+  const reasonOf = async (query) => (await pull(user, query)).body.error.reason;
+  assert.equal(await reasonOf('?max=0'), 'max must be an integer from 1 to 1000, and stand once');
+  assert.equal(await reasonOf('?wait=1&wait=1'), 'wait must be an integer from 0 to 60, and stand once');
+  assert.match(await reasonOf('?feed=%ff'), /^feed must be/);
   assert.equal((await pull(user, `?feed=${encodeURIComponent(user)}&after=`)).status, 200);
+});
+
+test('requests count against the rates of their user', async () => {
+  const relay = await s.stack.addRelay({
+    metrics_port: await freePort(), user_messages_per_second: 1, user_bytes_per_second: '1kB', rate_burst: '1s',
+  });
+  const [user, other] = [newUser(), newUser()];
+  const refused = async (bound) => (await metrics(relay))(`requests_refused_total{bound="${bound}"}`);
+  let answer;
+  for (let i = 0; i < 20 && answer?.status !== 429; i++)
+    answer = await api(relay, user, '/sync/status');
+  assert.deepEqual([answer.status, answer.body.error.code, answer.body.error.retry], [429, 'too_many', true]);
+  assert.ok(answer.body.error.after_ms >= 1000 && answer.body.error.after_ms <= 4000);
+  assert.ok(Number(answer.headers['retry-after']) * 1000 >= answer.body.error.after_ms);
+  assert.equal(await refused('user_messages_per_second'), 1);
+  /* For a ticket as well, and nobody else is concerned. */
+  let ticket = {};
+  for (let i = 0; i < 20 && ticket.status !== 429; i++)
+    ticket = await http(relay, '/sync/ticket', { method: 'POST',
+      headers: { authorization: `Bearer ${userToken(s.stack.secret, user)}` } });
+  assert.deepEqual([ticket.status, ticket.json], [429, { error: 'Too many requests' }]);
+  assert.equal((await push(other, { changes: [], x: 'y'.repeat(30000) }, { relay })).status, 200);
+  /* What a body has used up of the user's bytes it takes half a minute to earn. */
+  answer = await push(other, { changes: [change(1)] }, { relay });
+  assert.equal(answer.status, 429);
+  assert.ok(answer.body.error.after_ms > 20000 && answer.body.error.after_ms < 32000);
+  assert.equal(await refused('user_bytes_per_second'), 1);
+  /* It is the user's, whichever way it was spent. */
+  const third = newUser();
+  const device = await n.live(third, { relay });
+  await device.push([change(1, { fields: { text: 'x'.repeat(20000) } })]);
+  assert.equal((await api(relay, third, '/sync/status')).status, 429);
+  assert.equal((await push(user, { changes: [change(1)] })).status, 200, 'at another relay, which counts by itself');
+  await relay.stop();
 });
 
 test('requests in pieces, and requests that are none', async () => {

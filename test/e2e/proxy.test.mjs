@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { after } from 'node:test';
@@ -17,6 +18,7 @@ import {
   created, Device, entry, freePort, http, metrics, newUser, upgrade, useStack, userToken,
   waitUntil,
 } from './harness.mjs';
+import { api } from './native.mjs';
 
 const dir = await mkdtemp(`${tmpdir()}/mirusync-proxy-`);
 await chmod(dir, 0o755);
@@ -76,9 +78,16 @@ const addressOf = (user) => waitUntil(
   () => new RegExp(`session opened .*user=${user} address=(\\S+)`).exec(s.relay.log)?.[1],
   { what: 'the line of the session' });
 
+const probe = (port, path) => new Promise((resolve, reject) => {
+  requestTls(`https://127.0.0.1:${port}${path}`, { ca: certificate.ca, agent: false }, (response) => {
+    response.resume();
+    resolve(response.statusCode);
+  }).on('error', reject).end();
+});
+
 /* check syncs two devices through a proxy, and wants no token in what it logged. */
 async function check(port, logged) {
-  const there = { stack: s.stack, ws: `wss://127.0.0.1:${port}` };
+  const there = { stack: s.stack, ws: `wss://127.0.0.1:${port}`, url: `https://127.0.0.1:${port}`, tls: true };
   const user = newUser();
   const forged = { 'X-Forwarded-For': '203.0.113.77' };
   const a = await s.live(user, { relay: there, ca: certificate.ca, headers: forged });
@@ -87,6 +96,12 @@ async function check(port, logged) {
   assert.equal((await b.event('ENTRY_CREATED')).entry.notes.length, 50000);
   assert.equal(await addressOf(user), '127.0.0.1', 'what the client says of itself does not count');
   await b.close();
+  /* The fallback, with a body and a wait, and the probes. */
+  const pushed = await api(there, user, '/sync/push', { ca: certificate.ca, body: { device: 'd', changes: [] } });
+  assert.equal(pushed.status, 200);
+  assert.equal((await api(there, user, '/sync/pull?after=1&wait=1', { ca: certificate.ca })).status, 200);
+  for (const path of ['/health', '/ready', '/metrics'])
+    assert.equal(await probe(port, path), path === '/metrics' ? 404 : 200, path);
   await a.close();
   const token = userToken(s.stack.secret, user);
   const bad = new Device(there, user, { token: `${token}x`, ca: certificate.ca });
@@ -202,9 +217,12 @@ s.test('limits by address are those of the client behind the proxy', async () =>
   /* Whatever it asks for, and whatever its proxy asks for itself. */
   assert.equal((await http(s.relay, '/health', from('203.0.113.20'))).status, 429);
   assert.equal((await http(s.relay, '/health')).status, 200);
+  const call = (address) => api(s.relay, newUser(), '/sync/status', from(address));
+  assert.equal((await call('203.0.113.20')).body.error.reason, 'too many connections of the address');
+  assert.equal((await call('198.51.100.1, 203.0.113.21')).status, 200);
   devices.push(await s.open(newUser(), from('203.0.113.21')));
   const name = 'connections_refused_total{reason="connections_per_address"}';
-  assert.equal((await metrics(s.relay))(name), before(name) + 2);
+  assert.equal((await metrics(s.relay))(name), before(name) + 3);
   /* One that leaves makes room. */
   await devices[0].close();
   await waitUntil(async () => (await upgrade(s.relay, path, { 'X-Forwarded-For': '203.0.113.20' })).upgraded);

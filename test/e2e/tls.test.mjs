@@ -8,15 +8,16 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { constants } from 'node:crypto';
 import { copyFile, mkdtemp, chmod, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { after } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { makeCertificate } from './certificate.mjs';
 import {
-  created, entry, freePort, metrics, newUser, sleep, useStack, waitUntil,
+  created, entry, freePort, metrics, newUser, sleep, userToken, useStack, waitUntil,
 } from './harness.mjs';
+import { api, useNative } from './native.mjs';
 
 const dir = await mkdtemp(`${tmpdir()}/mirusync-tls-`);
 await chmod(dir, 0o755);
@@ -38,6 +39,7 @@ const s = useStack({
   },
 });
 const ca = [first.ca, second.ca];
+const n = useNative(s);
 
 /* shake does a handshake and tells how it went: {protocol, name} or an error's code. */
 const shake = (options = {}) => new Promise((resolve) => {
@@ -111,6 +113,126 @@ s.test('who speaks no TLS gets no answer, and is counted', async () => {
     assert.doesNotMatch(answer, /HTTP|healthy/);
   await waitUntil(async () => (await metrics(s.relay))('tls_handshakes_failed_total')
     >= before('tls_handshakes_failed_total') + 3, { what: 'the failures to be counted' });
+});
+
+/* talk says pieces over TLS, each a record of its own, and gives what comes back. */
+const talk = (pieces, { port = s.relay.port } = {}) => new Promise((resolve) => {
+  const socket = connectTls({ port, host: '127.0.0.1', ca }, async () => {
+    for (const piece of pieces) {
+      socket.write(piece);
+      await sleep(5);
+    }
+  });
+  let text = '';
+  socket.on('data', (data) => { text += data; });
+  socket.on('error', () => {});
+  socket.on('close', () => resolve(text));
+});
+const auth = (user) => `Authorization: Bearer ${userToken(s.stack.secret, user)}\r\n`;
+const note = (number, fields) => ({ number, kind: 'put', collection: 'note', id: `n${number}`, fields });
+
+s.test('over HTTP: push, pull, status, long poll and a ticket', async () => {
+  await s.query("SELECT mirusync.create_collection('note', 'lww_field')");
+  const user = newUser();
+  const ask = (path, options) => api(s.relay, user, path, { ca, ...options });
+  const other = await n.live(user, { ca, device: 'tablet' });
+  /* Bodies and pages of several records, both ways. */
+  const push = await ask('/sync/push', { body: { device: 'phone', changes: [note(1, { text: 'x'.repeat(60000) })] } });
+  assert.deepEqual([push.status, push.body.verdicts[0].verdict], [200, 'applied']);
+  await other.caughtUp(1);
+  for (let number = 2; number <= 10; number++)
+    await other.push([note(number, { text: 'y'.repeat(50000) })]);
+  const page = await ask('/sync/pull?after=0');
+  assert.deepEqual(page.body.changes.map((c) => c.fields.text.length), [60000, ...Array(9).fill(50000)]);
+  assert.deepEqual((await ask('/sync/status')).body.heads, { [user]: { epoch: 0, seq: 10 } });
+  assert.equal((await ask('/sync/pull?feed=other')).status, 403);
+  assert.equal((await ask('/sync/status', { token: 'nonsense' })).status, 401);
+
+  let over = false;
+  const waiting = ask('/sync/pull?after=10&wait=20').then((answer) => { over = true; return answer; });
+  await sleep(100);
+  assert.equal(over, false);
+  await other.push([note(11, {})]);
+  assert.deepEqual((await waiting).body.changes.map((c) => c.seq), [11]);
+
+  const [head, body] = (await talk([`POST /sync/ticket HTTP/1.1\r\nHost: x\r\n${auth(user)}\r\n`])).split('\r\n\r\n');
+  assert.match(head, /^HTTP\/1\.1 200/);
+  await s.live(user, { ca, query: `?ticket=${JSON.parse(body).ticket}` });
+});
+
+s.test('requests over TLS in pieces', async () => {
+  const user = newUser();
+  const body = JSON.stringify({ device: 'd', changes: [note(1, {})] });
+  const head = `POST /sync/push HTTP/1.1\r\nHost: x\r\n${auth(user)}Content-Length: ${body.length}\r\n`;
+  const whole = `${head}\r\n${body}`;
+  const cut = [whole.slice(0, 16), whole.slice(16, 70), whole.slice(70, head.length + 1), whole.slice(head.length + 1, -5),
+    whole.slice(-5)];
+  assert.match(await talk(cut), /^HTTP\/1\.1 200 [^]*"applied"/);
+  const twice = await talk([whole + whole]);
+  assert.equal(twice.match(/HTTP\/1\.1 /g).length, 1);
+  assert.match(await talk([`${head}Expect: 100-continue\r\n\r\n`, body]),
+    /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
+  assert.match(await talk([`GET /sync/pull HTTP/1.1\r\n${'X: y\r\n'.repeat(4000)}\r\n`]), /^HTTP\/1\.1 400 /);
+  assert.match(await talk(['GET /sync/pushy HTTP/1.1\r\nHost: x\r\n\r\n']), /^HTTP\/1\.1 404 /);
+  assert.match(await talk(['G', 'ET /hea', 'lth HTTP/1.1\r\nHost: x\r\n\r\n']), /^HTTP\/1\.1 200 /);
+});
+
+s.test('who goes away or falls silent over TLS is let go, and costs no time', async () => {
+  const user = newUser();
+  const before = await metrics(s.relay);
+  const open = (m) => m('connections') - before('connections');
+  const hello = await new Promise((resolve) => {
+    const listener = createServer((socket) => socket.once('data', (data) => {
+      socket.destroy();
+      listener.close(() => resolve(data));
+    })).listen(0, '127.0.0.1', () => connectTls({ port: listener.address().port, host: '127.0.0.1', ca })
+      .on('error', () => {}));
+  });
+  const body = `POST /sync/push HTTP/1.1\r\n${auth(user)}Content-Length: 500\r\n\r\n{"device":`;
+  const wait = `GET /sync/pull?wait=60 HTTP/1.1\r\n${auth(user)}\r\n`;
+  const plain = (data) => new Promise((resolve) => {
+    const socket = connect(s.relay.port, '127.0.0.1', () => { socket.write(data); resolve(socket); });
+    socket.on('error', () => {});
+  });
+  const secure = async (text) => {
+    const { socket } = await shake({ keep: true });
+    if (text)
+      socket.write(text);
+    return socket;
+  };
+  const all = () => Promise.all([plain(hello.subarray(0, 100)), plain(hello), secure(), secure('GET /sync/p'),
+    secure('POST /sync/push HTTP/1.1\r\n'), secure(body), secure(wait)]);
+
+  const gone = await all();
+  await waitUntil(async () => open(await metrics(s.relay)) === gone.length, { what: 'all to be there' });
+  await sleep(50);
+  for (const [i, socket] of gone.entries())
+    socket[i % 2 ? 'end' : 'destroy']();
+  await waitUntil(async () => open(await metrics(s.relay)) === 0, { what: 'those that went to be gone' });
+
+  const start = (await metrics(s.relay))('process_cpu_seconds_total');
+  const silent = await all();
+  /* The handshake's time holds for all but the one that waits for an answer. */
+  await waitUntil(async () => open(await metrics(s.relay)) === 1, { what: 'the silent ones to be dropped' });
+  assert.ok((await metrics(s.relay))('process_cpu_seconds_total') - start < 0.7, 'the relay did not spin');
+  silent.at(-1).destroy();
+  await waitUntil(async () => open(await metrics(s.relay)) === 0, { what: 'the last one to be gone' });
+  assert.equal((await api(s.relay, user, '/sync/status', { ca })).status, 200);
+});
+
+s.test('those that shook hands and say nothing make room for others', async () => {
+  const relay = await s.stack.addRelay({ metrics_port: await freePort(), handshakes_max: 3, handshake_timeout: '1h' });
+  const there = { port: relay.port, keep: true };
+  const silent = [];
+  for (let i = 0; i < 3; i++)
+    silent.push((await shake(there)).socket);
+  const ended = new Promise((resolve) => silent[0].on('close', resolve));
+  silent[0].on('error', () => {});
+  assert.equal((await api(relay, newUser(), '/sync/status', { ca })).status, 200);
+  await ended;
+  assert.equal((await metrics(relay))('connections_refused_total{reason="handshakes_max"}'), 1);
+  for (const socket of silent)
+    socket.destroy();
 });
 
 s.test('a session that is held back over TLS costs no processor time, and goes on', async () => {

@@ -662,6 +662,26 @@ looks_at_kid_and_leeway(void **state UNUSED)
 						"issued in the future");
 }
 
+/* With a bound on its life a token says from when on it lives. */
+static void
+bounds_the_life(void **state UNUSED)
+{
+	policy.lifetime_max_s = 3600;
+	assert_null(verify(HEADER,
+					   "{\"exp\":1795417200,\"iat\":1795413600,"
+					   "\"sub\":\"a\"}"));
+	assert_string_equal(verify(HEADER,
+							   "{\"exp\":1795417201,\"iat\":1795413600,"
+							   "\"sub\":\"a\"}"),
+						"lives too long");
+	/* Also when most of it is over. */
+	assert_string_equal(verify(HEADER,
+							   "{\"exp\":1795413700,\"iat\":1,"
+							   "\"sub\":\"a\"}"),
+						"lives too long");
+	assert_string_equal(verify(HEADER, GOOD "}"), "iat is missing");
+}
+
 /* A stranger's header is bounded before any key is tried. */
 static void
 bounds_the_header(void **state UNUSED)
@@ -712,6 +732,7 @@ main(void)
 		TEST(checks_required_claims),
 		TEST(reads_user_and_device),
 		TEST(looks_at_kid_and_leeway),
+		TEST(bounds_the_life),
 		TEST(bounds_the_header),
 	};
 

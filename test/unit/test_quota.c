@@ -33,6 +33,36 @@ set_up(void **state UNUSED)
 	return 0;
 }
 
+/* A request is refused while its user is in debt, and then pays nothing. */
+static void
+refuses_requests(void **state UNUSED)
+{
+	Metric bound;
+	Quota *quota;
+
+	limits.user_messages_per_second = 1;
+	limits.user_bytes_per_second = 1000;
+	assert_int_equal(quota_ask("u", 0, &bound), 0);
+	assert_int_equal(quota_ask("u", 0, &bound), 0);
+	assert_int_equal(quota_ask("u", 0, &bound), 1000);
+	assert_int_equal(bound, METRIC_REQUESTS_USER_MESSAGES);
+	clock_us += 400000;
+	assert_int_equal(quota_ask("u", 9999, &bound), 600);
+	clock_us += 600000;
+	assert_int_equal(quota_ask("u", 5000, &bound), 0);
+	assert_int_equal(quota_ask("u", 0, &bound), 4000);
+	assert_int_equal(bound, METRIC_REQUESTS_USER_BYTES);
+	assert_int_equal(quota_ask("v", 0, &bound), 0);
+	/* A session pays into the same, and holds nobody's place. */
+	quota = quota_new("w", resume, NULL);
+	assert_true(quota_charge(quota, 3000));
+	assert_int_equal(quota_ask("w", 0, &bound), 2000);
+	quota_free(quota);
+	limits.user_messages_per_second = 0;
+	limits.user_bytes_per_second = 0;
+	assert_int_equal(quota_ask("u", 9999, &bound), 0);
+}
+
 static void
 allows_a_burst_then_the_rate(void **state UNUSED)
 {
@@ -143,6 +173,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(allows_a_burst_then_the_rate, set_up),
+		cmocka_unit_test_setup(refuses_requests, set_up),
 		cmocka_unit_test_setup(charges_bytes_as_debt, set_up),
 		cmocka_unit_test_setup(counts_all_sessions_of_a_user, set_up),
 		cmocka_unit_test_setup(remembers_a_user_until_it_is_paid, set_up),
