@@ -481,11 +481,16 @@ ask_list(Call *call, const ApiRequest *request)
 								  before_text, max_text};
 	int64_t before, max;
 
+	if (!integer(call, query, (Argument){"before", INT64_MAX, 0, INT64_MAX},
+				 &before) ||
+		!integer(call, query, (Argument){"limit", LIST_USUAL, 1, LIST_MAX},
+				 &max))
+		return;
 	if (!http_argument(query, "collection", collection, sizeof(collection)) ||
-		!http_argument(query, "id", id, sizeof(id)) ||
-		!integer(query, "before", INT64_MAX, INT64_MAX, &before) ||
-		!integer(query, "limit", LIST_USUAL, LIST_MAX, &max) || max == 0)
-		fail(call, ERROR_BAD_MESSAGE, "an argument is not of its form", NULL);
+		!http_argument(query, "id", id, sizeof(id)))
+		fail(call, ERROR_BAD_MESSAGE,
+			 "collection and id are at most 1024 bytes each, and stand once",
+			 NULL);
 	else if (call->path == PATH_HISTORY &&
 			 (collection[0] == '\0' || id[0] == '\0'))
 		fail(call, ERROR_BAD_MESSAGE, "collection and id must be given", NULL);
