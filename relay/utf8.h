@@ -7,6 +7,7 @@
 #ifndef MIRUSYNC_UTF8_H
 #define MIRUSYNC_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -59,6 +60,22 @@ utf8_length(const char *text, size_t len)
 			return 0;
 	}
 	return need;
+}
+
+/* utf8_is_valid tells whether "text" is characters and nothing else. */
+static inline bool
+utf8_is_valid(const char *text, size_t len)
+{
+	while (len > 0)
+	{
+		size_t n = utf8_length(text, len);
+
+		if (n == 0)
+			return false;
+		text += n;
+		len -= n;
+	}
+	return true;
 }
 
 #endif

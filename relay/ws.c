@@ -43,21 +43,18 @@
 #include <utlist.h>
 
 #include "alloc.h"
+#include "assembly.h"
 #include "dialect_native.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
 #include "tls.h"
 #include "utf8.h"
+#include "ws_close.h"
 #include "ws_request.h"
 
-#define RX_BUFFER_SIZE 256 /* per connection, for its life */
+#define RX_BUFFER_SIZE 256	/* per connection, for its life */
 #define CLOSING_MS	   3000 /* the peer's time to answer a close frame */
-#define CLOSE_NO_CODE  1005 /* a close frame without a code */
-#define CLOSE_NONE	   1006 /* no close frame at all */
-#define CLOSE_PROTOCOL 1002 /* what is not the WebSocket protocol */
-#define CLOSE_NO_UTF8  1007
-#define ASSEMBLY_FIRST 4096 /* bytes; grows with what has really come */
 
 typedef enum WsPhase
 {
@@ -77,9 +74,7 @@ struct WsConn
 	Peer *peer;			 /* who it is, NULL = not known (yet) */
 	int64_t deadline_ms; /* while in a list */
 	WsPhase phase;
-	char *assembly; /* message of several pieces, or NULL */
-	size_t have;	/* bytes of it */
-	size_t capacity;
+	Assembly assembly;
 	size_t message_max;	 /* bytes of a message; 0 = as configured */
 	uint16_t close_code; /* sent or received; 0 = none */
 	uint8_t door;		 /* where it came in */
@@ -165,7 +160,7 @@ conn_free(WsConn *conn)
 	loop_task_cancel(&conn->show);
 	peers_leave(conn->peer);
 	conn_counts[conn->door]--;
-	free(conn->assembly);
+	assembly_clear(&conn->assembly);
 	free(conn);
 }
 
@@ -409,21 +404,10 @@ ws_resume(WsConn *conn)
 static void
 send_close(WsConn *conn, int code, const char *reason)
 {
-	unsigned char buf[LWS_PRE + 2 + 125];
-	unsigned char *frame = buf + LWS_PRE;
-	size_t len = strlen(reason);
+	unsigned char buf[LWS_PRE + WS_CLOSE_FRAME_MAX];
+	size_t len = ws_close_frame(buf + LWS_PRE, code, reason);
 
-	if (len > 123)
-		len = 123;
-	frame[0] = 0x88; /* FIN, close */
-	frame[1] = (unsigned char) (2 + len);
-	frame[2] = (unsigned char) (code >> 8);
-	frame[3] = (unsigned char) code;
-	if (code == CLOSE_NO_CODE)
-		frame[1] = 0;
-	else
-		memcpy(frame + 4, reason, len);
-	(void) !lws_write(conn->wsi, frame, 2 + (size_t) frame[1], LWS_WRITE_HTTP);
+	(void) !lws_write(conn->wsi, buf + LWS_PRE, len, LWS_WRITE_HTTP);
 }
 
 static void
@@ -534,31 +518,6 @@ on_established(WsConn *conn)
 	return 0;
 }
 
-static void
-append(WsConn *conn, const char *piece, size_t len)
-{
-	if (conn->have + len > conn->capacity)
-	{
-		size_t capacity = conn->capacity ? conn->capacity * 2 : ASSEMBLY_FIRST;
-
-		while (capacity < conn->have + len)
-			capacity *= 2;
-		conn->assembly = alloc_resize(conn->assembly, capacity);
-		conn->capacity = capacity;
-	}
-	memcpy(conn->assembly + conn->have, piece, len);
-	conn->have += len;
-}
-
-static void
-forget_assembly(WsConn *conn)
-{
-	free(conn->assembly);
-	conn->assembly = NULL;
-	conn->have = 0;
-	conn->capacity = 0;
-}
-
 /*
  * refuse closes for what the peer has sent.  The library could do it in this
  * callback, but would close the socket at once: with bytes of the peer still
@@ -571,7 +530,7 @@ refuse(WsConn *conn, CloseCode code, const char *reason)
 {
 	if (conn->object != NULL && conn->owner->on_refused != NULL)
 		conn->owner->on_refused(conn->object, code, reason);
-	forget_assembly(conn);
+	assembly_clear(&conn->assembly);
 	ws_close(conn, code, reason);
 	tell_closed(conn);
 	return 0;
@@ -581,25 +540,10 @@ refuse(WsConn *conn, CloseCode code, const char *reason)
 static int
 refuse_text(WsConn *conn)
 {
-	forget_assembly(conn);
+	assembly_clear(&conn->assembly);
 	close_with(conn, CLOSE_NO_UTF8, "text is not UTF-8");
 	tell_closed(conn);
 	return 0;
-}
-
-static bool
-is_utf8(const char *text, size_t len)
-{
-	while (len > 0)
-	{
-		size_t n = utf8_length(text, len);
-
-		if (n == 0)
-			return false;
-		text += n;
-		len -= n;
-	}
-	return true;
 }
 
 static size_t
@@ -614,33 +558,31 @@ take_piece(WsConn *conn, const char *piece, size_t len)
 {
 	size_t rest = lws_remaining_packet_payload(conn->wsi);
 	bool last = rest == 0 && lws_is_final_fragment(conn->wsi);
-	char *whole;
+	Assembly whole;
 
 	if (conn->phase != WS_OPEN)
 		return 0;
 	if (lws_frame_is_binary(conn->wsi))
 		return refuse(conn, CLOSE_UNSUPPORTED, "text messages only");
-	if (conn->have + len + rest > message_max(conn))
+	if (conn->assembly.len + len + rest > message_max(conn))
 		return refuse(conn, CLOSE_TOO_LARGE, "message too large");
-	if (last && conn->have == 0)
+	if (last && conn->assembly.len == 0)
 	{
-		if (!is_utf8(piece, len))
+		if (!utf8_is_valid(piece, len))
 			return refuse_text(conn);
 		conn->owner->on_message(conn->object, piece, len);
 		return 0;
 	}
-	append(conn, piece, len);
+	assembly_add(&conn->assembly, piece, len);
 	if (!last)
 		return 0;
-	if (!is_utf8(conn->assembly, conn->have))
+	if (!utf8_is_valid(conn->assembly.text, conn->assembly.len))
 		return refuse_text(conn);
 	/* The handler may close the connection: let it find no assembly. */
 	whole = conn->assembly;
-	len = conn->have;
-	conn->assembly = NULL;
-	forget_assembly(conn);
-	conn->owner->on_message(conn->object, whole, len);
-	free(whole);
+	conn->assembly = (Assembly){0};
+	conn->owner->on_message(conn->object, whole.text, whole.len);
+	assembly_clear(&whole);
 	return 0;
 }
 
@@ -663,25 +605,6 @@ on_writable(WsConn *conn)
 }
 
 /*
- * The code to answer a close frame with.  Codes up to 2999 the library has
- * looked at: those that may not be sent are 1002 by now.
- */
-static int
-answer_to_close(const unsigned char *payload, size_t len)
-{
-	int code;
-
-	if (len == 0 || payload == NULL)
-		return CLOSE_NO_CODE;
-	if (len == 1)
-		return CLOSE_PROTOCOL;
-	code = payload[0] << 8 | payload[1];
-	if (code < 1000 || code > 4999)
-		return CLOSE_PROTOCOL;
-	return is_utf8((const char *) payload + 2, len - 2) ? code : CLOSE_NO_UTF8;
-}
-
-/*
  * We answer ourselves, and at once.  The library would send the payload back
  * as it came, would drop its answer if anything stands behind the close frame,
  * and would answer even the answer to ours.
@@ -690,7 +613,7 @@ static int
 on_peer_close(WsConn *conn, const unsigned char *payload, size_t len)
 {
 	if (conn->phase == WS_OPEN)
-		send_close(conn, answer_to_close(payload, len), "");
+		send_close(conn, ws_close_answer(payload, len), "");
 	if (conn->close_code == 0)
 		conn->close_code = len >= 2 && payload != NULL
 			? (uint16_t) (payload[0] << 8 | payload[1])

@@ -84,7 +84,7 @@ const hex = (bytes) => Buffer.from(bytes).toString('hex');
 
 /* ---- §5.2 frames: opcodes, reserved bits, lengths ---- */
 
-const LENGTHS = [125, 126, 127, 128, 255, 256, 1023, 1024, 1025, 2048, 4095, 4096, 4097, 65533, 65534, 65535, 65536];
+const LENGTHS = [125, 126, 127, 128, 255, 256, 257, 1023, 1024, 1025, 2048, 4095, 4096, 4097, 65533, 65534, 65535, 65536];
 
 const base = [
   ...LENGTHS.map((n) => ({
@@ -129,7 +129,7 @@ const base = [
   { name: '§5.2 many messages in one segment', send: range(50).map((i) => text(message(i))), answers: range(50) },
   { name: '§5.2 messages sent byte by byte', cut: 'bytes', send: range(3).map((i) => text(message(i, 'é'))), answers: range(3) },
   { name: '§5.2 a message cut by segments where the buffer of the reader ends', cut: 'buffers', answers: [1],
-    send: at(text(sized(1, 5000)), 1024, 2048, 3072, 4096) },
+    send: at(text(sized(1, 5000)), 256, 512, 1024, 2048, 3072, 4096) },
 ];
 
 /* ---- §5.1, §5.3 masks ---- */
@@ -356,7 +356,7 @@ const malformed = [
   { name: '§8.1 malformed behind a good message', send: [text(message(1)), text(Buffer.from([0xff]))], answers: [1], close: 1007 },
   { name: '§8.1 malformed in the last of many pieces', close: 1007,
     send: [text(Buffer.concat([sized(1, 5000), Buffer.from([0xff])]))] },
-  ...[1021, 1022, 1023, 1024].map((n) => ({
+  ...[253, 254, 255, 256, 1021, 1022, 1023, 1024].map((n) => ({
     name: `§8.1 a sequence over the end of the reader's buffer, from byte ${n}`, answers: [1],
     send: [text(message(1, `${'x'.repeat(n - (message(1).length - 2))}😀`))],
   })),
