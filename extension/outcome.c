@@ -133,8 +133,10 @@ settle(MiruChange *change)
 	if (last != first && is_same_device(first, last))
 		return;
 	standing = standing_of(change, last->delivery);
+	/* Of a delete nothing stands where there is a record. */
 	if (standing == OTHERWISE)
-		change->verdict = MIRU_MERGED;
+		change->verdict = change->kind == MIRU_DELETE ? MIRU_STALE
+													  : MIRU_MERGED;
 	if (standing != AS_SENT)
 		change->winner = last->delivery;
 }

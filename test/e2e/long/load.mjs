@@ -351,7 +351,7 @@ export class Load {
   async explain(phone, state, stored) {
     const key = Object.keys({ ...stored, ...state }).find((k) => JSON.stringify(sorted(state[k])) !== JSON.stringify(sorted(stored[k])));
     const [collection, id] = key.split('/');
-    const log = await this.s.query(`SELECT seq, kind, device, session, origin, clock::text, old, new, verdict FROM mirusync.change_log
+    const log = await this.s.query(`SELECT seq, kind, device, session, clock::text, old, new, at FROM mirusync.change_log
       WHERE feed = $1 AND collection = $2 AND id = $3 ORDER BY seq DESC LIMIT 8`, [phone.user, collection, id]);
     const said = phone.said.filter((c) => c.collection === collection && c.id === id);
     const heard = phone.trace.map((m) => ({
