@@ -554,14 +554,22 @@ admit(const HttpHead *head, Claims *claims)
 }
 
 static void
-headers(const HttpHead *head, char *buf, size_t size)
+headers(const HttpHead *head, int status, char *buf, size_t size)
 {
 	char origin[512];
+	size_t len;
 
 	buf[0] = '\0';
-	if (head != NULL)
-		gate_cors(text_of(head->origin, origin, sizeof(origin)),
-				  http_span_is(head->method, "OPTIONS"), buf, size);
+	if (head == NULL)
+		return;
+	gate_cors(text_of(head->origin, origin, sizeof(origin)),
+			  http_span_is(head->method, "OPTIONS"), buf, size);
+	len = strlen(buf);
+	if (status == 401)
+		snprintf(buf + len, size - len, "WWW-Authenticate: Bearer\r\n");
+	else if (status == 405)
+		snprintf(buf + len, size - len, "Allow: %s, OPTIONS\r\n",
+				 http_span_is(head->path, "/sync/push") ? "POST" : "GET");
 }
 
 /* The user is let in, or was not: a call goes on, or ends. */

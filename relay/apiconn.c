@@ -245,8 +245,8 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 					 : (long long) (conn->again_ms + 999) / 1000);
 
 	metrics_status(status);
-	handlers->headers(conn->has_head ? &conn->request.head : NULL, headers,
-					  sizeof(headers));
+	handlers->headers(conn->has_head ? &conn->request.head : NULL, status,
+					  headers, sizeof(headers));
 	head_len = (size_t) snprintf(head, sizeof(head),
 								 "HTTP/1.1 %d %s\r\n"
 								 "Content-Type: application/json\r\n"
@@ -257,6 +257,11 @@ apiconn_answer(ApiConn *conn, int status, const char *first, const char *body,
 								 status, status_text(status), first_len + len,
 								 again, headers);
 
+	if (conn->has_head && http_span_is(conn->request.head.method, "HEAD"))
+	{
+		first_len = 0;
+		len = 0;
+	}
 	conn->out_len = head_len + first_len + len;
 	conn->out = alloc_resize(NULL, conn->out_len);
 	memcpy(conn->out, head, head_len);

@@ -34,7 +34,7 @@ typedef struct ApiHandlers
 	 */
 	void *(*on_request)(ApiConn *conn, const ApiRequest *request);
 	/* Writes further header lines of the answer; "head" NULL: none was read. */
-	void (*headers)(const HttpHead *head, char *buf, size_t size);
+	void (*headers)(const HttpHead *head, int status, char *buf, size_t size);
 	/* The answer has left us, or the peer has gone: the connection is gone. */
 	void (*on_done)(void *call);
 } ApiHandlers;

@@ -8,6 +8,7 @@
  */
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { truncate } from 'node:fs/promises';
 import { newUser, upgrade, useStack, waitUntil } from './harness.mjs';
 import {
@@ -233,16 +234,27 @@ s.test('a secret in a file is read again too', async (t) => {
 
 /* ---- the configurations of docs/auth.md ---- */
 
+/* shown gives the settings that docs/auth.md shows under a heading, with the files of the test. */
+function shown(heading, files) {
+  const page = readFileSync(new URL('../../docs/auth.md', import.meta.url), 'utf8');
+  const [, block] = page.split(`### ${heading}\n`)[1].match(/```\n([^]*?)```/);
+  const settings = Object.fromEntries(block.trim().split('\n').map((line) => line.split(' = ')));
+  for (const [key, file] of Object.entries(files)) {
+    assert.ok(key in settings, `${heading} has ${key}`);
+    settings[key] = file;
+  }
+  return settings;
+}
+
 s.test('a shared secret', async (t) => {
   const key = newKey('HS256');
   const file = await writeKeys(s.stack, 'shared.secret', `${key.secret}\n`);
-  const relay = await relayWith(t, { jwt_secret_file: file, jwt_issuer: 'https://app.example.org',
-    jwt_required_claims: 'iat jti' });
+  const relay = await relayWith(t, shown('A secret shared with your application', { jwt_secret_file: file }));
   const user = newUser();
   const good = { iss: 'https://app.example.org', jti: 'x' };
   assert.equal(await status(relay, user, tokenOf(key, user, good)), 101);
   for (const fields of [{ iss: 'https://app.example.org/' }, { iss: undefined }, { iss: [good.iss] },
-    { jti: undefined }, { jti: null }, { iat: undefined }])
+    { jti: undefined }, { jti: null }])
     assert.equal(await status(relay, user, tokenOf(key, user, { ...good, ...fields })), 401,
       JSON.stringify(fields));
 });
@@ -251,8 +263,7 @@ s.test('Auth0 style: RS256 by JWKS, issuer with a slash, list of audiences', asy
   const [key, next] = [newKey('RS256', 'NjVBRjY5MDlCMUIwNzU4RTA2QzZFMDQ4'), newKey('RS256', 'next')];
   const file = await writeKeys(s.stack, 'auth0.jwks', { keys: [key, next].map((k) =>
     jwkOf(k, { use: 'sig', alg: 'RS256', x5t: 'abc', x5c: ['MIIC'] })) });
-  const relay = await relayWith(t, { jwt_jwks_file: file, jwt_algorithms: 'RS256',
-    jwt_issuer: 'https://tenant.eu.auth0.com/', jwt_audience: 'https://api.example.org' });
+  const relay = await relayWith(t, shown('Auth0 and its like', { jwt_jwks_file: file }));
   const user = `auth0|${newUser()}`;
   const good = { iss: 'https://tenant.eu.auth0.com/', azp: 'client', scope: 'openid profile',
     aud: ['https://api.example.org', 'https://tenant.eu.auth0.com/userinfo'] };
@@ -269,9 +280,7 @@ s.test('Keycloak style: an encryption key in the set, several algorithms, a user
   const file = await writeKeys(s.stack, 'keycloak.jwks', { keys: [
     jwkOf(newKey('RS256', 'enc'), { use: 'enc', alg: 'RSA-OAEP' }),
     jwkOf(rsa, { use: 'sig', alg: 'RS256' }), jwkOf(ec, { use: 'sig', alg: 'ES256' })] });
-  const relay = await relayWith(t, { jwt_jwks_file: file, jwt_algorithms: 'RS256 ES256',
-    jwt_issuer: 'https://id.example.org/realms/app', jwt_audience: 'mirusync account',
-    jwt_user_claim: 'preferred_username', jwt_required_claims: 'azp', jwt_device_claim: 'sid' });
+  const relay = await relayWith(t, shown('Keycloak and its like', { jwt_jwks_file: file }));
   assert.match(relay.log, /keys for other uses skipped .*keys=1/);
   const user = newUser();
   const good = { iss: 'https://id.example.org/realms/app', aud: 'account', azp: 'app', typ: 'Bearer',
@@ -286,8 +295,8 @@ s.test('Keycloak style: an encryption key in the set, several algorithms, a user
 
 s.test('Supabase style: HS256, audience "authenticated"', async (t) => {
   const key = newKey('HS256');
-  const relay = await relayWith(t, { jwt_secret: key.secret, jwt_audience: 'authenticated',
-    jwt_required_claims: 'role', jwt_device_claim: 'session_id' });
+  const file = await writeKeys(s.stack, 'supabase.secret', `${key.secret}`);
+  const relay = await relayWith(t, shown('Supabase and its like', { jwt_secret_file: file }));
   const user = newUser();
   const good = { aud: 'authenticated', role: 'authenticated', session_id: 's1', app_metadata: {} };
   const token = tokenOf(key, user, good, { kid: undefined });
@@ -298,6 +307,19 @@ s.test('Supabase style: HS256, audience "authenticated"', async (t) => {
   const anon = { aud: undefined, role: 'anon', session_id: undefined };
   assert.equal(await status(relay, user, tokenOf(key, user, { ...good, ...anon })), 401);
   assert.equal(await status(relay, user, tokenOf(key, user, { ...good, aud: 'anon' })), 401);
+});
+
+s.test('Supabase style with keys of its own: ES256 by JWKS', async (t) => {
+  const key = newKey('ES256', 'b1e0');
+  const file = await writeKeys(s.stack, 'supabase.jwks', { keys: [jwkOf(key, { use: 'sig', alg: 'ES256', key_ops: ['verify'], ext: true })] });
+  const settings = shown('Supabase and its like', {});
+  delete settings.jwt_secret_file;
+  const relay = await relayWith(t, { ...settings, jwt_jwks_file: file, jwt_algorithms: 'ES256 RS256' });
+  const user = newUser();
+  const good = { aud: 'authenticated', role: 'authenticated', session_id: 's1' };
+  assert.equal(await status(relay, user, tokenOf(key, user, good)), 101);
+  assert.equal(await status(relay, user, tokenOf(key, user, { ...good, aud: undefined })), 401);
+  assert.equal(await status(relay, user, tokenOf(newKey('ES256', 'b1e0'), user, good)), 401);
 });
 
 s.test('an HMAC of a forged claim is told from a good one to the last bit', async () => {

@@ -230,6 +230,11 @@ test('errors have the status of the table', async () => {
     const { status: got, body } = await asked();
     assert.deepEqual([got, body.error.code], [status, code]);
   }
+  const rejected = await api(s.relay, user, '/sync/push');
+  assert.equal(rejected.headers.allow, 'POST, OPTIONS');
+  assert.equal((await pull(user, '', { token: 'nonsense' })).headers['www-authenticate'], 'Bearer');
+  const head = await talk(s.relay, [`HEAD /sync/status HTTP/1.1\r\n${auth(user)}\r\n`]);
+  assert.match(head, /^HTTP\/1\.1 405 [^]*Allow: GET, OPTIONS\r\n[^]*\r\n\r\n$/, 'a head and no body');
   for (const query of ['?after=x', '?after=-1', '?after=1.5', '?epoch=9999999', '?max=0', '?max=1001', '?wait=61',
     '?after=1&after=2', '?feed=%zz', '?feed=%00', '?feed=%', '?feed=%4', '?feed=%ff', '?after=99999999999999999999999'])
     assert.equal((await pull(user, query)).status, 400, query);
