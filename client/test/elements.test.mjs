@@ -113,6 +113,7 @@ test('differences of texts, word by word', () => {
   const cases = [
     ['practice at 60', 'practice at 72', 'practice at [60]', 'practice at [72]'],
     ['a b c', 'a c', 'a [b ]c', 'a c'],
+    ['in 1 and 2 go', 'in 3 and 4 go', 'in [1] and [2] go', 'in [3] and [4] go'],
     ['same', 'same', 'same', 'same'],
     ['', 'new', '', '[new]'],
     ['one two three', 'four five six', '[one two three]', '[four five six]'],
@@ -226,6 +227,39 @@ test('the log is bounded, filtered, and copied as lines', () => {
 test('test records are like what is there', () => {
   assert.deepEqual(sampleOf(3), { title: 'Test 3' });
   assert.deepEqual(sampleOf(3, { id: 'x', minutes: 20, note: 'y', done: false }), { minutes: 20, note: 'Test 3', done: false });
+});
+
+test('retry connects at once, where the client would wait', { timeout: 20000 }, async () => {
+  let down = true;
+  let tries = 0;
+  class Socket {
+    constructor() {
+      tries++;
+      if (down)
+        throw new Error('no network');
+    }
+
+    close() {}
+  }
+  /* A time that stands still: no wait ever ends. */
+  const time = { now: () => 0, setTimeout: () => 0, clearTimeout: () => {} };
+  const client = createClient({
+    url: 'http://relay.invalid', token: 'token', storage: 'memory', WebSocket: Socket, time, fetch: async () => { throw new TypeError('no network'); },
+  });
+  await client.ready;
+  const reach = async (state) => {
+    while (client.leader.connection.state !== state)
+      await new Promise((resolve) => setTimeout(resolve, 1));
+  };
+  client.connect();
+  await reach('waiting');
+  assert.deepEqual([client.status.state, tries], ['reconnecting', 1]);
+  down = false;
+  retry(client);
+  await reach('opening');
+  assert.equal(tries, 2);
+  await client.close();
+  retry(client);
 });
 
 test('a tap hears what a client does, and the wipe forgets all and takes another device id', async () => {

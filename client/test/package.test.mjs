@@ -1,7 +1,7 @@
 /*
  * package.test.mjs
  *     The package as `npm pack` makes it, in an empty project: ES modules,
- *     types, the React hook.
+ *     types, the React hook, the web components.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -19,7 +19,10 @@ const CLIENT = fileURLToPath(new URL('..', import.meta.url));
 
 const USER = `
 import { createClient, type Status, SyncError } from 'mirusync';
-import { useCollection } from 'mirusync/react';
+import { CONFLICTS_TEXTS, MirusyncConflicts } from 'mirusync/conflicts';
+import { MirusyncDebug } from 'mirusync/debug';
+import { type IndicatorTexts, MirusyncIndicator } from 'mirusync/indicator';
+import { ConflictPanel, useCollection } from 'mirusync/react';
 import { flush, serve } from 'mirusync/worker';
 
 interface Note { id: string; title: string; done: boolean }
@@ -34,16 +37,27 @@ notes.put('n1', { title: 'x' }).verdict.then(({ verdict }) => verdict === 'rejec
 createClient({ url: 'https://example.org' });
 // @ts-expect-error: there is no such field
 notes.get('n1')?.nothing;
-export { titles, state, open, flush, serve, SyncError };
+const indicator = new MirusyncIndicator();
+indicator.client = client;
+const texts: Partial<IndicatorTexts> = { offline: 'Getrennt', changes: (count: number) => String(count) };
+indicator.texts = texts;
+const panel: MirusyncConflicts = new MirusyncConflicts();
+panel.label = ({ collection, field }) => field ?? collection;
+panel.texts = { title: CONFLICTS_TEXTS.title };
+new MirusyncDebug().sample = (number) => ({ title: String(number) });
+// @ts-expect-error: there is no such text
+panel.texts = { nothing: 'x' };
+export { ConflictPanel, titles, state, open, flush, serve, SyncError };
 `;
 
 const PROGRAM = `
 import { createClient } from 'mirusync';
-import { useSync } from 'mirusync/react';
+import { SyncIndicator, useSync } from 'mirusync/react';
+import { MirusyncIndicator } from 'mirusync/indicator';
 const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory' });
 await client.ready;
 client.collection('note').put('n1', { title: 'x' });
-console.log(JSON.stringify([client.collection('note').getSnapshot(), typeof useSync]));
+console.log(JSON.stringify([client.collection('note').getSnapshot(), typeof useSync, typeof SyncIndicator, typeof MirusyncIndicator]));
 await client.close();
 `;
 
@@ -63,7 +77,7 @@ test('packed and installed, it runs and its types hold', { timeout: 120000 }, as
     await writeFile(join(dir, 'user.ts'), USER);
     await writeFile(join(dir, 'program.mjs'), PROGRAM);
     const { stdout } = await run(process.execPath, ['program.mjs'], { cwd: dir });
-    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], 'function']);
+    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], 'function', 'function', 'function']);
     await run(join(CLIENT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext',
       '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', '--types', 'react', 'user.ts'], { cwd: dir })
       .catch((error) => assert.fail(error.stdout));

@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 import { createClient } from '../src/index.js';
-import { useCollection, useRecord, useSync } from '../src/react.js';
+import { ConflictPanel, DebugPanel, SyncIndicator, useCollection, useRecord, useSync } from '../src/react.js';
 
 test('components show collections, records and the status', async () => {
   const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory', WebSocket: class {} });
@@ -30,4 +30,13 @@ test('components show collections, records and the status', async () => {
   notes.put('c', { title: 'Apple', done: false });
   assert.equal(renderToString(createElement(App)), '<p>Apple,Milk 3 Bread disconnected 3</p>');
   await client.close();
+});
+
+test('on a server the components are their elements, with attributes only', () => {
+  const client = { secret: 'not to be written' };
+  const draw = (type, props) => renderToString(createElement(type, { client, ...props }));
+  assert.equal(draw(SyncIndicator, { form: 'detailed', className: 'x', hidden: false }), '<mirusync-indicator form="detailed" class="x"></mirusync-indicator>');
+  assert.equal(draw(ConflictPanel, { collection: 'note', record: 'n1', openOnly: true, label: () => 'x', onResolved: () => {} }),
+    '<mirusync-conflicts collection="note" record="n1" open-only=""></mirusync-conflicts>');
+  assert.equal(draw(DebugPanel, {}), '<mirusync-debug></mirusync-debug>');
 });

@@ -57,7 +57,7 @@ export class Choice {
     this.id = `choice-${++made}`;
     this.options = this.sides.map((side, i) => this.option(side, i));
     this.editor = this.makeEditor();
-    this.problem = h('p', { class: 'problem bad', part: 'error', id: `${this.id}-problem` });
+    this.problem = h('p', { class: 'problem bad', part: 'error', id: `${this.id}-problem`, hidden: true });
     this.now = h('p', { class: 'now small muted', part: 'now' });
     this.status = h('span', { class: 'tag', part: 'decision' });
     this.element = h('fieldset', { class: 'choice', part: 'field' },

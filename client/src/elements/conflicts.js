@@ -47,7 +47,8 @@ export const CONFLICTS_TEXTS = {
   notSaved: (/** @type {string} */ reason) => `Not saved: ${reason}`,
   failed: (/** @type {string} */ reason) => `Conflicts could not be fetched: ${reason}`,
   retry: 'Try again',
-  fields: (/** @type {number} */ count) => (count === 1 ? '1 conflict' : `${count} conflicts`),
+  /** Read aloud when there are more than before. */
+  arrived: (/** @type {number} */ count) => (count === 1 ? '1 conflict' : `${count} conflicts`),
   mine: 'This device',
   other: 'Another device',
   sql: 'The server',
@@ -153,7 +154,9 @@ export class MirusyncConflicts extends SyncElement {
     this.error = '';
     /** @type {any} */
     this.soon = undefined;
+    /* Kept for good: live regions that come anew are not read. */
     this.region = h('p', { class: 'notice', role: 'status', part: 'status' });
+    this.aloud = h('p', { class: 'aside', role: 'status' });
     this.parts = this.make();
   }
 
@@ -227,8 +230,8 @@ export class MirusyncConflicts extends SyncElement {
     const limited = h('p', { class: 'muted small', part: 'limited' });
     const empty = h('div', { class: 'empty', part: 'empty' }, icon(CHECK), h('div', {}, h('p', { class: 'strong' }, texts.noConflicts),
       h('p', { class: 'muted' }, texts.noConflictsDetail)));
-    fill(this.root, h('section', { class: 'panel', part: 'panel', 'aria-label': texts.title },
-      h('header', {}, h('div', { class: 'title' }, title, count), intro), this.region, banner, list, more, limited, empty));
+    fill(this.root, h('div', { class: 'panel', part: 'panel', role: 'group', 'aria-label': texts.title },
+      h('header', {}, h('div', { class: 'title' }, title, count), intro), this.region, this.aloud, banner, list, more, limited, empty));
     return { title, count, intro, banner, list, more, limited, empty };
   }
 
@@ -243,6 +246,12 @@ export class MirusyncConflicts extends SyncElement {
         state = status.state;
         this.update();
       }),
+      client.on('user_changed', () => {
+        this.of = '';
+        this.startOver();
+        this.load();
+        this.update();
+      }),
       client.on('*', (event) => this.concerns(event) && this.loadSoon()),
       client.on('verdict', ({ change, verdict }) => verdict.conflicts && this.concerns(change) && this.loadSoon()),
       () => {
@@ -250,6 +259,8 @@ export class MirusyncConflicts extends SyncElement {
         this.soon = undefined;
       },
     );
+    /* A conflict that was settled without a change of its record tells nobody. */
+    this.on(document, 'visibilitychange', () => document.visibilityState === 'visible' && this.load());
     this.every(30000, () => this.update());
     this.load();
   }
@@ -391,6 +402,8 @@ export class MirusyncConflicts extends SyncElement {
   tell(count) {
     if (count === this.count || count < 0)
       return;
+    if (this.count >= 0 && count > this.count)
+      say(this.aloud, this.words.arrived(count));
     this.count = count;
     setAttribute(this, 'data-count', count);
     this.emit('conflicts', { count });
@@ -451,7 +464,7 @@ export class MirusyncConflicts extends SyncElement {
       type: 'button', class: 'button primary', part: 'button resolve', 'aria-describedby': `${id}-hint`, click: () => this.resolve(dispute.key),
     });
     const dismiss = h('button', { type: 'button', class: 'button', part: 'button', click: () => this.dismiss(dispute.key) }, texts.dismiss);
-    const element = h('section', { class: 'card', part: 'card', 'aria-labelledby': id },
+    const element = h('article', { class: 'card', part: 'card', 'aria-labelledby': id },
       h('div', { class: 'about' }, h('div', { class: 'names' }, heading, age), quick), fields, h('footer', {}, button, dismiss, hint));
     return { element, heading, age, quick, fields, button, hint, dismiss };
   }

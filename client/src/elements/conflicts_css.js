@@ -6,10 +6,10 @@
  */
 export const CONFLICTS_CSS = `
 :host { container-type: inline-size; }
-.panel { display: grid; gap: 1em; }
+.panel { display: grid; gap: 1em; padding: 1.15em; border: 1px solid var(--line); border-radius: calc(var(--radius) * 1.4); background: var(--ground); }
 .title { display: flex; align-items: center; gap: .6em; }
 .title h2 { font-size: 1.22em; letter-spacing: -.01em; }
-header p { margin-block-start: .2em; text-wrap: balance; }
+header p { margin-block-start: .2em; text-wrap: pretty; }
 .strong { font-weight: 600; }
 .notice, .banner, .empty { display: flex; gap: .7em; align-items: center; padding: .75em .95em; border-radius: var(--radius); background: var(--raised); border: 1px solid var(--line); }
 .notice { border: 0; background: color-mix(in srgb, var(--good) 11%, var(--ground)); }
@@ -56,8 +56,8 @@ input[type=radio] { accent-color: var(--accent); width: 1.1em; height: 1.1em; fl
 mark { color: inherit; background: color-mix(in srgb, var(--wait) 15%, transparent); text-decoration: underline 1.5px var(--wait); text-underline-offset: 2.5px; border-radius: 2px; }
 .pair { display: block; }
 .differs { text-decoration: underline 1.5px var(--wait); text-underline-offset: 2.5px; }
-.edit { margin-block-start: .35em; }
-.edit:not(.chosen) { border-color: transparent; }
+.edit { margin-block-start: .6em; }
+.edit:not(.chosen) { margin-block-start: .2em; border-color: transparent; }
 .edit:not(.chosen) label { font-weight: 400; color: var(--muted); }
 .edit label { padding: .55em .85em; cursor: pointer; }
 .edit .field { margin: 0 .85em .8em 2.4em; width: auto; max-width: 100%; resize: vertical; }
@@ -67,4 +67,5 @@ mark { color: inherit; background: color-mix(in srgb, var(--wait) 15%, transpare
 .problem { display: flex; gap: .5em; align-items: flex-start; margin-block-start: .6em; overflow-wrap: anywhere; }
 footer { display: flex; flex-wrap: wrap; align-items: center; gap: .5em .9em; padding: .85em 1.1em; border-block-start: 1px solid var(--line); }
 .more { justify-self: center; }
+@container (max-width: 26em) { .panel { padding: .9em .75em; } .about, .fields, footer { padding-inline: .85em; } }
 `;

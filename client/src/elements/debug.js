@@ -67,6 +67,10 @@ export const DEBUG_TEXTS = {
   nothing: 'Nothing yet.',
   noMatch: 'Nothing matches the filter.',
   directions: { sent: 'Sent', received: 'Received', http: 'HTTP', connection: 'Step', event: 'Event' },
+  amount: (/** @type {number} */ messages, /** @type {string} */ bytes) => `${messages}, ${bytes}`,
+  bothWays: (/** @type {number} */ out, /** @type {number} */ in_) => `${out} out, ${in_} in`,
+  connects: (/** @type {number} */ all, /** @type {number} */ again) => `${all}, of these ${again} again`,
+  took: (/** @type {number} */ median, /** @type {number} */ most) => `${median} ms, at most ${most} ms`,
   counts: { sent: 'Sent', received: 'Received', changes: 'Changes', rejected: 'Rejected', connects: 'Connects', ping: 'Ping', push: 'Verdict' },
 };
 
@@ -99,6 +103,8 @@ export class MirusyncDebug extends SyncElement {
     this.log = new Log();
     /** @type {Client | null} */
     this.from = null;
+    /** Tokens that were in use while we looked. @type {Set<string>} */
+    this.secrets = new Set();
     this.paused = false;
     this.waiting = 0;
     /** @type {Entry[]} */
@@ -146,7 +152,7 @@ export class MirusyncDebug extends SyncElement {
     const pause = h('button', { type: 'button', class: 'button', part: 'button', 'aria-pressed': 'false', click: () => this.pause() }, texts.pause);
     const rows = h('ol', { class: 'rows', part: 'log', 'aria-label': texts.log, tabindex: 0 });
     const none = h('p', { class: 'none muted small' });
-    fill(this.root, h('section', { class: 'panel', part: 'panel', 'aria-label': texts.title },
+    fill(this.root, h('div', { class: 'panel', part: 'panel', role: 'group', 'aria-label': texts.title },
       h('header', {}, h('h2', { part: 'title' }, texts.title), state, this.region),
       h('div', { class: 'tools', part: 'tools' },
         h('fieldset', {}, h('legend', {}, texts.connection), h('div', { class: 'group' }, toggle, cutter, sync, lead)),
@@ -201,17 +207,18 @@ export class MirusyncDebug extends SyncElement {
 
   /** count shows the statistics. */
   async count() {
-    const { client, words: { counts } } = this;
+    const { client, words: texts } = this;
+    const { counts } = texts;
     const all = await client?.statistics().catch(() => undefined);
     if (!all || client !== this.client)
       return;
-    const spread = (/** @type {{last: number, median: number, most: number} | null} */ ms) => (ms ? `${Math.round(ms.median)} ms, at most ${Math.round(ms.most)} ms` : '–');
+    const spread = (/** @type {{last: number, median: number, most: number} | null} */ ms) => (ms ? texts.took(Math.round(ms.median), Math.round(ms.most)) : '–');
     facts(this.parts.statistics, [
-      [counts.sent, `${all.messagesSent}, ${bytesOf(all.bytesSent)}`],
-      [counts.received, `${all.messagesReceived}, ${bytesOf(all.bytesReceived)}`],
-      [counts.changes, `${all.changesSent} out, ${all.changesReceived} in`],
+      [counts.sent, texts.amount(all.messagesSent, bytesOf(all.bytesSent))],
+      [counts.received, texts.amount(all.messagesReceived, bytesOf(all.bytesReceived))],
+      [counts.changes, texts.bothWays(all.changesSent, all.changesReceived)],
       [counts.rejected, String(all.rejected)],
-      [counts.connects, `${all.connects}, ${all.reconnects} again`],
+      [counts.connects, texts.connects(all.connects, all.reconnects)],
       [counts.ping, spread(all.ping)],
       [counts.push, spread(all.push)],
     ]);
@@ -227,7 +234,10 @@ export class MirusyncDebug extends SyncElement {
 
   /** take keeps what was logged. @param {any[]} what */
   take(...what) {
-    const entry = this.log.add(Date.now(), what, [this.client?.world?.credentials.token]);
+    const token = this.client?.world.credentials.token;
+    if (token)
+      this.secrets.add(token);
+    const entry = this.log.add(Date.now(), what, [...this.secrets]);
     if (this.paused) {
       this.waiting++;
       say(this.parts.pause, this.words.resume(this.waiting));

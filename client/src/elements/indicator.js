@@ -18,7 +18,7 @@ import { tick } from './time.js';
 /** @typedef {import('./meaning.js').Meaning} Meaning */
 
 /* How long something has to be so to be read aloud. */
-const STEADY_MS = 800;
+const STEADY_MS = 600;
 
 /* How long "Trying…" is shown if nothing else comes of it. */
 const TRYING_MS = 3000;
@@ -178,7 +178,10 @@ export class MirusyncIndicator extends SyncElement {
   /** @override @param {Client} client */
   listen(client) {
     this.wasInSync = isInSync(client.status);
-    this.ends.push(client.on('status', () => this.changed()));
+    this.ends.push(client.on('status', () => this.changed()), client.on('user_changed', () => {
+      seen.delete(client);
+      this.update();
+    }));
     this.on(window, 'online', () => this.update());
     this.on(window, 'offline', () => this.update());
     this.on(document, 'visibilitychange', () => this.update());

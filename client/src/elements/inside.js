@@ -13,10 +13,19 @@
 /** @typedef {import('../client.js').Client} Client */
 /** @typedef {(...what: any[]) => void} Log */
 
-/** retry connects now, however long the wait was to be. @param {Client} client */
+/**
+ * retry connects now, however long the wait was to be: a person wants it,
+ * where the browser's own signs of life are only heeded once a second.
+ * @param {Client} client
+ */
 export function retry(client) {
+  if (client.closed)
+    return;
   client.connect();
-  return client.role?.call('awake').catch(() => {});
+  if (client.leader)
+    client.leader.connection.happen('wake');
+  else
+    client.role.call('awake').catch(() => {});
 }
 
 /** Who listens to a client's log. @type {WeakMap<Client, Set<Log>>} */

@@ -53,7 +53,7 @@ export function redact(value, secrets = [], depth = 0) {
   if (Array.isArray(value))
     return value.map((item) => redact(item, secrets, depth + 1));
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [redact(name, secrets),
-    SECRET_KEYS.test(name) && typeof item === 'string' ? HIDDEN : redact(item, secrets, depth + 1)]));
+    SECRET_KEYS.test(name) && item !== null && typeof item !== 'number' && typeof item !== 'boolean' ? HIDDEN : redact(item, secrets, depth + 1)]));
 }
 
 /** @param {string} text @param {number} most */
