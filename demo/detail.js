@@ -86,7 +86,7 @@ export class Detail {
     const form = FORMS[collection];
     this.timeline = new Timeline(this.store, collection, id);
     this.conflicts = h('mirusync-conflicts', {
-      '.client': client, collection, record: id, 'open-only': true, '.deviceName': (device) => this.store.deviceName(device),
+      '.client': client, collection, record: id, 'open-only': true, '.texts': { locale: navigator.language }, '.deviceName': (device) => this.store.deviceName(device),
     });
     this.root = h('article', { class: 'detail', 'aria-label': form.name },
       h('header', {},
