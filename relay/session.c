@@ -367,7 +367,9 @@ session_drain(int64_t until_ms, int64_t spread_ms)
 	for (int state = 0; state < SESSION_CLOSING; state++)
 		DL_FOREACH(by_state[state], session)
 			session->leave_ms = now_ms +
-				(session->dialect->goodbye == NULL ? dialect_native_chance(spread_ms) : 0);
+				(session->dialect->goodbye == NULL
+					 ? dialect_native_chance(spread_ms)
+					 : 0);
 }
 
 /* While we drain: it gets what it is owed and what it lacks, and goes. */
