@@ -39,6 +39,7 @@ typedef struct Config
 	int64_t handshake_timeout_ms;	 /* from accept to upgrade */
 	int handshakes_max;				 /* connections not yet upgraded */
 	int64_t heads_poll_interval_ms;	 /* seldom poll of the feeds' heads */
+	int64_t hello_timeout_ms;		 /* first message of a native session */
 	int64_t hibernate_after_ms;		 /* without need of the database; 0 = never */
 	int64_t idle_timeout_ms;		 /* a silent session is closed */
 	char *jwt_algorithms;			 /* words: names of algorithms */
@@ -70,6 +71,7 @@ typedef struct Config
 	int64_t rate_burst_ms;		   /* what each rate allows at once */
 	int readers;				   /* database connections that pull */
 	int64_t reconnect_wait_max_ms; /* cap of the back-off to the database */
+	int64_t send_timeout_ms;	   /* a socket that takes nothing */
 	size_t session_bytes_per_second; /* 0 = none */
 	int session_messages_per_second; /* 0 = none */
 	int session_pushes_max;			 /* unanswered pushes of one session */

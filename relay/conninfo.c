@@ -99,10 +99,9 @@ conninfo_rotate(const char *conninfo, int first, char *lists[CONNINFO_LISTS])
 		bool fits = values[i] != NULL && hosts != NULL &&
 			count_items(values[i]) == count_items(hosts);
 
-		lists[i] = values[i] == NULL ? NULL
-									 : rotate(values[i],
-											  fits ? first % count_items(hosts)
-												   : 0);
+		lists[i] = values[i] == NULL
+			? NULL
+			: rotate(values[i], fits ? first % count_items(hosts) : 0);
 	}
 	PQconninfoFree(options);
 }

@@ -43,7 +43,7 @@ typedef struct Dialect
 {
 	DialectId id;
 	const char *name;			  /* in SQL */
-	int first_wait_ms;			  /* for the first message */
+	int first_wait_ms;			  /* for the first message; 0: hello_timeout */
 	AuthMessageKind auth_message; /* brings the token, where none came before */
 
 	/* The session begins; may be NULL. */

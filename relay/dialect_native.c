@@ -272,8 +272,10 @@ static void
 on_no_message(Session *session)
 {
 	/* A hello that is at the database has a deadline of its own. */
-	if (!session->greeted)
-		session_close(session, CLOSE_NO_HELLO, "no hello");
+	if (session->greeted)
+		return;
+	metrics_count(METRIC_CUT_HELLO_TIMEOUT);
+	session_close(session, CLOSE_NO_HELLO, "no hello");
 }
 
 /* ---- what it is told ---- */
@@ -365,7 +367,6 @@ goodbye(char *buf, size_t size, CloseCode code, const char *reason)
 const Dialect dialect_native = {
 	.id = DIALECT_NATIVE,
 	.name = "native",
-	.first_wait_ms = 10000,
 	.auth_message = AUTH_MESSAGE_HELLO,
 	.on_message = on_message,
 	.on_no_message = on_no_message,

@@ -54,9 +54,9 @@ drain_start(const Config *config)
 	guest_close_all(CLOSE_GOING_AWAY, "server is going away");
 	apiconn_drop_idle();
 	api_drain();
-	session_drain(now_ms + leave_ms, config->drain_spread_ms < leave_ms
-									 ? config->drain_spread_ms
-									 : leave_ms);
+	session_drain(now_ms + leave_ms,
+				  config->drain_spread_ms < leave_ms ? config->drain_spread_ms
+													 : leave_ms);
 }
 
 bool

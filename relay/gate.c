@@ -235,7 +235,10 @@ refuses(const HttpRequest *request, HttpReply *reply, Visitor *visitor)
 			 session_user_count(visitor->claims.user) +
 					 guest_user_count(visitor->claims.user) >=
 				 config->connections_per_user)
+	{
+		metrics_count(METRIC_REFUSED_USER);
 		refuse(reply, dialect, ERROR_TOO_MANY, 429, "Too many connections");
+	}
 	else
 		return false;
 	return true;

@@ -190,6 +190,7 @@ admit(Guest *guest)
 
 	if (!gate_has_room(guest->claims.user))
 	{
+		metrics_count(METRIC_REFUSED_USER);
 		refuse(guest, CLOSE_TOO_MANY, "too many connections");
 		return;
 	}
@@ -277,6 +278,7 @@ ask(Guest *guest)
 
 	if (!may_wait(guest->claims.user))
 	{
+		metrics_count(METRIC_REFUSED_USER);
 		refuse(guest, CLOSE_TOO_MANY, "too many connections");
 		return;
 	}
@@ -343,7 +345,10 @@ guest_tick(int64_t now_ms)
 
 	while (strangers != NULL &&
 		   now_ms - strangers->since_ms >= config->auth_timeout_ms)
+	{
+		metrics_count(METRIC_CUT_AUTH_TIMEOUT);
 		refuse(strangers, CLOSE_NO_HELLO, "no token in time");
+	}
 	DL_FOREACH_SAFE(waiters, guest, next)
 	{
 		if (guest->dialect == &dialect_events && !guest->greeted &&
@@ -358,7 +363,10 @@ guest_tick(int64_t now_ms)
 		}
 		if (now_ms - guest->since_ms >= config->idle_timeout_ms &&
 			ws_silence_ms(guest->conn) >= config->idle_timeout_ms)
+		{
+			metrics_count(METRIC_CUT_IDLE_TIMEOUT);
 			refuse(guest, CLOSE_GOING_AWAY, "idle");
+		}
 	}
 }
 
@@ -372,6 +380,7 @@ hold(Guest *guest, const char *text, size_t len)
 	if (guest->held_bytes + len > config->session_queue_max_bytes ||
 		guest->held_count >= config->session_queue_max_messages)
 	{
+		metrics_count(METRIC_CUT_QUEUE_MAX);
 		refuse(guest, CLOSE_TRY_LATER, "too many messages");
 		return;
 	}
@@ -453,7 +462,10 @@ guest_new(WsConn *conn, const GuestPass *pass)
 	 * opens connections and brings no token competes with his like.
 	 */
 	if (stranger_count >= config->handshakes_max)
+	{
+		metrics_count(METRIC_REFUSED_HANDSHAKES_MAX);
 		refuse(strangers, CLOSE_TRY_LATER, "too many connections");
+	}
 	enlist(guest, &strangers);
 	ws_hand_over(conn, &guest_owner, guest);
 }

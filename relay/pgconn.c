@@ -182,8 +182,7 @@ pgconn_new(const PgSpec *spec)
 
 	pg->spec = *spec;
 	pg->state = PG_REST;
-	backoff_init(&pg->backoff, BACKOFF_BASE_MS,
-				 config->reconnect_wait_max_ms);
+	backoff_init(&pg->backoff, BACKOFF_BASE_MS, config->reconnect_wait_max_ms);
 	loop_task_init(&pg->begin, begin, pg);
 	loop_task_init(&pg->give_up, lose, pg);
 	DL_APPEND(connections, pg);
@@ -359,18 +358,12 @@ connect_start(PgConn *pg)
 	 * before it, as defaults.  A network that swallows packets must not hold a
 	 * group for the kernel's quarter of an hour.
 	 */
-	const char *const keys[] = {"keepalives_idle",
-								"keepalives_interval",
-								"keepalives_count",
-								"tcp_user_timeout",
-								"dbname",
-								"host",
-								"hostaddr",
-								"port",
-								"application_name",
-								"client_encoding",
-								"options",
-								NULL};
+	const char *const keys[] = {"keepalives_idle",	"keepalives_interval",
+								"keepalives_count", "tcp_user_timeout",
+								"dbname",			"host",
+								"hostaddr",			"port",
+								"application_name", "client_encoding",
+								"options",			NULL};
 	const char *const values[] = {"30",
 								  "10",
 								  "3",

@@ -67,7 +67,7 @@ typedef struct PgSpec
 	const char *name;		 /* for the log and application_name; static */
 	int64_t lock_timeout_ms; /* 0 = the server's */
 	const PgStatement *const *statements; /* NULL-terminated, or NULL */
-	bool direct; /* not through a pooler */
+	bool direct;						  /* not through a pooler */
 	bool greets; /* it has succeeded only when pgconn_greeted is called */
 	void (*on_ready)(void *arg);
 	void (*on_lost)(void *arg); /* after the callbacks; was ready */

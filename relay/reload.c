@@ -21,6 +21,7 @@
 #include "tls.h"
 
 static const char *const reloaded[] = {
+	"auth_timeout",
 	"connection_rate_per_address",
 	"connections_max",
 	"connections_per_address",
@@ -29,12 +30,14 @@ static const char *const reloaded[] = {
 	"drain_timeout",
 	"handshake_timeout",
 	"handshakes_max",
+	"hello_timeout",
 	"hibernate_after",
 	"idle_timeout",
 	"log_format",
 	"log_level",
 	"message_max_bytes",
 	"rate_burst",
+	"send_timeout",
 	"session_bytes_per_second",
 	"session_messages_per_second",
 	"session_pushes_max",

@@ -22,7 +22,7 @@
  * Bounds: the outbox takes live events up to a limit; a session beyond it gets
  * none and catches up by cursor once it has drained (what is queued stays: it
  * is within the limit, and the answers between the events keep their place).
- * One whose socket takes nothing for STUCK_MAX_MS is closed.  Answers owed are
+ * One whose socket takes nothing for send_timeout is closed.  Answers owed are
  * bounded by reading no further from the client.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -41,7 +41,6 @@
 #include "reply.h"
 #include "writer.h"
 
-#define STUCK_MAX_MS	  20000 /* a socket that takes nothing */
 #define EXPIRY_WARNING_MS 60000 /* before the token ends */
 #define REFRESHES_MAX	  20	/* of a session's token, in */
 #define REFRESH_WINDOW_MS 10000
@@ -350,6 +349,14 @@ session_close(Session *session, CloseCode code, const char *reason)
 	ws_close(session->conn, code, reason);
 }
 
+/* Closes it because of a bound. */
+static void
+cut(Session *session, Metric bound, CloseCode code, const char *reason)
+{
+	metrics_count(bound);
+	session_close(session, code, reason);
+}
+
 void
 session_drain(int64_t until_ms, int64_t spread_ms)
 {
@@ -360,7 +367,9 @@ session_drain(int64_t until_ms, int64_t spread_ms)
 	for (int state = 0; state < SESSION_CLOSING; state++)
 		DL_FOREACH(by_state[state], session)
 			session->leave_ms = now_ms +
-				(session->dialect->goodbye == NULL ? dialect_native_chance(spread_ms) : 0);
+				(session->dialect->goodbye == NULL
+					 ? dialect_native_chance(spread_ms)
+					 : 0);
 }
 
 /* While we drain: it gets what it is owed and what it lacks, and goes. */
@@ -545,7 +554,8 @@ static void
 hold_back(Session *session)
 {
 	if (session->reply_count >= 2 * config->session_pushes_max)
-		session_close(session, CLOSE_TRY_LATER, "too many messages");
+		cut(session, METRIC_CUT_PUSHES_MAX, CLOSE_TRY_LATER,
+			"too many messages");
 	else if (!session->paused &&
 			 session->reply_count >= config->session_pushes_max)
 	{
@@ -712,12 +722,20 @@ check(Session *session, int64_t now_ms)
 	if (session_left_ms(session) <= 0)
 		session_close(session, CLOSE_EXPIRED, "token expired");
 	else if (is_silent(session, now_ms))
-		session_close(session, CLOSE_GOING_AWAY, "idle");
+		cut(session, METRIC_CUT_IDLE_TIMEOUT, CLOSE_GOING_AWAY, "idle");
 	else if (session->stuck_ms != 0 &&
-			 now_ms - session->stuck_ms > STUCK_MAX_MS)
-		session_close(session, CLOSE_TRY_LATER, "slow consumer");
+			 now_ms - session->stuck_ms > config->send_timeout_ms)
+		cut(session, METRIC_CUT_SEND_TIMEOUT, CLOSE_TRY_LATER, "slow consumer");
 	else
 		warn_of_expiry(session);
+}
+
+static int64_t
+first_wait_ms(const Session *session)
+{
+	return session->dialect->first_wait_ms != 0
+		? session->dialect->first_wait_ms
+		: config->hello_timeout_ms;
 }
 
 void
@@ -727,7 +745,7 @@ session_tick(int64_t now_ms)
 	Session *session, *next;
 
 	DL_FOREACH_SAFE(by_state[SESSION_NEW], session, next)
-		if (now_ms - session->since_ms >= session->dialect->first_wait_ms)
+		if (now_ms - session->since_ms >= first_wait_ms(session))
 			session->dialect->on_no_message(session);
 	DL_FOREACH_SAFE(by_state[SESSION_CATCHING_UP], session, next)
 		catchup_tick(session->catchup, now_ms);

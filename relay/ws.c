@@ -565,7 +565,10 @@ take_piece(WsConn *conn, const char *piece, size_t len)
 	if (lws_frame_is_binary(conn->wsi))
 		return refuse(conn, CLOSE_UNSUPPORTED, "text messages only");
 	if (conn->assembly.len + len + rest > message_max(conn))
+	{
+		metrics_count(METRIC_CUT_MESSAGE_MAX);
 		return refuse(conn, CLOSE_TOO_LARGE, "message too large");
+	}
 	if (last && conn->assembly.len == 0)
 	{
 		if (!utf8_is_valid(piece, len))

@@ -211,7 +211,7 @@ check_metrics() {
 	[ "$count" -ge 40 ] ||
 		complain "relay/metrics.def: only $count metrics were found in it"
 	while read -r name; do
-		metrics | grep -qx "$name" || complain "there is no metric $name"
+		metrics | grep -x "$name" >/dev/null || complain "there is no metric $name"
 	done < <(
 		used_metrics "${used[@]}"
 		grep -oE '^\| `[a-z_]+`' "$page" | tr -d '|` '
@@ -224,7 +224,7 @@ check_metrics() {
 		name=${query%%\{*}
 		while IFS='=' read -r label value; do
 			[ "$label" = instance ] || [ "$label" = job ] ||
-				families | grep -qx "$(used_metrics <<<"$name") $label $value" ||
+				families | grep -x "$(used_metrics <<<"$name") $label $value" >/dev/null ||
 				complain "metric $name has no $label=$value"
 		done < <(grep -oE '[a-z]+="[^"]*"' <<<"${query#*\{}" | tr -d '"')
 	done < <(cat "${used[@]}" | tr -d '\\' |

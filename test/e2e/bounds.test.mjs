@@ -9,8 +9,10 @@ import { connect } from 'node:net';
 import {
   created, entry, freePort, metrics, newUser, rawSocket, sleep, useStack, waitUntil,
 } from './harness.mjs';
+import { useNative } from './native.mjs';
 
 const s = useStack({ relay: { metrics_port: await freePort() } });
+const native = useNative(s);
 
 /* using runs body with other settings of the relay, which it takes without a restart. */
 async function using(settings, body) {
@@ -280,6 +282,38 @@ s.test('handshakes, in number and time', () => using(
     await grows(before, 'connections_refused_total{reason="handshake_timeout"}');
   }));
 
+s.test('the times for a token, for hello, and of silence', () => using(
+  { auth_timeout: '200ms', hello_timeout: '200ms', idle_timeout: '600ms' }, async () => {
+    const before = await metrics(s.relay);
+    const [token, hello, idle] = await Promise.all([
+      native.raw(newUser(), { query: '?auth=message' }), native.raw(newUser()), s.live(newUser()),
+    ]);
+    assert.equal((await token.ended).code, 4408);
+    assert.equal((await hello.ended).code, 4408);
+    assert.equal((await idle.ended).code, 1001);
+    for (const bound of ['auth_timeout', 'hello_timeout', 'idle_timeout'])
+      await grows(before, `sessions_cut_total{bound="${bound}"}`);
+  }));
+
+s.test('a session that takes nothing is closed, and the others notice nothing', () => using(
+  { send_timeout: '400ms', session_queue_max_bytes: '64kB', socket_send_buffer_bytes: '4kB' }, async () => {
+    const before = await metrics(s.relay);
+    const user = newUser();
+    const slow = await s.live(user);
+    const quick = await s.live(user);
+    slow.socket._socket.pause();
+    for (let i = 0; i < 120; i++)
+      await s.query("SELECT mirusync.put($1, 'logbook_entry', $2, $3)",
+        [user, `large-${i}`, entry({ id: `large-${i}`, notes: 'x'.repeat(60000) })]);
+    await grows(before, 'catch_ups_total{cause="slow"}');
+    await grows(before, 'sessions_cut_total{bound="send_timeout"}');
+    await waitUntil(() => quick.events.some((m) => (m.entries ?? [m.entry]).some((e) => e.id === 'large-119')),
+      { what: 'everything at the quick one' });
+    assert.equal(quick.closed, null);
+    slow.socket._socket.resume();
+    assert.ok([1013, 1006].includes((await slow.ended).code));
+  }));
+
 s.test('sessions of a user, the size of a message', () => using(
   { connections_per_user: 1, message_max_bytes: '1kB' }, async () => {
     const before = await metrics(s.relay);
@@ -287,9 +321,11 @@ s.test('sessions of a user, the size of a message', () => using(
     const device = await s.live(user);
     await assert.rejects(s.open(user), /refused: 429/);
     await grows(before, 'http_answers_total{status="429"}');
+    await grows(before, 'connections_refused_total{reason="connections_per_user"}');
     device.send(created(entry({ notes: 'x'.repeat(2000) })));
     assert.equal((await device.ended).code, 1009);
     await grows(before, 'sessions_closed_total{code="1009"}');
+    await grows(before, 'sessions_cut_total{bound="message_max_bytes"}');
   }));
 
 s.test('pushes that wait, in number and time', async () => {
