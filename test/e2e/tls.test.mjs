@@ -358,8 +358,14 @@ s.test('--check-config looks at the certificate', async () => {
   }
 });
 
-s.test('it stops in order, with sessions open', async () => {
+s.test('it stops in order, with sessions open and a request that waits', async () => {
   const device = await s.live(newUser(), { ca });
+  const before = await metrics(s.relay);
+  const waiting = api(s.relay, newUser(), '/sync/pull?wait=60', { ca });
+  await waitUntil(async () => (await metrics(s.relay))('messages_received_total{type="sync"}')
+    > before('messages_received_total{type="sync"}'), { what: 'the request to be there' });
+  await shake({ keep: true });
   assert.deepEqual(await s.relay.stop(), { code: 0, signal: null });
   assert.equal((await device.ended).code, 1001);
+  assert.deepEqual((await waiting).body.changes, []);
 });
