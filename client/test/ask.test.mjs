@@ -88,6 +88,13 @@ test('a token that is no good is replaced, once', async () => {
   assert.equal(asked.length, 5, 'without a token nothing is asked');
 });
 
+test('a token that is the same again is not tried again', async () => {
+  tokens = ['token-1', 'token-1'];
+  answers = [error(401, 'unauthorized', false)];
+  await assert.rejects(client.conflicts(), fault('unauthorized'));
+  assert.equal(asked.length, 1);
+});
+
 test('what the relay refuses is thrown with what the database said', async () => {
   answers = [error(422, 'refused', false, { sqlstate: '23514' }), error(503, 'unavailable', true), error(400, 'bad_message', false), new TypeError('no network')];
   await assert.rejects(client.resolve(5, { value: '' }), fault('refused', { sqlstate: '23514', reason: 'it is refused' }));

@@ -18,7 +18,7 @@ const run = promisify(execFile);
 const CLIENT = fileURLToPath(new URL('..', import.meta.url));
 
 const USER = `
-import { createClient, type Status, SyncError } from 'mirusync';
+import { type Conflict, createClient, type Decision, type HistoryChange, type Status, SyncError } from 'mirusync';
 import { CONFLICTS_TEXTS, MirusyncConflicts } from 'mirusync/conflicts';
 import { MirusyncDebug } from 'mirusync/debug';
 import { type IndicatorTexts, MirusyncIndicator } from 'mirusync/indicator';
@@ -33,6 +33,14 @@ const status: Status = client.status;
 const state: 'connecting' | 'connected' | 'reconnecting' | 'disconnected' | 'needs-auth' = status.state;
 const open: Note[] = useCollection<Note>(client, 'note', { where: (note) => !note.done });
 notes.put('n1', { title: 'x' }).verdict.then(({ verdict }) => verdict === 'rejected');
+const changes: Promise<HistoryChange[]> = client.history('note', 'n1', { limit: 5 });
+const lost: Promise<unknown[]> = client.conflicts().then((all: Conflict[]) => all.map(({ stored }) => stored));
+const decision: Decision = { choose: 'stored' };
+client.resolve(5, decision).then(({ seq }: { seq: number }) => client.resolve(seq, { value: null }));
+// @ts-expect-error: there is no such side
+client.resolve(5, { choose: 'mine' });
+// @ts-expect-error: of which record?
+client.history('note');
 // @ts-expect-error: the token is missing
 createClient({ url: 'https://example.org' });
 // @ts-expect-error: there is no such field
@@ -47,17 +55,24 @@ panel.texts = { title: CONFLICTS_TEXTS.title };
 new MirusyncDebug().sample = (number) => ({ title: String(number) });
 // @ts-expect-error: there is no such text
 panel.texts = { nothing: 'x' };
-export { ConflictPanel, titles, state, open, flush, serve, SyncError };
+export { changes, ConflictPanel, lost, titles, state, open, flush, serve, SyncError };
 `;
 
 const PROGRAM = `
+import { createElement } from 'react';
+import { renderToString } from 'react-dom/server';
 import { createClient } from 'mirusync';
-import { SyncIndicator, useSync } from 'mirusync/react';
+import { SyncIndicator, useCollection, useSync } from 'mirusync/react';
 import { MirusyncIndicator } from 'mirusync/indicator';
-const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory' });
+import * as worker from 'mirusync/worker';
+const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory', WebSocket: class {},
+  fetch: async (url) => ({ ok: true, status: 200, json: async () => ({ changes: [url] }) }) });
 await client.ready;
 client.collection('note').put('n1', { title: 'x' });
-console.log(JSON.stringify([client.collection('note').getSnapshot(), typeof useSync, typeof SyncIndicator, typeof MirusyncIndicator]));
+const Notes = () => createElement('p', null, useSync(client).unsent, useCollection(client, 'note').map(({ title }) => title),
+  createElement(SyncIndicator, { client }));
+console.log(JSON.stringify([client.collection('note').getSnapshot(), renderToString(createElement(Notes)), Object.keys(worker).sort(),
+  await client.history('note', 'n1'), typeof MirusyncIndicator]));
 await client.close();
 `;
 
@@ -71,13 +86,14 @@ test('packed and installed, it runs and its types hold', { timeout: 120000 }, as
     await run('tar', ['-xzf', join(dir, packed), '--strip-components=1', '-C', join(modules, 'mirusync')]);
     assert.deepEqual((await readdir(join(modules, 'mirusync'))).sort(), ['README.md', 'package.json', 'src', 'types']);
     await mkdir(join(modules, '@types'));
-    for (const name of ['idb', 'react', 'csstype', '@types/react'])
+    for (const name of ['idb', 'react', 'react-dom', 'csstype', '@types/react'])
       await symlink(join(CLIENT, 'node_modules', name), join(modules, name));
     await writeFile(join(dir, 'package.json'), '{"type": "module"}');
     await writeFile(join(dir, 'user.ts'), USER);
     await writeFile(join(dir, 'program.mjs'), PROGRAM);
     const { stdout } = await run(process.execPath, ['program.mjs'], { cwd: dir });
-    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], 'function', 'function', 'function']);
+    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], '<p>1<!-- -->x<mirusync-indicator></mirusync-indicator></p>', ['flush', 'request', 'serve'],
+      ['http://relay/sync/history?collection=note&id=n1'], 'function']);
     await run(join(CLIENT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext',
       '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', '--types', 'react', 'user.ts'], { cwd: dir })
       .catch((error) => assert.fail(error.stdout));
