@@ -263,6 +263,21 @@ test('elements let go of the client when they leave, and come back', async () =>
   assert.deepEqual([left, again, none], [before + 1, during, before + 1]);
 });
 
+test('of many conflicts a few are shown, and more by a button', async () => {
+  const page = await open(newUser(), { connect: false });
+  await page.evaluate(() => {
+    const conflicts = Array.from({ length: 24 }, (_, id) => ({ id, collection: 'note', record: `r${id}`, field: 'title', rule: 'manual', outcome: 'open', stored: id, incoming: -id }));
+    const { status, views } = client;
+    add('mirusync-conflicts', { client: { status: { ...status, state: 'connected' }, views, on: () => () => {}, conflicts: async () => conflicts } });
+  });
+  const cards = page.locator('mirusync-conflicts [part=card]');
+  await page.getByRole('button', { name: 'Show 10 more' }).click();
+  assert.equal(await cards.count(), 20);
+  assert.equal(await page.evaluate(() => document.querySelector('mirusync-conflicts').shadowRoot.activeElement.textContent), 'Note r10', 'the focus is at the first of them');
+  await page.getByRole('button', { name: 'Show 4 more' }).click();
+  assert.deepEqual([await cards.count(), await page.getByRole('button', { name: /more/ }).count()], [24, 0]);
+});
+
 test('a conflict of two devices is resolved by a click, live in both', async () => {
   const user = newUser();
   const page = await open(user);
