@@ -251,9 +251,12 @@ test('retry connects at once, where the client would wait', { timeout: 20000 }, 
     while (client.leader.connection.state !== state)
       await new Promise((resolve) => setTimeout(resolve, 1));
   };
+  const heard = [];
+  tap(client, (kind, ...what) => kind === 'http' && heard.push(what));
   client.connect();
   await reach('waiting');
   assert.deepEqual([client.status.state, tries], ['reconnecting', 1]);
+  assert.deepEqual(heard.map(([what, path]) => [what, path]), [['GET', 'status'], ['failed', 'status']], 'over HTTP too');
   down = false;
   retry(client);
   await reach('opening');

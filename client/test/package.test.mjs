@@ -55,23 +55,24 @@ panel.texts = { title: CONFLICTS_TEXTS.title };
 new MirusyncDebug().sample = (number) => ({ title: String(number) });
 // @ts-expect-error: there is no such text
 panel.texts = { nothing: 'x' };
-export { changes, lost, ConflictPanel, titles, state, open, flush, serve, SyncError };
+export { changes, ConflictPanel, lost, titles, state, open, flush, serve, SyncError };
 `;
 
 const PROGRAM = `
 import { createElement } from 'react';
 import { renderToString } from 'react-dom/server';
 import { createClient } from 'mirusync';
-import { MirusyncIndicator } from 'mirusync/indicator';
 import { SyncIndicator, useCollection, useSync } from 'mirusync/react';
+import { MirusyncIndicator } from 'mirusync/indicator';
 import * as worker from 'mirusync/worker';
 const client = createClient({ url: 'http://relay', token: 'token', storage: 'memory', WebSocket: class {},
   fetch: async (url) => ({ ok: true, status: 200, json: async () => ({ changes: [url] }) }) });
 await client.ready;
 client.collection('note').put('n1', { title: 'x' });
-const Notes = () => createElement('p', null, useSync(client).unsent, useCollection(client, 'note').map(({ title }) => title));
+const Notes = () => createElement('p', null, useSync(client).unsent, useCollection(client, 'note').map(({ title }) => title),
+  createElement(SyncIndicator, { client }));
 console.log(JSON.stringify([client.collection('note').getSnapshot(), renderToString(createElement(Notes)), Object.keys(worker).sort(),
-  await client.history('note', 'n1'), typeof SyncIndicator, typeof MirusyncIndicator]));
+  await client.history('note', 'n1'), typeof MirusyncIndicator]));
 await client.close();
 `;
 
@@ -91,8 +92,8 @@ test('packed and installed, it runs and its types hold', { timeout: 120000 }, as
     await writeFile(join(dir, 'user.ts'), USER);
     await writeFile(join(dir, 'program.mjs'), PROGRAM);
     const { stdout } = await run(process.execPath, ['program.mjs'], { cwd: dir });
-    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], '<p>1<!-- -->x</p>', ['flush', 'request', 'serve'],
-      ['http://relay/sync/history?collection=note&id=n1'], 'function', 'function']);
+    assert.deepEqual(JSON.parse(stdout), [[{ id: 'n1', title: 'x' }], '<p>1<!-- -->x<mirusync-indicator></mirusync-indicator></p>', ['flush', 'request', 'serve'],
+      ['http://relay/sync/history?collection=note&id=n1'], 'function']);
     await run(join(CLIENT, 'node_modules/.bin/tsc'), ['--noEmit', '--strict', '--target', 'es2022', '--module', 'nodenext',
       '--moduleResolution', 'nodenext', '--lib', 'es2022,dom', '--types', 'react', 'user.ts'], { cwd: dir })
       .catch((error) => assert.fail(error.stdout));

@@ -2,7 +2,8 @@
  * client_guide.test.mjs
  *     client/README.md and docs/client.md as their readers meet them: every
  *     example runs, from top to bottom, and gives what the page shows; and the
- *     move of a device from the practice-log client.
+ *     move of a device from the practice-log client.  Those of the components
+ *     need a page: elements.test.mjs.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -19,9 +20,7 @@ const s = useStack({ relays: 1 });
 const clients = [];
 const require = createRequire(join(ROOT, 'client/package.json'));
 const { build, transform } = require('esbuild');
-
-/* These run in client_browser.test.mjs and elements.test.mjs. */
-const NEEDS_PAGE = /mirusync\/worker|document\./;
+const COMPONENTS = 'mirusync/indicator';
 const OLD_CLIENT = '## From the practice-log client';
 
 after(() => Promise.all(clients.map((client) => client.close())));
@@ -94,7 +93,7 @@ s.test('client/README.md: five minutes', async () => {
   const [{ code: sql }] = blocks(text, 'sql');
   assert.match(sql, /^CREATE EXTENSION mirusync;\n/);
   await s.query(sql.replace(/^.*\n/, ''));
-  const examples = blocks(text, 'js', 'jsx').filter(({ code }) => !NEEDS_PAGE.test(code));
+  const examples = blocks(text, 'js', 'jsx').filter(({ code }) => !code.includes(COMPONENTS));
   assert.ok(examples.length >= 3);
   const drawn = { renders: 0, badges: new Set() };
   globalThis.render = (list) => { drawn.renders++; assert.ok(Array.isArray(list)); };
@@ -116,7 +115,7 @@ s.test('client/README.md: five minutes', async () => {
 
 s.test('docs/client.md: every example gives what it shows', async () => {
   const [text] = (await readFile(join(ROOT, 'docs/client.md'), 'utf8')).split(OLD_CLIENT);
-  const examples = blocks(text, 'js', 'jsx').filter(({ code }) => !NEEDS_PAGE.test(code));
+  const examples = blocks(text, 'js', 'jsx').filter(({ code }) => !code.includes('mirusync/worker') && !code.includes(COMPONENTS));
   assert.ok(examples.length >= 11, `${examples.length} examples`);
   assert.ok(examples.reduce((sum, { code }) => sum + code.split('; // → ').length - 1, 0) >= 16, 'most show what they give');
   const user = newUser();

@@ -84,6 +84,15 @@ const REACT = `
   };
 `;
 
+/* exampleOf gives the example of a document that is about elements, to be called in the page. */
+async function exampleOf(document) {
+  const text = await readFile(new URL(`../../${document}`, import.meta.url), 'utf8');
+  const { code } = [...text.matchAll(/^ *```js\n(?<code>[^]*?)^ *```$/gm)].map(({ groups }) => groups).find((block) => block.code.includes("'mirusync/indicator'"));
+  const lines = code.split('\n').map((line) => line.trim());
+  const imports = lines.filter((line) => line.startsWith('import '));
+  return `${imports.join('\n')}\nwindow.example = () => {\n${lines.filter((line) => !imports.includes(line)).join('\n')}\n};`;
+}
+
 let browser;
 let context;
 let dir;
@@ -93,13 +102,15 @@ let ready;
 async function setUp() {
   dir = await mkdtemp(join(tmpdir(), 'mirusync-elements-'));
   await chmod(dir, 0o755);
-  for (const [name, contents] of [['page.js', PAGE], ['react.js', REACT]])
+  const scripts = { 'page.js': PAGE, 'react.js': REACT, 'readme.js': await exampleOf('client/README.md'), 'guide.js': await exampleOf('docs/client.md') };
+  for (const [name, contents] of Object.entries(scripts))
     await build({
       stdin: { contents, resolveDir: SOURCE }, bundle: true, format: 'iife', target: 'es2022', outfile: join(dir, name),
+      alias: Object.fromEntries(['indicator', 'conflicts'].map((element) => [`mirusync/${element}`, `${SOURCE}elements/${element}.js`])),
       define: { 'process.env.NODE_ENV': '"production"' },
     });
-  await writeFile(join(dir, 'index.html'), html(['page.js']));
-  await writeFile(join(dir, 'react.html'), html(['page.js', 'react.js']));
+  for (const [name, more] of [['index', []], ['react', ['react.js']], ['readme', ['readme.js']], ['guide', ['guide.js']]])
+    await writeFile(join(dir, `${name}.html`), html(['page.js', ...more]));
   axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
   s.relay = await s.stack.addRelay({ static_dir: dir });
   await c.prepare();
@@ -217,6 +228,19 @@ test('the indicator tells what is so, counts what is unsent, and tries again; li
   await state(page, '#card', 'synced');
 });
 
+test('the examples of the documents', async () => {
+  for (const path of ['readme', 'guide']) {
+    const page = await open(newUser(), { path: `${path}.html`, define: false });
+    await page.evaluate(() => {
+      document.querySelector('main').append(...['indicator', 'conflicts'].map((name) => document.createElement(`mirusync-${name}`)));
+      example();
+    });
+    await state(page, 'mirusync-indicator', 'synced');
+    if (path === 'readme')
+      await state(page, 'mirusync-conflicts', 'none');
+  }
+});
+
 test('elements let go of the client when they leave, and come back', async () => {
   const page = await open(newUser());
   const counts = await page.evaluate(() => {
@@ -237,6 +261,21 @@ test('elements let go of the client when they leave, and come back', async () =>
   assert.ok(during > before + 4);
   /* The log of a client that was once tapped stays diverted. */
   assert.deepEqual([left, again, none], [before + 1, during, before + 1]);
+});
+
+test('of many conflicts a few are shown, and more by a button', async () => {
+  const page = await open(newUser(), { connect: false });
+  await page.evaluate(() => {
+    const conflicts = Array.from({ length: 24 }, (_, id) => ({ id, collection: 'note', record: `r${id}`, field: 'title', rule: 'manual', outcome: 'open', stored: id, incoming: -id }));
+    const { status, views } = client;
+    add('mirusync-conflicts', { client: { status: { ...status, state: 'connected' }, views, on: () => () => {}, conflicts: async () => conflicts } });
+  });
+  const cards = page.locator('mirusync-conflicts [part=card]');
+  await page.getByRole('button', { name: 'Show 10 more' }).click();
+  assert.equal(await cards.count(), 20);
+  assert.equal(await page.evaluate(() => document.querySelector('mirusync-conflicts').shadowRoot.activeElement.textContent), 'Note r10', 'the focus is at the first of them');
+  await page.getByRole('button', { name: 'Show 4 more' }).click();
+  assert.deepEqual([await cards.count(), await page.getByRole('button', { name: /more/ }).count()], [24, 0]);
 });
 
 test('a conflict of two devices is resolved by a click, live in both', async () => {

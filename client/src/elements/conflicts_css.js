@@ -41,7 +41,9 @@ header p { margin-block-start: .2em; text-wrap: pretty; }
 .option.chosen, .edit.chosen { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); background: color-mix(in srgb, var(--accent) 6%, var(--ground)); }
 .option:has(:focus-visible) { outline: 2px solid var(--accent); outline-offset: 2px; }
 .option :focus-visible[type=radio] { outline: 0; }
-.settled .option, .settled .edit { cursor: default; opacity: .75; }
+.settled .option, .settled .edit, .settled label { cursor: default; color: var(--muted); }
+.settled .option:hover { border-color: var(--line); }
+.settled .chosen, .settled .chosen:hover { border-color: var(--edge); box-shadow: none; background: none; }
 .who { display: flex; align-items: center; gap: .55em; font-weight: 550; min-width: 0; }
 .writer { overflow-wrap: anywhere; min-width: 0; }
 .who .tag { margin-inline-start: auto; }

@@ -47,19 +47,17 @@ export function tap(client, listener) {
   };
 }
 
-/** @param {Client} client @returns {Set<Log>} */
+/** divert has all that a client logs heard, whichever leader it has. @param {Client} client @returns {Set<Log>} */
 function divert(client) {
   /** @type {Set<Log>} */
   const listeners = new Set();
-  const { world } = client;
-  const before = world.log;
   /** @type {Log} */
   const log = (...what) => {
-    before(...what);
+    client.world.log(...what);
     for (const listener of [...listeners])
       listener(...what);
   };
-  /** @type {any} */
+  /** @type {import('../leader.js').Leader | undefined} */
   let leader;
   const attach = () => {
     if (!client.leader || client.leader === leader)
@@ -76,8 +74,7 @@ function divert(client) {
       return way;
     };
   };
-  /* Leaders to come take it from here. */
-  world.log = log;
+  /* A tab that comes to lead tells its status before it connects. */
   client.on('status', attach);
   attach();
   return listeners;
