@@ -6,6 +6,7 @@
 #   make installcheck     pg_regress and isolation against a running server
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
+#   make check-node18     the client's tests under the oldest Node that it is for
 #   make lint | bench | bench-smoke | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -14,7 +15,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo check lint bench bench-smoke
+RUN_GOALS = setup demo check check-node18 lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -39,6 +40,11 @@ check:
 	@tools/setup.sh build test browser
 	@$(BUILD) >&2
 	@tools/check.sh
+
+check-node18:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@tools/node18.sh
 
 lint:
 	@tools/setup.sh build client lint
