@@ -7,6 +7,7 @@
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
 #   make check-long       those that take longer
+#   make check-node18     the client's tests under the oldest Node that it is for
 #   make lint | bench | bench-smoke | screenshots | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -15,7 +16,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo screenshots check check-long lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long check-node18 lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -50,6 +51,11 @@ check-long:
 	@tools/setup.sh build test
 	@$(BUILD) >&2
 	@tools/check.sh long
+
+check-node18:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@tools/node18.sh
 
 lint:
 	@tools/setup.sh build client lint
