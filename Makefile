@@ -6,6 +6,8 @@
 #   make installcheck     pg_regress and isolation against a running server
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
+#   make check-long       faults under load, many sessions, longer fuzzing
+#   make valgrind         the extension's tests on a server under valgrind
 #   make lint | bench | bench-smoke | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -14,7 +16,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo check lint bench bench-smoke
+RUN_GOALS = setup demo check check-long valgrind lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -39,6 +41,15 @@ check:
 	@tools/setup.sh build test browser
 	@$(BUILD) >&2
 	@tools/check.sh
+
+check-long:
+	@tools/setup.sh build test lint
+	@$(BUILD) >&2
+	@tools/check.sh long
+
+valgrind:
+	@$(BUILD) >&2
+	@tools/valgrind.sh
 
 lint:
 	@tools/setup.sh build client lint

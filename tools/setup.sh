@@ -84,7 +84,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		have_node || need nodejs
 	fi
 	if wants test; then
-		need libcmocka-dev nginx haproxy openssl
+		need libcmocka-dev nginx haproxy openssl clang
 	fi
 	if wants test || wants client; then
 		command -v npm >/dev/null 2>&1 || need npm
