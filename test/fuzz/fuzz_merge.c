@@ -38,7 +38,8 @@ check_clock(const char *text, size_t len)
 		hlc_format(clock, buffer);
 		CLAIM(hlc_parse(buffer, strlen(buffer), &same) && same == clock);
 	}
-	if (hlc_parse_time(text, len, &ms) && ms >= -HLC_TIME_MS_MAX && ms <= HLC_TIME_MS_MAX)
+	if (hlc_parse_time(text, len, &ms) && ms >= -HLC_TIME_MS_MAX &&
+		ms <= HLC_TIME_MS_MAX)
 	{
 		hlc_format_time(ms, time);
 		CLAIM(hlc_parse_time(time, strlen(time), &again) && again == ms);
@@ -81,8 +82,10 @@ check_rules(const uint8_t *data, size_t size)
 
 	if (size < 12)
 		return;
-	*a = (MiruStamp){hlc_make(data[0] % 4, 0), data[1] % 4, devices[data[2] % 4]};
-	*b = (MiruStamp){hlc_make(data[3] % 4, 0), data[4] % 4, devices[data[5] % 4]};
+	*a = (MiruStamp){hlc_make(data[0] % 4, 0), data[1] % 4,
+					 devices[data[2] % 4]};
+	*b = (MiruStamp){hlc_make(data[3] % 4, 0), data[4] % 4,
+					 devices[data[5] % 4]};
 	if (a->clock != b->clock || strcmp(a->device, b->device) != 0)
 		CLAIM(miru_lww_wins(a, b, false) != miru_lww_wins(b, a, false));
 	contest.has_stored = data[6] & 1;
