@@ -6,8 +6,9 @@
 #   make installcheck     pg_regress and isolation against a running server
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
-#   make check-long       those that take longer
+#   make check-long       faults under load, many sessions, longer fuzzing
 #   make check-node18     the client's tests under the oldest Node that it is for
+#   make valgrind         the extension's tests on a server under valgrind
 #   make lint | bench | bench-smoke | screenshots | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -16,7 +17,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo screenshots check check-long check-node18 lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long check-node18 valgrind lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -48,7 +49,7 @@ check:
 	@tools/check.sh
 
 check-long:
-	@tools/setup.sh build test
+	@tools/setup.sh build test lint
 	@$(BUILD) >&2
 	@tools/check.sh long
 
@@ -56,6 +57,10 @@ check-node18:
 	@tools/setup.sh build test
 	@$(BUILD) >&2
 	@tools/node18.sh
+
+valgrind:
+	@$(BUILD) >&2
+	@tools/valgrind.sh
 
 lint:
 	@tools/setup.sh build client lint

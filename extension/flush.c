@@ -709,7 +709,6 @@ number_rows(Flush *flush)
 
 	flush->record_table = miru_table_open("record", true);
 	flush->log_table = miru_table_open("change_log", true);
-	/* For functions of types, and values stored out of line. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	old_context = MemoryContextSwitchTo(flush->per_row);
 	while (miru_fold_next(&flush->fold, &touched))
@@ -750,10 +749,8 @@ List *
 miru_flush(bool collect, bool ring)
 {
 	Flush flush = {0};
-	MemoryContext context;
-	MemoryContext old_context;
-	int64 from;
-	int64 to;
+	MemoryContext context, old_context;
+	int64 from, to;
 
 	miru_notes_begin(&from, &to);
 	if (from == to)
@@ -777,7 +774,7 @@ miru_flush(bool collect, bool ring)
 	flush.per_row = AllocSetContextCreate(CurrentMemoryContext,
 										  "mirusync flush row",
 										  ALLOCSET_DEFAULT_SIZES);
-	/* At pre-commit there is none, and long values are not stored without. */
+	/* For functions of types, and values out of line; at pre-commit there is none. */
 	PushActiveSnapshot(GetLatestSnapshot());
 	miru_fold(&flush.fold, from, to);
 	lock_feeds(&flush);

@@ -210,3 +210,9 @@ DELETE FROM mirusync.event_collection WHERE collection = 'task';
 DELETE FROM mirusync.document WHERE collection = 'setting';
 DELETE FROM mirusync.collection WHERE name = 'setting';
 DROP SCHEMA native_test CASCADE;
+
+-- A server that is read-only is nobody's fault: the push is to be sent again.
+BEGIN READ ONLY;
+SELECT status, code FROM mirusync.push_many('{nora}', '{phone}', '{s1}', '{native}', ARRAY['{"type": "push", "changes": [
+	{"number": 900, "kind": "put", "collection": "note", "id": "later", "fields": {"x": 1}}]}']);
+ROLLBACK;

@@ -3,9 +3,11 @@
 # check.sh
 #     Runs every suite and counts every single test.
 #
-# usage: tools/check.sh [unit|client|regress|isolation|upgrade|e2e|long]...    (default: all but long)
+# usage: tools/check.sh [unit|fuzz|client|regress|isolation|upgrade|e2e]...    (default: all)
+#        tools/check.sh long
 #
-# `make check` comes here, `make check-long` with long, after tools/setup.sh and a build.  Every suite is run,
+# `make check` comes here after tools/setup.sh and a build; `make check-long` with
+# "long": faults under load, ten thousand sessions, and fuzzing for longer.  Every suite is run,
 # whatever became of the one before.  The last line is "N passed, N failed";
 # the exit status is 1 if a test failed, if a suite ended badly without naming
 # a test, or if a suite ran none.  Servers are private ones (tools/stack.mjs).
@@ -15,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- unit client regress isolation upgrade e2e
+[ $# -gt 0 ] || set -- unit fuzz client regress isolation upgrade e2e
 
 # What `make PORT=... check` exports must not reach the makes that we run.
 unset MAKEFLAGS MFLAGS MAKELEVEL PORT JWT_SECRET
@@ -69,6 +71,19 @@ run_unit() {
 		"$(sum '^\[  FAILED  \] [0-9]+ test' "$work/unit")"
 }
 
+# A second for each target: enough to see that the corpus still passes.
+run_fuzz() {
+	begin fuzz
+	make -s -k -C test/fuzz -j"$(nproc)" SECONDS="${1:-1}" 2>"$work/fuzz.err" | tee "$work/fuzz"
+	local status=${PIPESTATUS[0]}
+	local targets
+	targets=$(make -s -C test/fuzz list | wc -w)
+	local passed
+	passed=$(count '^fuzz .*: ok' "$work/fuzz")
+	[ "$status" -eq 0 ] || grep -vE '^INFO' "$work/fuzz.err" | tail -n 40
+	report fuzz "$status" "$passed" "$((targets - passed))"
+}
+
 # Both kinds of pg_regress output: "test hlc ... ok" up to 15, TAP from 16 on.
 run_pg_regress() {
 	local suite=$1 diffs=$2
@@ -94,13 +109,13 @@ run_isolation() {
 	run_pg_regress isolation test/isolation/regression.diffs REGRESS=
 }
 
-# run_node SUITE [DIRECTORY [AT_ONCE]] runs Node's tests in it, some files at once.
+# run_node SUITE [DIRECTORY [NAME [AT_ONCE]]] runs Node's tests in it, some files at once.
 run_node() {
-	local suite=$1 directory=${2:-test/$1} at_once=${3:-1}
+	local suite=$1 directory=${2:-test/$1} name=${3:-*} at_once=${4:-1}
 	begin "$suite"
 	node --test "--test-concurrency=$at_once" --test-reporter=spec --test-reporter-destination=stdout \
 		--test-reporter=tap --test-reporter-destination="$work/$suite" \
-		"$directory"/*.test.mjs
+		"$directory"/$name.test.mjs
 	local status=$?
 	local field
 	for field in pass fail cancelled; do
@@ -119,11 +134,15 @@ run_upgrade() {
 
 # Each file has servers of its own, and waits for them most of the time.
 run_e2e() {
-	run_node e2e test/e2e 2
+	run_node e2e test/e2e '*' 2
 }
 
+
 run_long() {
+	run_fuzz "${MIRUSYNC_FUZZ_SECONDS:-60}"
+	export MIRUSYNC_FUZZ_MESSAGES=${MIRUSYNC_FUZZ_MESSAGES:-50000}
 	run_node long test/e2e/long
+	run_node long-push test/e2e fuzz_push
 }
 
 # One installation for all suites, so that they test the same thing.
@@ -137,7 +156,7 @@ export MIRUSYNC_STAGE=$work/stage
 
 for suite; do
 	case $suite in
-		unit | client | regress | isolation | upgrade | e2e | long) "run_$suite" ;;
+		unit | fuzz | client | regress | isolation | upgrade | e2e | long) "run_$suite" ;;
 		*) echo "unknown suite \"$suite\""; total_failed=$((total_failed + 1)) ;;
 	esac
 done

@@ -90,7 +90,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		have_node || need nodejs
 	fi
 	if wants test; then
-		need libcmocka-dev nginx haproxy openssl pgbouncer
+		need libcmocka-dev nginx haproxy openssl pgbouncer clang
 	fi
 	if wants test || wants client || { wants demo && ! have_client_packages; }; then
 		command -v npm >/dev/null 2>&1 || need npm

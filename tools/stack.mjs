@@ -18,8 +18,8 @@
  * to its own binary, so that copy sees an installation with mirusync in it.
  * No root is needed, and runs side by side do not disturb each other.
  * MIRUSYNC_STAGE names a stage to use again, MIRUSYNC_RELAY another relay
- * binary (one built with a sanitizer, say), and MIRUSYNC_POSTGRES_UNDER a command
- * that runs the server, such as valgrind (tools/valgrind.sh).
+ * binary (one built with a sanitizer, say), MIRUSYNC_POSTGRES_UNDER and
+ * MIRUSYNC_RELAY_UNDER commands that run them, such as valgrind (tools/valgrind.sh).
  *
  * PostgreSQL refuses to run as root: started by root, server and relay run as
  * the user in MIRUSYNC_RUN_AS, by default postgres.  Every process we start
@@ -46,7 +46,9 @@ const run = promisify(execFile);
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 const PG_CONFIG = process.env.PG_CONFIG || 'pg_config';
-const POSTGRES_UNDER = (process.env.MIRUSYNC_POSTGRES_UNDER || '').split(' ').filter(Boolean);
+const words = (text) => (text || '').split(' ').filter(Boolean);
+const POSTGRES_UNDER = words(process.env.MIRUSYNC_POSTGRES_UNDER);
+const RELAY_UNDER = words(process.env.MIRUSYNC_RELAY_UNDER);
 const AS_ROOT = process.getuid() === 0;
 const RUN_AS = process.env.MIRUSYNC_RUN_AS || 'postgres';
 
@@ -234,8 +236,8 @@ export class Relay {
   async start({ ready = true } = {}) {
     await this.writeConfig();
     const before = await stat(this.logPath).then((s) => s.size, () => 0);
-    this.child = spawnOwned(this.stack.relayBinary, ['--config', this.configPath],
-      { log: this.logPath });
+    const [command, ...args] = [...RELAY_UNDER, this.stack.relayBinary, '--config', this.configPath];
+    this.child = spawnOwned(command, args, { log: this.logPath });
     const failed = async () => {
       if (this.running)
         return;
