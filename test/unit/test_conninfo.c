@@ -13,10 +13,10 @@ expect_lists(const char *conninfo, int first, const char *host,
 			 const char *hostaddr, const char *port)
 {
 	const char *const wanted[] = {host, hostaddr, port};
-	char *lists[CONNINFO_LISTS];
+	char *lists[LISTS];
 
-	conninfo_rotate(conninfo, first, lists);
-	for (int i = 0; i < CONNINFO_LISTS; i++)
+	rotate_lists(conninfo, first, lists);
+	for (int i = 0; i < LISTS; i++)
 	{
 		if (wanted[i] == NULL)
 			assert_null(lists[i]);
@@ -54,11 +54,11 @@ what_belongs_together_stays_together(void **state UNUSED)
 static void
 options_go_behind_theirs(void **state UNUSED)
 {
-	char *merged = conninfo_options("options='-c a=1'", " -c b=2");
+	char *merged = merged_options("options='-c a=1'", " -c b=2");
 
 	assert_string_equal(merged, "-c a=1 -c b=2");
 	free(merged);
-	merged = conninfo_options("host=a", "");
+	merged = merged_options("host=a", "");
 	assert_string_equal(merged, "");
 	free(merged);
 }
