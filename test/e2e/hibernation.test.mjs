@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import {
   created, cursorOf, entry, freePort, http, metrics, newUser, rawSocket, replica, sleep, useStack, userToken,
   waitUntil,
@@ -13,7 +14,7 @@ import {
 import { api, useNative } from './native.mjs';
 
 const s = useStack({
-  relay: { metrics_port: await freePort(), hibernate_after: '300ms', push_wait_max: '2s' },
+  relay: { metrics_port: await freePort(), hibernate_after: '300ms', push_wait_max: '1s' },
 });
 const native = useNative(s);
 
@@ -180,6 +181,22 @@ s.test('a database that has gone meanwhile: who comes waits, within bounds', asy
   await (await device).push(created(entry()));
   await waitUntil(async () => (await ready()).status === 200);
   await (await device).close();
+});
+
+s.test('sessions that wait cost no wake-ups', async () => {
+  const devices = [];
+  for (let i = 0; i < 20; i++)
+    devices.push(await s.live(newUser()));
+  const wakeUps = () => Number(/^voluntary_ctxt_switches:\s+(\d+)/m
+    .exec(readFileSync(`/proc/${s.relay.pid}/status`, 'utf8'))[1]);
+  /* A timer of 50 ms would be 30 of them. */
+  await waitUntil(async () => {
+    const before = wakeUps();
+    await sleep(1500);
+    return wakeUps() - before < 12;
+  }, { what: 'the relay to be quiet' });
+  for (const device of devices)
+    await device.close();
 });
 
 s.test('SIGHUP changes the time, SIGTERM ends a relay that hibernates', async () => {
