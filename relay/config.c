@@ -550,6 +550,10 @@ check_values(Loader *loader)
 	if (!is_numeric(config->metrics_address))
 		return config_complain(loader, NULL,
 							   "metrics_address is no numeric address");
+	if (config->database_pooled && config->database_direct[0] == '\0')
+		return config_complain(loader, NULL,
+							   "database_pooled needs database_direct: nobody "
+							   "can listen through a pooler");
 	if (config->jwt_leeway_ms % 1000 != 0)
 		return config_complain(loader, NULL,
 							   "jwt_leeway must be whole seconds");

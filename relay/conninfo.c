@@ -1,6 +1,6 @@
 /*
  * conninfo.c
- *		What a libpq connection string says of hosts, options and time.
+ *		Connecting by a libpq connection string: hosts in turn, options, time.
  *
  * libpq itself tries the hosts of a string in turn, but goes on to the next
  * only when the one before has failed.  With asynchronous connecting it never
@@ -20,8 +20,16 @@
 
 #include "alloc.h"
 
-static const char *const list_keys[CONNINFO_LISTS] = {"host", "hostaddr",
-													  "port"};
+/* The lists that go together, item by item. */
+enum
+{
+	LIST_HOST,
+	LIST_HOSTADDR,
+	LIST_PORT,
+	LISTS
+};
+
+static const char *const list_keys[LISTS] = {"host", "hostaddr", "port"};
 
 static const char *
 value_of(const PQconninfoOption *options, const char *keyword)
@@ -44,8 +52,9 @@ conninfo_timeout_ms(const char *conninfo, int64_t missing)
 	return seconds > 0 ? seconds * 1000 : missing;
 }
 
-char *
-conninfo_options(const char *conninfo, const char *more)
+/* Our settings go behind those of the string, which stay in force. */
+static char *
+merged_options(const char *conninfo, const char *more)
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
 	const char *theirs = value_of(options, "options");
@@ -82,18 +91,19 @@ rotate(const char *list, int first)
 	return rotated;
 }
 
-void
-conninfo_rotate(const char *conninfo, int first, char *lists[CONNINFO_LISTS])
+/* The lists of hosts, begun with another; to be freed, NULL where none is. */
+static void
+rotate_lists(const char *conninfo, int first, char *lists[LISTS])
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-	const char *values[CONNINFO_LISTS];
+	const char *values[LISTS];
 	const char *hosts;
 
-	for (int i = 0; i < CONNINFO_LISTS; i++)
+	for (int i = 0; i < LISTS; i++)
 		values[i] = value_of(options, list_keys[i]);
-	hosts = values[CONNINFO_HOSTADDR] != NULL ? values[CONNINFO_HOSTADDR]
-											  : values[CONNINFO_HOST];
-	for (int i = 0; i < CONNINFO_LISTS; i++)
+	hosts = values[LIST_HOSTADDR] != NULL ? values[LIST_HOSTADDR]
+										  : values[LIST_HOST];
+	for (int i = 0; i < LISTS; i++)
 	{
 		/* One port for all hosts; a list that does not fit libpq refuses. */
 		bool fits = values[i] != NULL && hosts != NULL &&
@@ -104,4 +114,54 @@ conninfo_rotate(const char *conninfo, int first, char *lists[CONNINFO_LISTS])
 			: rotate(values[i], fits ? first % count_items(hosts) : 0);
 	}
 	PQconninfoFree(options);
+}
+
+PGconn *
+conninfo_connect(const char *conninfo, int first_host, const char *name,
+				 int64_t lock_timeout_ms)
+{
+	char application[64];
+	char more[64] = "";
+	char *lists[LISTS];
+	char *options;
+	PGconn *conn;
+
+	snprintf(application, sizeof(application), "mirusync relay %s", name);
+	if (lock_timeout_ms > 0)
+		snprintf(more, sizeof(more), " -c lock_timeout=%lld",
+				 (long long) lock_timeout_ms);
+	options = merged_options(conninfo, more);
+	rotate_lists(conninfo, first_host, lists);
+
+	/*
+	 * What stands behind dbname overrides the conninfo; the keepalives stand
+	 * before it, as defaults.  A network that swallows packets must not hold a
+	 * group for the kernel's quarter of an hour.
+	 */
+	const char *const keys[] = {"keepalives_idle",	"keepalives_interval",
+								"keepalives_count", "tcp_user_timeout",
+								"dbname",			"host",
+								"hostaddr",			"port",
+								"application_name", "client_encoding",
+								"options",			NULL};
+	const char *const values[] = {"30",
+								  "10",
+								  "3",
+								  "30000",
+								  conninfo,
+								  lists[LIST_HOST],
+								  lists[LIST_HOSTADDR],
+								  lists[LIST_PORT],
+								  application,
+								  "UTF8",
+								  options,
+								  NULL};
+
+	conn = PQconnectStartParams(keys, values, 1);
+	if (conn == NULL)
+		abort();
+	free(options);
+	for (int i = 0; i < LISTS; i++)
+		free(lists[i]);
+	return conn;
 }

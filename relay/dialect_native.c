@@ -137,6 +137,7 @@ on_hello(Session *session, const NativeFrame *frame, const char *text,
 		 size_t len)
 {
 	char application[LOG_VALUE_MAX];
+	char user[LOG_VALUE_MAX];
 	Status status = frame->has_token
 		? session_refresh(session, frame->token.text, frame->token.len)
 		: STATUS_OK;
@@ -157,7 +158,9 @@ on_hello(Session *session, const NativeFrame *frame, const char *text,
 		session->from = (CatchUpFrom){.kind = CATCH_UP_AFTER,
 									  .after = frame->cursor.cursor,
 									  .seen = frame->cursor.seen};
-		log_info("hello session=%s application=%s", session->stream->session_id,
+		log_info("hello session=%s user=%s application=%s",
+				 session->stream->session_id,
+				 log_value(user, sizeof(user), session->stream->user),
 				 log_value(application, sizeof(application),
 						   frame->application));
 		session_push(session, reply_to(session, REPLY_HELLO, frame), text, len);

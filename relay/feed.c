@@ -360,11 +360,14 @@ feed_take(const char *feed_id, const FeedEvent *event)
 static void
 start_over(Feed *feed)
 {
+	static LogLimit limit;
 	Session *session, *next;
 	char id[LOG_VALUE_MAX];
 
-	log_warn("history lost: starting over feed=%s cursor=%lld",
-			 log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
+	/* After a restore it happens to all of them at once. */
+	log_limited(&limit, LOG_LEVEL_WARN,
+				"history lost: starting over user=%s cursor=%lld",
+				log_value(id, sizeof(id), feed->id), (long long) feed->cursor);
 	metrics_count(METRIC_HISTORIES_LOST);
 	feed->known_head = 0;
 	feed->seen = 0;

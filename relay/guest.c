@@ -148,6 +148,7 @@ say(Guest *guest, const char *text, size_t len)
 static void
 refuse(Guest *guest, CloseCode code, const char *reason)
 {
+	static LogLimits limits;
 	WsConn *conn = guest->conn;
 	char user[LOG_VALUE_MAX];
 	char goodbye[DIALECT_GOODBYE_MAX];
@@ -155,10 +156,12 @@ refuse(Guest *guest, CloseCode code, const char *reason)
 	if (guest->dialect->goodbye != NULL && guest->open)
 		say(guest, goodbye,
 			guest->dialect->goodbye(goodbye, sizeof(goodbye), code, reason));
-	log_info("connection closed before its session user=%s code=%d "
-			 "reason=\"%s\"",
-			 log_value(user, sizeof(user), guest->claims.user), (int) code,
-			 reason);
+	/* Strangers can have it said as often as they like. */
+	log_limited(log_limit_of(&limits, reason), LOG_LEVEL_INFO,
+				"connection closed before its session user=%s code=%d "
+				"reason=\"%s\"",
+				log_value(user, sizeof(user), guest->claims.user), (int) code,
+				reason);
 	retire(guest);
 	ws_disown(conn);
 	ws_close(conn, code, reason);

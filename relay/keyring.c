@@ -29,7 +29,6 @@
 
 #define FILES_MAX	   34 /* one JWKS, one secret, and the PEM files */
 #define FILE_MAX_BYTES 65536
-#define REASONS_MAX	   64 /* for which a token is refused; the rest share one */
 
 typedef enum FileKind
 {
@@ -277,35 +276,15 @@ keyring_release(void)
 
 /* ---- verifying ---- */
 
-/*
- * limit_of returns the limit of a reason, of which there are few and all are
- * constants: who floods us with one cannot hide another.
- */
-static LogLimit *
-limit_of(const char *reason)
-{
-	static struct
-	{
-		const char *reason;
-		LogLimit limit;
-	} limits[REASONS_MAX];
-	int i = 0;
-
-	while (i < REASONS_MAX - 1 && limits[i].reason != NULL &&
-		   strcmp(limits[i].reason, reason) != 0)
-		i++;
-	limits[i].reason = reason;
-	return &limits[i].limit;
-}
-
 bool
 keyring_verify(const char *token, size_t len, Claims *claims)
 {
+	static LogLimits limits;
 	const char *reason = jwt_verify(keys, &policy, token, len,
 									loop_wall_ms() / 1000, claims);
 
 	if (reason != NULL)
-		log_limited(limit_of(reason), LOG_LEVEL_INFO,
+		log_limited(log_limit_of(&limits, reason), LOG_LEVEL_INFO,
 					"token refused reason=\"%s\"", reason);
 	return reason == NULL;
 }

@@ -265,6 +265,18 @@ log_error(const char *fmt, ...)
 	LOG_AT(LOG_LEVEL_ERROR);
 }
 
+LogLimit *
+log_limit_of(LogLimits *limits, const char *reason)
+{
+	int i = 0;
+
+	while (i < LOG_REASONS_MAX - 1 && limits->reasons[i] != NULL &&
+		   strcmp(limits->reasons[i], reason) != 0)
+		i++;
+	limits->reasons[i] = reason;
+	return &limits->limits[i];
+}
+
 void
 log_limited(LogLimit *limit, LogLevel level, const char *fmt, ...)
 {

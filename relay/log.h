@@ -41,6 +41,18 @@ typedef struct LogLimit
 	uint64_t suppressed; /* lines kept back since the last one */
 } LogLimit;
 
+/*
+ * Limits of one line by its reason, of which there are few and all are
+ * constants: who floods us with one cannot hide another.
+ */
+#define LOG_REASONS_MAX 64
+
+typedef struct LogLimits
+{
+	const char *reasons[LOG_REASONS_MAX];
+	LogLimit limits[LOG_REASONS_MAX];
+} LogLimits;
+
 #define LOG_LIMIT_DEFAULT_MS 10000
 #define LOG_VALUE_MAX		 256 /* a buffer of this size suits log_value */
 
@@ -62,6 +74,9 @@ extern void log_error(const char *fmt, ...) LOG_PRINTF(1, 2);
  */
 extern void log_limited(LogLimit *limit, LogLevel level, const char *fmt, ...)
 	LOG_PRINTF(3, 4);
+
+/* log_limit_of is the limit of a reason. */
+extern LogLimit *log_limit_of(LogLimits *limits, const char *reason);
 
 /*
  * log_set_level drops everything below the level called debug, info, warn or

@@ -331,63 +331,16 @@ is_pooled(const PgConn *pg)
 	return config->database_pooled && !pg->spec.direct;
 }
 
-/* Our settings go behind those of the conninfo, which stay in force. */
-static char *
-merged_options(const PgConn *pg)
-{
-	char lock[64] = "";
-
-	if (pg->spec.lock_timeout_ms > 0 && !is_pooled(pg))
-		snprintf(lock, sizeof(lock), " -c lock_timeout=%lld",
-				 (long long) pg->spec.lock_timeout_ms);
-	return conninfo_options(conninfo_of(pg), lock);
-}
-
 static void
 connect_start(PgConn *pg)
 {
-	char application[64];
 	const char *conninfo = conninfo_of(pg);
-	char *options = merged_options(pg);
-	char *lists[CONNINFO_LISTS];
 
-	conninfo_rotate(conninfo, pg->first_host, lists);
-
-	/*
-	 * What stands behind dbname overrides the conninfo; the keepalives stand
-	 * before it, as defaults.  A network that swallows packets must not hold a
-	 * group for the kernel's quarter of an hour.
-	 */
-	const char *const keys[] = {"keepalives_idle",	"keepalives_interval",
-								"keepalives_count", "tcp_user_timeout",
-								"dbname",			"host",
-								"hostaddr",			"port",
-								"application_name", "client_encoding",
-								"options",			NULL};
-	const char *const values[] = {"30",
-								  "10",
-								  "3",
-								  "30000",
-								  conninfo,
-								  lists[CONNINFO_HOST],
-								  lists[CONNINFO_HOSTADDR],
-								  lists[CONNINFO_PORT],
-								  application,
-								  "UTF8",
-								  options,
-								  NULL};
-
-	snprintf(application, sizeof(application), "mirusync relay %s",
-			 pg->spec.name);
 	pg->deadline_ms = loop_now_ms() +
 		conninfo_timeout_ms(conninfo, CONNECT_TIMEOUT_MS);
 	pg->state = PG_CONNECTING;
-	pg->conn = PQconnectStartParams(keys, values, 1);
-	free(options);
-	for (int i = 0; i < CONNINFO_LISTS; i++)
-		free(lists[i]);
-	if (pg->conn == NULL)
-		abort();
+	pg->conn = conninfo_connect(conninfo, pg->first_host, pg->spec.name,
+								is_pooled(pg) ? 0 : pg->spec.lock_timeout_ms);
 	PQsetNoticeProcessor(pg->conn, on_notice, pg);
 	if (PQstatus(pg->conn) == CONNECTION_BAD ||
 		watch_start(pg, UV_WRITABLE) != STATUS_OK)

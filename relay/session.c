@@ -480,14 +480,17 @@ fall_behind(Session *session)
 	CatchUpFrom from = {.kind = CATCH_UP_AFTER,
 						.after = session->cursor,
 						.seen = session->feed->seen};
+	static LogLimit limit;
 	char user[LOG_VALUE_MAX];
 
-	log_info("session is slow: moved to catch-up session=%s user=%s "
-			 "queued_bytes=%zu queued_messages=%u cursor=%lld",
-			 session->stream->session_id,
-			 log_value(user, sizeof(user), session->stream->user),
-			 session->outbox.bytes, session->outbox.count,
-			 (long long) session->cursor);
+	/* It can happen to one session again and again. */
+	log_limited(&limit, LOG_LEVEL_INFO,
+				"session is slow: moved to catch-up session=%s user=%s "
+				"queued_bytes=%zu queued_messages=%u cursor=%lld",
+				session->stream->session_id,
+				log_value(user, sizeof(user), session->stream->user),
+				session->outbox.bytes, session->outbox.count,
+				(long long) session->cursor);
 	metrics_count(METRIC_CATCH_UP_SLOW);
 	session_catch_up(session, &from);
 }
@@ -657,6 +660,8 @@ session_check_access_all(void)
 Status
 session_refresh(Session *session, const char *token, size_t len)
 {
+	static LogLimit limit;
+	char user[LOG_VALUE_MAX];
 	Claims claims;
 
 	/* A verification is dear, and a token is good for more than a moment. */
@@ -671,7 +676,13 @@ session_refresh(Session *session, const char *token, size_t len)
 		return STATUS_CLOSED;
 	}
 	if (!keyring_verify(token, len, &claims))
+	{
+		log_limited(&limit, LOG_LEVEL_INFO,
+					"later token refused session=%s user=%s",
+					session->stream->session_id,
+					log_value(user, sizeof(user), session->stream->user));
 		return STATUS_FAILED;
+	}
 	if (strcmp(claims.user, session->stream->user) != 0)
 	{
 		session_close(session, CLOSE_OTHER_USER, "token of another user");

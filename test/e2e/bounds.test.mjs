@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import {
   created, entry, freePort, metrics, newUser, rawSocket, sleep, useStack, waitUntil,
@@ -248,6 +249,89 @@ s.test('a thousand silent, half-open and slow peers change nothing for the other
       peer.destroy();
   }
 }), { timeout: 120000 });
+
+s.test('pushes of a session in flight', () => using({ session_pushes_max: 5 }, async () => {
+  const before = await metrics(s.relay);
+  const user = newUser();
+  const device = await s.live(user);
+  await device.push(created(entry()));
+  const lock = await s.client();
+  try {
+    await lock.query('BEGIN');
+    await lock.query('SELECT 1 FROM mirusync.feed WHERE feed = $1 FOR UPDATE', [user]);
+    for (let i = 0; i < 30; i++) {
+      device.send(created(entry()));
+      await sleep(2);
+    }
+    await grows(before, 'held_back_total{bound="session_pushes_max"}');
+    assert.ok((await metrics(s.relay))('push_queue_messages') < 15);
+  } finally {
+    await lock.query('ROLLBACK');
+    await lock.end();
+  }
+  for (const answer of await device.answers(30))
+    assert.equal(answer.type, 'SYNC_RESPONSE');
+}));
+
+s.test('what a device sends before it was let in', async () => {
+  const relay = await s.stack.addRelay({
+    metrics_port: await freePort(), session_queue_max_messages: 3,
+    database: `host=127.0.0.1 port=${await freePort()} user=mirusync_relay dbname=nothing`,
+  }, { ready: false });
+  const device = await native.raw(newUser(), { relay });
+  for (let i = 0; i < 6; i++)
+    device.send({ type: 'ping' });
+  assert.equal((await device.ended).code, 1013);
+  assert.equal((await metrics(relay))('sessions_cut_total{bound="session_queue_max"}'), 1);
+  await relay.stop();
+});
+
+s.test('descriptors', async () => {
+  const script = `${s.stack.dir}/few-files`;
+  await writeFile(script, `#!/bin/sh\nulimit -n 60\nexec ${s.stack.relayBinary} "$@"\n`, { mode: 0o755 });
+  const given = process.env.MIRUSYNC_RELAY;
+  process.env.MIRUSYNC_RELAY = script;
+  const relay = await s.stack.addRelay({ metrics_port: await freePort() }).finally(() => {
+    if (given === undefined)
+      delete process.env.MIRUSYNC_RELAY;
+    else
+      process.env.MIRUSYNC_RELAY = given;
+  });
+  const device = await s.live(newUser(), { relay });
+  const sockets = [];
+  for (let i = 0; i < 60; i++)
+    sockets.push(await rawSocket(relay));
+  /* Some are closed at once; who was there is served. */
+  await Promise.race(sockets.map((socket) => socket.ended));
+  await device.push(created(entry()));
+  for (const socket of sockets)
+    socket.destroy();
+  await waitUntil(async () => (await metrics(relay).catch(() => null))
+    ?.('connections_refused_total{reason="file_descriptors"}') >= 1, { what: 'the count' });
+  await (await s.live(newUser(), { relay })).push(created(entry()));
+  assert.deepEqual(await relay.stop(), { code: 0, signal: null });
+});
+
+s.test('the log names session and user, and what repeats is said once', async () => {
+  const relay = await s.stack.addRelay({ metrics_port: await freePort() });
+  const user = newUser();
+  const phone = await native.live(user, { relay });
+  phone.send({ type: 'token', token: 'x.y.z' });
+  await phone.type('error');
+  for (let i = 0; i < 30; i++) {
+    const stranger = await native.raw(newUser(), { relay, query: '?auth=message' });
+    stranger.send('no token');
+    assert.equal((await stranger.ended).code, 4401);
+  }
+  await phone.close();
+  assert.deepEqual(await relay.stop(), { code: 0, signal: null });
+  const lines = relay.log.split('\n');
+  const named = lines.filter((line) => /\bsession=/.test(line));
+  assert.ok(named.length >= 4);
+  for (const line of named)
+    assert.match(line, new RegExp(`session=[0-9a-f]{16} .*\\buser=${user}\\b`));
+  assert.equal(lines.filter((line) => /closed before its session/.test(line)).length, 1);
+});
 
 s.test('connections in all', () => using({ connections_max: 3 }, async () => {
   const before = await metrics(s.relay);

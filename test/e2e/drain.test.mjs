@@ -89,7 +89,7 @@ s.test('--check-config says ok, or where the mistake is', async (t) => {
       assert.ok(result.stderr.includes(word) || name === 'a line that is none', result.stderr);
     });
   for (const line of ['listen_address = localhost', 'metrics_address = foo', 'static_dir = /nowhere/at/all',
-    'jwt_leeway = 1500ms'])
+    'jwt_leeway = 1500ms', 'database_pooled = 1'])
     await t.test(`what would not start or be taken: ${line}`, async () => {
       const result = await checkConfig([...good(), line]);
       assert.equal(result.code, 2);

@@ -7,11 +7,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import {
-  assertPromises, created, cursorOf, deleted, entry, freePort, iso, newUser, replica, updated, useStack,
-  waitUntil,
+  assertPromises, created, cursorOf, deleted, entry, freePort, iso, metrics, newUser, replica, updated, userToken,
+  useStack, waitUntil,
 } from './harness.mjs';
+import { api, useNative } from './native.mjs';
 
 const s = useStack({ relays: 2, relay: { heads_poll_interval: '1s' } });
+const native = useNative(s);
 
 s.test('devices of one user on two relays see each other', async () => {
   const user = newUser();
@@ -191,8 +193,8 @@ s.test('a stranger who rings every bell does no harm', async () => {
 
 s.test('relays share a port only when all of them are told so', async () => {
   const listen_port = await freePort();
-  const first = await s.stack.addRelay({ listen_port, listen_shared: 1 });
-  const second = await s.stack.addRelay({ listen_port, listen_shared: 1 });
+  const first = await s.stack.addRelay({ listen_port, listen_shared: 1, metrics_port: await freePort() });
+  const second = await s.stack.addRelay({ listen_port, listen_shared: 1, metrics_port: await freePort() });
   await assert.rejects(s.stack.addRelay({ listen_port }), 'the port is taken');
 
   /* The kernel spreads connections over both; devices see no difference. */
@@ -208,6 +210,33 @@ s.test('relays share a port only when all of them are told so', async () => {
     await s.live(newUser(), { relay: second });
   for (const relay of [first, second])
     assert.match(await readFile(relay.logPath, 'utf8'), /session opened/);
+
+  /* Nothing of a request over HTTP, or of a ticket, belongs to one of them. */
+  const phone = await native.live(user, { relay: first });
+  for (let i = 0; i < 16; i++) {
+    const push = await api(first, user, '/sync/push', {
+      body: {
+        device: 'web', changes: [{
+          number: i + 1, kind: 'put', collection: 'logbook_entry', id: `web-${i}`, fields: entry({ id: `web-${i}` }),
+        }],
+      },
+    });
+    const { epoch, seq } = push.body.verdicts[0];
+    assert.equal(push.body.verdicts[0].verdict, 'applied');
+    const page = await api(first, user, `/sync/pull?after=${seq - 1}&epoch=${epoch ?? push.body.epoch}`);
+    assert.ok(page.body.changes.some((change) => change.id === `web-${i}`), 'read what was written at any');
+    const answer = await fetch(`${first.url}/sync/ticket`, {
+      method: 'POST', headers: { authorization: `Bearer ${userToken(s.stack.secret, user)}`, connection: 'close' },
+    });
+    const query = `?userId=${user}&ticket=${(await answer.json()).ticket}`;
+    await (await s.open(user, { relay: first, query })).close();
+    const again = await native.raw(user, { relay: first, query });
+    assert.equal((await again.ended).code, 4401, 'once, wherever');
+  }
+  await waitUntil(() => phone.state.has('logbook_entry/web-15'), { what: 'the last at the phone' });
+  phone.sound();
+  for (const relay of [first, second])
+    assert.ok((await metrics(relay))('http_answers_total{status="200"}') >= 3, 'both had requests');
   await first.stop();
   await second.stop();
 });
