@@ -47,14 +47,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "options.h"
 #include "samples.h"
 #include "words.h"
 #include "ws_client.h"
 
-#define WARM_UP_US	1000000	 /* before the window of "closed" begins */
-#define DRAIN_US	5000000	 /* for deliveries after the window */
-#define PATIENCE_US 30000000 /* for anything to happen at all */
-#define IN_FLIGHT	1024	 /* send times kept per writer */
+#define WARM_UP_US	1000000			/* before the window of "closed" begins */
+#define DRAIN_US	5000000			/* for deliveries after the window */
+#define PATIENCE_US 30000000		/* for anything to happen at all */
+#define IN_FLIGHT	OUTSTANDING_MAX /* send times kept per writer */
 
 typedef struct User
 {
@@ -78,15 +79,6 @@ typedef struct Device
 	size_t line_len;
 } Device;
 
-typedef enum Mode
-{
-	MODE_LATENCY,
-	MODE_CLOSED,
-	MODE_SQL,
-	MODE_IDLE,
-	MODE_SYNC
-} Mode;
-
 typedef enum Phase
 {
 	PHASE_RAMP,
@@ -95,29 +87,6 @@ typedef enum Phase
 	PHASE_DRAIN,
 	PHASE_DONE
 } Phase;
-
-static const char *const mode_names[] = {"latency", "closed", "sql", "idle",
-										 "sync"};
-
-/* What the command line said */
-static Mode mode;
-static int port;
-static const char *users_file;
-static const Words *words;
-static double seconds = 10;
-static double rate = 20;
-static int width = 64; /* connections being opened at a time */
-static int device_count = 2;
-static int writer_count = 1;
-static int batch = 1;
-static int outstanding = 1;
-static int records;		 /* a writer's, written over and over; 0: all new */
-static bool small;		 /* entries of 200 bytes */
-static long after;		 /* cursor */
-static long expect = -1; /* records that each device of "sync" must get */
-static const char *database;
-static const char *setup_sql;  /* $1 = user: makes the document to update */
-static const char *update_sql; /* $1 = user, $2 = notes */
 
 static int epfd;
 static User *users;
@@ -172,7 +141,7 @@ own_cpu_seconds(void)
 static bool
 is_writer(const Device *device)
 {
-	return device->index < writer_count;
+	return device->index < opt.writer_count;
 }
 
 static void
@@ -184,18 +153,18 @@ send_push(Device *device)
 				 .user_index = device->user,
 				 .device = device->index,
 				 .first = device->change + 1,
-				 .count = batch,
-				 .digested = device->answers * batch,
-				 .records = records,
-				 .is_small = small};
-	int len = words->push(message, sizeof(message), &push);
+				 .count = opt.batch,
+				 .digested = device->answers * opt.batch,
+				 .records = opt.records,
+				 .is_small = opt.small};
+	int len = opt.words->push(message, sizeof(message), &push);
 
 	if (len >= (int) sizeof(message))
-		die("a batch of %d is too large", batch);
+		die("a batch of %d is too large", opt.batch);
 	device->sent_us[device->pushes % IN_FLIGHT] = now_us();
 	device->pushes++;
-	device->change += batch;
-	sent += batch;
+	device->change += opt.batch;
+	sent += opt.batch;
 	ws_send(&device->conn, epfd, message, (size_t) len);
 }
 
@@ -207,8 +176,8 @@ send_greeting(Device *device)
 	int len;
 
 	snprintf(name, sizeof(name), "device-%d", device->index);
-	len = words->greet(message, sizeof(message), users[device->user].id, name,
-					   after);
+	len = opt.words->greet(message, sizeof(message), users[device->user].id,
+						   name, opt.after);
 	ws_send(&device->conn, epfd, message, (size_t) len);
 }
 
@@ -217,12 +186,12 @@ on_ready(Device *device)
 {
 	device->is_ready = true;
 	ready++;
-	if (mode != MODE_SYNC)
+	if (opt.mode != MODE_SYNC)
 		return;
 	samples_add(&sync_samples, now_us() - device->opened_us);
-	if (expect >= 0 && device->received != expect)
+	if (opt.expect >= 0 && device->received != opt.expect)
 		die("user %s got %ld records, not %ld", users[device->user].id,
-			device->received, expect);
+			device->received, opt.expect);
 	delivered += device->received;
 }
 
@@ -232,13 +201,13 @@ on_ack(Device *device)
 	int64_t us = now_us() - device->sent_us[device->answers % IN_FLIGHT];
 
 	device->answers++;
-	acked += batch;
+	acked += opt.batch;
 	if (phase == PHASE_WINDOW)
 	{
-		window_acks += batch;
+		window_acks += opt.batch;
 		samples_add(&ack_samples, us);
 	}
-	if (mode == MODE_CLOSED && phase < PHASE_DRAIN)
+	if (opt.mode == MODE_CLOSED && phase < PHASE_DRAIN)
 		send_push(device);
 }
 
@@ -246,13 +215,13 @@ on_ack(Device *device)
 static void
 on_delivery(int user, int from, int change)
 {
-	Device *device = &devices[user * device_count + from];
-	int push = (change - 1) / batch;
+	Device *device = &devices[user * opt.device_count + from];
+	int push = (change - 1) / opt.batch;
 
-	if (from >= writer_count || push < device->pushes - IN_FLIGHT ||
+	if (from >= opt.writer_count || push < device->pushes - IN_FLIGHT ||
 		push >= device->pushes)
 		return; /* of an earlier run, or the set-up */
-	if (mode == MODE_SQL)
+	if (opt.mode == MODE_SQL)
 	{
 		if (update_user != user || change != device->change)
 			return;
@@ -261,7 +230,8 @@ on_delivery(int user, int from, int change)
 	delivered++;
 	if (phase == PHASE_WINDOW)
 		window_deliveries++;
-	if (phase == PHASE_WINDOW || (phase == PHASE_DRAIN && mode != MODE_CLOSED))
+	if (phase == PHASE_WINDOW ||
+		(phase == PHASE_DRAIN && opt.mode != MODE_CLOSED))
 		samples_add(&delivery_samples,
 					now_us() - device->sent_us[push % IN_FLIGHT]);
 }
@@ -279,7 +249,7 @@ on_marks(Device *device, const char *text, size_t len)
 		int change = *rest == '.' ? (int) strtol(rest + 1, &rest, 10) : -1;
 
 		device->received++;
-		if (mode != MODE_SYNC && change > 0)
+		if (opt.mode != MODE_SYNC && change > 0)
 			on_delivery(device->user, from, change);
 		text = rest;
 	}
@@ -288,7 +258,7 @@ on_marks(Device *device, const char *text, size_t len)
 static void
 on_text(Device *device, const char *text, size_t len)
 {
-	switch (words->meaning(text, len, device->is_ready))
+	switch (opt.words->meaning(text, len, device->is_ready))
 	{
 		case MEANS_GREETING:
 			send_greeting(device);
@@ -352,7 +322,7 @@ on_message(WsConn *conn, const char *text, size_t len)
 	Device *device = (Device *) conn;
 
 	bytes_in += (long) len;
-	if (words->is_stream)
+	if (opt.words->is_stream)
 		on_stream(device, text, len);
 	else
 		on_text(device, text, len);
@@ -363,9 +333,9 @@ on_open(WsConn *conn)
 {
 	Device *device = (Device *) conn;
 
-	if (words->greets_first)
+	if (opt.words->greets_first)
 		send_greeting(device);
-	if (words->ready_at_once)
+	if (opt.words->ready_at_once)
 		on_ready(device);
 }
 
@@ -378,19 +348,20 @@ open_device(Device *device)
 	int len = 0;
 
 	snprintf(path, sizeof(path),
-			 is_writer(device) && words->writer_path != NULL
-				 ? words->writer_path
-				 : words->path,
+			 is_writer(device) && opt.words->writer_path != NULL
+				 ? opt.words->writer_path
+				 : opt.words->path,
 			 user->id, user->token);
-	if (words->subprotocol != NULL)
+	if (opt.words->subprotocol != NULL)
 		len = snprintf(headers, sizeof(headers),
-					   "Sec-WebSocket-Protocol: %s\r\n", words->subprotocol);
-	if (words->token_in_header)
+					   "Sec-WebSocket-Protocol: %s\r\n",
+					   opt.words->subprotocol);
+	if (opt.words->token_in_header)
 		snprintf(headers + len, sizeof(headers) - (size_t) len,
 				 "Authorization: Bearer %s\r\n", user->token);
-	device->conn.is_binary = words->is_binary;
+	device->conn.is_binary = opt.words->is_binary;
 	device->opened_us = now_us();
-	ws_open(&device->conn, epfd, port, path, headers);
+	ws_open(&device->conn, epfd, opt.port, path, headers);
 }
 
 /* ----------------------------------------------------------- SQL writer */
@@ -411,16 +382,17 @@ sql_open(void)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
-	pg = PQconnectdb(database);
+	pg = PQconnectdb(opt.database);
 	if (PQstatus(pg) != CONNECTION_OK)
 		die("SQL: %s", PQerrorMessage(pg));
 	for (int i = 0; i < user_count; i++)
 	{
 		const char *values[1] = {users[i].id};
 
-		require(PQexecParams(pg, setup_sql, 1, NULL, values, NULL, NULL, 0));
+		require(
+			PQexecParams(pg, opt.setup_sql, 1, NULL, values, NULL, NULL, 0));
 	}
-	require(PQprepare(pg, "update", update_sql, 0, NULL));
+	require(PQprepare(pg, "update", opt.update_sql, 0, NULL));
 	event.data.ptr = NULL;
 	epoll_ctl(epfd, EPOLL_CTL_ADD, PQsocket(pg), &event);
 }
@@ -429,7 +401,7 @@ sql_open(void)
 static void
 sql_update(int user)
 {
-	Device *device = &devices[user * device_count];
+	Device *device = &devices[user * opt.device_count];
 	char notes[64];
 	const char *values[2] = {users[user].id, notes};
 
@@ -446,7 +418,7 @@ sql_update(int user)
 static void
 sql_on_readable(void)
 {
-	Device *device = &devices[next_user * device_count];
+	Device *device = &devices[next_user * opt.device_count];
 	PGresult *result;
 
 	if (!PQconsumeInput(pg))
@@ -473,7 +445,7 @@ begin_window(int64_t now)
 {
 	phase = PHASE_WINDOW;
 	window_start_us = now;
-	window_end_us = now + (int64_t) (seconds * 1e6);
+	window_end_us = now + (int64_t) (opt.seconds * 1e6);
 	next_write_us = now;
 	driver_cpu = -own_cpu_seconds();
 	printf("begin\n");
@@ -506,7 +478,7 @@ wait_for_end(int64_t now)
 static void
 begin_load(int64_t now)
 {
-	switch (mode)
+	switch (opt.mode)
 	{
 		case MODE_IDLE:
 			wait_for_end(now);
@@ -524,7 +496,8 @@ begin_load(int64_t now)
 			window_start_us = now + WARM_UP_US;
 			for (int i = 0; i < total; i++)
 			{
-				for (int n = 0; is_writer(&devices[i]) && n < outstanding; n++)
+				for (int n = 0; is_writer(&devices[i]) && n < opt.outstanding;
+					 n++)
 					send_push(&devices[i]);
 			}
 			break;
@@ -543,13 +516,13 @@ ramp(int64_t now)
 	if (opened == 0)
 	{
 		ramp_start_us = now;
-		if (mode == MODE_SYNC)
+		if (opt.mode == MODE_SYNC)
 		{
 			begin_window(now);
 			phase = PHASE_RAMP;
 		}
 	}
-	for (int i = closed; mode == MODE_SYNC && i < opened; i++)
+	for (int i = closed; opt.mode == MODE_SYNC && i < opened; i++)
 	{
 		if (!devices[i].is_ready || devices[i].conn.state != WS_OPEN)
 			continue;
@@ -557,7 +530,7 @@ ramp(int64_t now)
 		if (i == closed)
 			closed++;
 	}
-	while (opened < total && opened - ready < width)
+	while (opened < total && opened - ready < opt.width)
 		open_device(&devices[opened++]);
 	if (ready == total)
 		begin_load(now);
@@ -567,16 +540,16 @@ ramp(int64_t now)
 static void
 write_by_rate(int64_t now)
 {
-	double step = 1e6 / rate;
+	double step = 1e6 / opt.rate;
 
-	if (mode == MODE_CLOSED || now < next_write_us || update_busy ||
+	if (opt.mode == MODE_CLOSED || now < next_write_us || update_busy ||
 		update_user >= 0)
 		return;
 	next_user = (next_user + 1) % user_count;
-	if (mode == MODE_SQL)
+	if (opt.mode == MODE_SQL)
 		sql_update(next_user);
 	else
-		send_push(&devices[next_user * device_count]);
+		send_push(&devices[next_user * opt.device_count]);
 	/* Jitter, so that nothing periodic in the server can be hit or missed */
 	next_write_us = now + (int64_t) (step * (0.7 + 0.6 * drand48()));
 }
@@ -584,7 +557,7 @@ write_by_rate(int64_t now)
 static bool
 is_all_there(void)
 {
-	long expected = mode == MODE_SQL ? sent : sent * (device_count - 1);
+	long expected = opt.mode == MODE_SQL ? sent : sent * (opt.device_count - 1);
 
 	return acked == sent && delivered >= expected;
 }
@@ -658,13 +631,13 @@ run(void)
 static void
 read_users(void)
 {
-	FILE *file = fopen(users_file, "r");
+	FILE *file = fopen(opt.users_file, "r");
 	char token[768];
 	int size = 0;
 	User user;
 
 	if (file == NULL)
-		die("%s: %s", users_file, strerror(errno));
+		die("%s: %s", opt.users_file, strerror(errno));
 	memset(&user, 0, sizeof(user));
 	while (fscanf(file, "%63s %767s", user.id, token) == 2)
 	{
@@ -680,13 +653,13 @@ read_users(void)
 	}
 	fclose(file);
 	if (user_count == 0)
-		die("no users in %s", users_file);
+		die("no users in %s", opt.users_file);
 }
 
 static void
 make_devices(void)
 {
-	total = user_count * device_count;
+	total = user_count * opt.device_count;
 	devices = calloc((size_t) total, sizeof(Device));
 	if (devices == NULL)
 		die("out of memory");
@@ -694,8 +667,8 @@ make_devices(void)
 	{
 		Device *device = &devices[i];
 
-		device->user = i / device_count;
-		device->index = i % device_count;
+		device->user = i / opt.device_count;
+		device->index = i % opt.device_count;
 		device->conn.fd = -1;
 		device->conn.on_open = on_open;
 		device->conn.on_message = on_message;
@@ -709,7 +682,8 @@ static void
 raise_open_files(void)
 {
 	struct rlimit limit;
-	rlim_t needed = (rlim_t) (mode == MODE_SYNC ? 2 * width : total) + 32;
+	rlim_t needed = (rlim_t) (opt.mode == MODE_SYNC ? 2 * opt.width : total) +
+		32;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur >= needed)
@@ -721,108 +695,20 @@ raise_open_files(void)
 			(long) needed, (long) limit.rlim_cur);
 }
 
-/* read_number takes an option with a number; false if it is another one. */
-static bool
-read_number(const char *option, const char *value)
-{
-	static const struct
-	{
-		const char *name;
-		int *value;
-	} numbers[] = {
-		{"port", &port},
-		{"width", &width},
-		{"devices", &device_count},
-		{"writers", &writer_count},
-		{"batch", &batch},
-		{"outstanding", &outstanding},
-		{"records", &records},
-	};
-
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-	{
-		if (strcmp(option, numbers[i].name) != 0)
-			continue;
-		*numbers[i].value = atoi(value);
-		return true;
-	}
-	return false;
-}
-
-static void
-read_option(char *option)
-{
-	char *value = strchr(option, '=');
-
-	if (value == NULL)
-		die("OPTION=VALUE expected: %s", option);
-	*value++ = '\0';
-	if (read_number(option, value))
-		return;
-	if (strcmp(option, "users") == 0)
-		users_file = value;
-	else if (strcmp(option, "words") == 0)
-		words = words_named(value);
-	else if (strcmp(option, "seconds") == 0)
-		seconds = atof(value);
-	else if (strcmp(option, "rate") == 0)
-		rate = atof(value);
-	else if (strcmp(option, "small") == 0)
-		small = atoi(value) != 0;
-	else if (strcmp(option, "after") == 0)
-		after = atol(value);
-	else if (strcmp(option, "expect") == 0)
-		expect = atol(value);
-	else if (strcmp(option, "database") == 0)
-		database = value;
-	else if (strcmp(option, "setup") == 0)
-		setup_sql = value;
-	else if (strcmp(option, "update") == 0)
-		update_sql = value;
-	else
-		die("unknown option %s", option);
-}
-
-static void
-read_command_line(int argc, char **argv)
-{
-	int found = -1;
-
-	for (int i = 0; i < (int) (sizeof(mode_names) / sizeof(char *)); i++)
-	{
-		if (strcmp(argv[1], mode_names[i]) == 0)
-			found = i;
-	}
-	if (found < 0)
-		die("unknown mode %s", argv[1]);
-	mode = (Mode) found;
-	words = words_named("events");
-	for (int i = 2; i < argc; i++)
-		read_option(argv[i]);
-	if (users_file == NULL || port == 0)
-		die("users= and port= are needed");
-	if (words == NULL)
-		die("unknown words");
-	if (batch > 1 && !words->can_batch)
-		die("%s has no batches", words->name);
-	if (batch < 1 || outstanding < 1 || outstanding > IN_FLIGHT ||
-		writer_count > device_count)
-		die("a number out of range");
-}
-
 static void
 print_result(void)
 {
 	double window = (double) (window_end_us - window_start_us) / 1e6;
-	long expected = mode == MODE_SQL ? sent : sent * (device_count - 1);
+	long expected = opt.mode == MODE_SQL ? sent : sent * (opt.device_count - 1);
 
 	printf("{\"mode\":\"%s\",\"words\":\"%s\",\"users\":%d,\"devices\":%d,"
 		   "\"seconds\":%.3f,\"sent\":%ld,\"acked\":%ld,\"delivered\":%ld,"
 		   "\"lost\":%ld,\"bytes_in\":%ld,\"acks_per_second\":%.1f,"
 		   "\"deliveries_per_second\":%.1f,\"driver_cpu_seconds\":%.3f",
-		   mode_names[mode], words->name, user_count, total, window, sent,
-		   acked, delivered, mode == MODE_SYNC ? 0 : expected - delivered,
-		   bytes_in, window > 0 ? (double) window_acks / window : 0.0,
+		   options_mode_name(opt.mode), opt.words->name, user_count, total,
+		   window, sent, acked, delivered,
+		   opt.mode == MODE_SYNC ? 0 : expected - delivered, bytes_in,
+		   window > 0 ? (double) window_acks / window : 0.0,
 		   window > 0 ? (double) window_deliveries / window : 0.0, driver_cpu);
 	samples_print("ack_ms", &ack_samples);
 	samples_print("delivery_ms", &delivery_samples);
@@ -846,17 +732,17 @@ main(int argc, char **argv)
 		puts(entry);
 		return 0;
 	}
-	read_command_line(argc, argv);
+	options_read(argc, argv);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGPIPE, SIG_IGN);
 	read_users();
 	make_devices();
 	raise_open_files();
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (mode == MODE_SQL)
+	if (opt.mode == MODE_SQL)
 		sql_open();
 	run();
-	if (mode != MODE_IDLE)
+	if (opt.mode != MODE_IDLE)
 		print_result();
 	return 0;
 }
