@@ -40,19 +40,19 @@ typedef struct Config
 	int handshakes_max;				 /* connections not yet upgraded */
 	int64_t heads_poll_interval_ms;	 /* seldom poll of the feeds' heads */
 	int64_t hello_timeout_ms;		 /* first message of a native session */
-	int64_t hibernate_after_ms;		 /* without need of the database; 0 = never */
-	int64_t idle_timeout_ms;		 /* a silent session is closed */
-	char *jwt_algorithms;			 /* words: names of algorithms */
-	char *jwt_audience;				 /* words; "" = not looked at */
-	char *jwt_device_claim;			 /* "" = none */
-	char *jwt_issuer;				 /* words; "" = not looked at */
-	char *jwt_jwks_file;			 /* "" = none */
-	int64_t jwt_leeway_ms;			 /* for exp, nbf, iat */
-	int64_t jwt_lifetime_max_ms;	 /* from iat to exp, 0 = any */
-	char *jwt_pem_files;			 /* words: paths */
-	char *jwt_required_claims;		 /* words */
-	char *jwt_secret;				 /* the secret, wherever it came from */
-	char *jwt_secret_file;			 /* the file it came from, or "" */
+	int64_t hibernate_after_ms;	 /* without need of the database; 0 = never */
+	int64_t idle_timeout_ms;	 /* a silent session is closed */
+	char *jwt_algorithms;		 /* words: names of algorithms */
+	char *jwt_audience;			 /* words; "" = not looked at */
+	char *jwt_device_claim;		 /* "" = none */
+	char *jwt_issuer;			 /* words; "" = not looked at */
+	char *jwt_jwks_file;		 /* "" = none */
+	int64_t jwt_leeway_ms;		 /* for exp, nbf, iat */
+	int64_t jwt_lifetime_max_ms; /* from iat to exp, 0 = any */
+	char *jwt_pem_files;		 /* words: paths */
+	char *jwt_required_claims;	 /* words */
+	char *jwt_secret;			 /* the secret, wherever it came from */
+	char *jwt_secret_file;		 /* the file it came from, or "" */
 	char *jwt_user_claim;
 	int64_t keys_check_interval_ms; /* files of keys, for a change */
 	char *listen_address;
