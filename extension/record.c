@@ -219,6 +219,56 @@ miru_record_trim(const char *feed, int64 *from, int64 last, int64 max,
 							 RECORD_SEQ, is_trimmed, &trim);
 }
 
+static void
+erase_image(MiruTable *table, MiruRecord *record)
+{
+	if (!record->deleted || (record->image == NULL && record->former == NULL))
+		return;
+	record->image = NULL;
+	record->former = NULL;
+	miru_record_store(table, record);
+}
+
+int64
+miru_record_erase(const char *feed, const char *collection, const char *id,
+				  int64 *from, int64 upto, int64 max)
+{
+	MiruTable table = miru_table_open("record", true);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int64 count = 0;
+	MiruScan scan;
+	HeapTuple row;
+
+	if (collection != NULL)
+	{
+		MiruRecord *record = miru_record_find(&table, feed, collection, id,
+											  snapshot);
+
+		if (record != NULL && record->seq <= upto)
+			erase_image(&table, record);
+	}
+	else
+	{
+		miru_scan_begin(&scan, &table, "record_seq", feed, *from, snapshot);
+		while (count < max && (row = miru_scan_next(&scan, true)) != NULL)
+		{
+			MiruRecord *record = miru_record_from_row(row, desc);
+
+			CHECK_FOR_INTERRUPTS();
+			if (record->seq > upto)
+				break;
+			*from = record->seq;
+			count++;
+			erase_image(&table, record);
+		}
+		miru_scan_end(&scan);
+	}
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return count;
+}
+
 void
 miru_record_each_live(const char *feed, const char *collection,
 					  void (*each)(void *arg, const char *id), void *arg)
