@@ -112,18 +112,6 @@ store_anchor(const char *feed, const MiruAnchor *anchor)
 	miru_table_close(&table);
 }
 
-static void
-forget_anchor(const MiruAnchor *anchor)
-{
-	MiruTable table;
-
-	if (anchor->row == NULL)
-		return;
-	table = miru_table_open("chain", true);
-	miru_table_delete(&table, anchor->row);
-	miru_table_close(&table);
-}
-
 /* ----- what trimming leaves ----- */
 
 void
@@ -293,7 +281,8 @@ set_default(bool on)
 
 /*
  * set_feed begins a chain at the head of a feed, or ends it.  Nothing is
- * known of what was before, so its anchor has no hash.
+ * known of what was before, so its anchor has no hash.  That it was ended is
+ * noted as well: without it, hashes after that are a sign of tampering.
  */
 static void
 set_feed(MiruTable *table, char *name, bool on)
@@ -310,14 +299,9 @@ set_feed(MiruTable *table, char *name, bool on)
 							 PG_INT64_MAX, PG_INT64_MAX, TRIMMED_SEQ, NULL,
 							 NULL);
 	miru_chain_anchor(name, SnapshotSelf, &anchor);
-	if (on)
-	{
-		anchor.since = anchor.seq = feed.head;
-		memset(anchor.hash, 0, MIRU_HASH_SIZE);
-		store_anchor(name, &anchor);
-	}
-	else
-		forget_anchor(&anchor);
+	anchor.since = anchor.seq = feed.head;
+	memset(anchor.hash, 0, MIRU_HASH_SIZE);
+	store_anchor(name, &anchor);
 	miru_feed_set_chained(table, &feed, on);
 }
 
@@ -327,7 +311,7 @@ set_all(bool on)
 	MemoryContext per_list = AllocSetContextCreate(CurrentMemoryContext,
 												   "mirusync chain",
 												   ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(per_list);
+	MemoryContext caller = CurrentMemoryContext;
 	MiruTable table;
 	char *after = NULL;
 	List *names;
@@ -336,6 +320,7 @@ set_all(bool on)
 	LockRelationOid(miru_table_oid("feed"), ShareRowExclusiveLock);
 	table = miru_table_open("feed", true);
 	set_default(on);
+	MemoryContextSwitchTo(per_list);
 	do
 	{
 		ListCell *cell;
@@ -381,5 +366,6 @@ mirusync_set_chain_0_2(PG_FUNCTION_ARGS)
 		set_feed(&table, name, on);
 		miru_table_close(&table);
 	}
+	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

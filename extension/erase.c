@@ -195,9 +195,9 @@ erase_history(Erase *erase)
 	} while (seq > 0);
 }
 
-/* erase_images erases last images of deleted records. */
+/* erase_state erases last images of deleted records, and the like. */
 static void
-erase_images(Erase *erase)
+erase_state(Erase *erase)
 {
 	int64 from = 0;
 	int64 seen;
@@ -287,7 +287,7 @@ mirusync_erase_0_2(PG_FUNCTION_ARGS)
 
 	begin(&erase);
 	erase_history(&erase);
-	erase_images(&erase);
+	erase_state(&erase);
 	erase_others(&erase);
 	(void) ask(&erase, "SELECT mirusync.erase_end($1, $4, $5)", erase.number,
 			   erase.changes);

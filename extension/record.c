@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
+#include "element_set.h"
 #include "miscadmin.h"
 #include "record.h"
 #include "registry.h"
@@ -219,11 +220,20 @@ miru_record_trim(const char *feed, int64 *from, int64 last, int64 max,
 							 RECORD_SEQ, is_trimmed, &trim);
 }
 
+/*
+ * erase_former takes from a record's state what tells of former values: the
+ * last image of a tombstone, and elements that were removed from sets, which
+ * are keys of stamps.
+ */
 static void
-erase_image(MiruTable *table, MiruRecord *record)
+erase_former(MiruTable *table, MiruRecord *record)
 {
-	if (!record->deleted || (record->image == NULL && record->former == NULL))
+	MiruStamps *stamps = miru_set_forget_elements(record->stamps);
+
+	if (stamps == NULL && record->image == NULL && record->former == NULL)
 		return;
+	if (stamps != NULL)
+		record->stamps = stamps;
 	record->image = NULL;
 	record->former = NULL;
 	miru_record_store(table, record);
@@ -246,7 +256,7 @@ miru_record_erase(const char *feed, const char *collection, const char *id,
 											  snapshot);
 
 		if (record != NULL && record->seq <= upto)
-			erase_image(&table, record);
+			erase_former(&table, record);
 	}
 	else
 	{
@@ -260,7 +270,7 @@ miru_record_erase(const char *feed, const char *collection, const char *id,
 				break;
 			*from = record->seq;
 			count++;
-			erase_image(&table, record);
+			erase_former(&table, record);
 		}
 		miru_scan_end(&scan);
 	}

@@ -57,8 +57,8 @@ extern int64 miru_record_trim(const char *feed, int64 *from, int64 last,
 							  int64 max, MiruTrimUpto upto, void *arg);
 
 /*
- * miru_record_erase takes the last image from tombstones of a feed, or from
- * that of one record, with a number above "from" and not above "upto".  It
+ * miru_record_erase takes what tells of former values from the records of a
+ * feed, or from one, with a number above "from" and not above "upto".  It
  * looks at most at "max"; returns at how many, and moves "from" on.  The caller
  * has locked the feed.
  */

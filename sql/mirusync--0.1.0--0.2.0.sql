@@ -1741,7 +1741,7 @@ CREATE TABLE mirusync.chain (
 );
 COMMENT ON TABLE mirusync.chain IS 'where chains begin: the hash that the first change still there goes back to';
 COMMENT ON COLUMN mirusync.chain.feed IS 'feed';
-COMMENT ON COLUMN mirusync.chain.since IS 'head of the feed when its chain was switched on; changes up to it are in no chain';
+COMMENT ON COLUMN mirusync.chain.since IS 'head of the feed when its chain was switched on, or off; changes up to it are not checked';
 COMMENT ON COLUMN mirusync.chain.seq IS 'number of the latest change that was trimmed, all before it being trimmed too; or since';
 COMMENT ON COLUMN mirusync.chain.hash IS 'hash of that change; zeros where there is none';
 
@@ -1781,6 +1781,10 @@ LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	IF feed IS NULL THEN
+		RAISE EXCEPTION 'feed must not be null'
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
 	SELECT f.head, encode(f.hash, 'hex') INTO seq, hash
 		FROM mirusync.feed f WHERE f.feed = chain_head.feed;
 	IF NOT FOUND THEN
@@ -1809,14 +1813,22 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH f AS (
-		SELECT f.head, CASE WHEN f.hash IS NULL THEN f.head
-			ELSE coalesce(c.since, 0) END AS free	-- of the chain, up to here
+		SELECT f.head, f.hash, coalesce(c.since, 0) AS since,
+			CASE WHEN f.hash IS NULL THEN f.head
+				ELSE coalesce(c.since, 0) END AS free	-- of the chain, up to here
 		FROM mirusync.feed f LEFT JOIN mirusync.chain c ON c.feed = f.feed
 		WHERE f.feed = history_faults.feed
 	), oldest AS (
 		SELECT l.collection, min(l.seq) AS seq FROM mirusync.change_log l
 		WHERE l.feed = history_faults.feed GROUP BY l.collection
 	)
+	SELECT 'head', f.head, 'the feed has no hash of it'
+	FROM f
+	WHERE octet_length(f.hash) IS DISTINCT FROM 32
+		AND (f.hash IS NOT NULL OR EXISTS (SELECT FROM mirusync.change_log l
+			WHERE l.feed = history_faults.feed AND l.seq > f.since
+				AND l.hash IS NOT NULL))
+	UNION ALL
 	SELECT 'change', l.seq, format('its number is not between 1 and the head, %s', f.head)
 	FROM f, mirusync.change_log l
 	WHERE l.feed = history_faults.feed AND (l.seq > f.head OR l.seq < 1)
