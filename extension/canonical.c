@@ -3,8 +3,8 @@
  *     JSON in one form only, so that everybody computes the same digest of it.
  *
  * Like RFC 8785, but for numbers: those of Postgres have up to 131072 digits,
- * so their text stands as it is stored, 1.00 and not 1.  UTF-8, no blanks,
- * keys in the order of their bytes, which is that of their code points; in
+ * so their text stands as it is stored, 1.00 and not 1.  UTF-8, as the database
+ * is, no blanks, keys in the order of their bytes, which is that of their code points; in
  * strings only what must be is escaped.  docs/internals/chain.md has it in
  * words.  No setting, locale or version has a say in it.
  *
@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "canonical.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -23,7 +22,7 @@
 /* One member of an object. */
 typedef struct Member
 {
-	char *key; /* in UTF-8 */
+	const char *key;
 	int length;
 	JsonbValue value;
 } Member;
@@ -47,9 +46,8 @@ append_escaped(StringInfo out, unsigned char c)
 	appendStringInfo(out, "\\u%04x", c);
 }
 
-/* append_utf8 appends a string that is UTF-8 already. */
-static void
-append_utf8(StringInfo out, const char *text, size_t length)
+void
+miru_canonical_text(StringInfo out, const char *text, size_t length)
 {
 	size_t done = 0;
 
@@ -66,25 +64,6 @@ append_utf8(StringInfo out, const char *text, size_t length)
 	}
 	appendBinaryStringInfo(out, text + done, (int) (length - done));
 	appendStringInfoChar(out, '"');
-}
-
-/* to_utf8 returns the text itself where the database has UTF-8. */
-static char *
-to_utf8(const char *text, size_t *length)
-{
-	char *converted = pg_server_to_any(text, (int) *length, PG_UTF8);
-
-	if (converted != text)
-		*length = strlen(converted);
-	return converted;
-}
-
-void
-miru_canonical_text(StringInfo out, const char *text, size_t length)
-{
-	const char *utf8 = to_utf8(text, &length);
-
-	append_utf8(out, utf8, length);
 }
 
 void
@@ -121,13 +100,11 @@ read_members(JsonbContainer *object, int *count)
 	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
 	{
 		Member *member = &members[*count];
-		size_t length;
 
 		if (token == WJB_KEY)
 		{
-			length = item.val.string.len;
-			member->key = to_utf8(item.val.string.val, &length);
-			member->length = (int) length;
+			member->key = item.val.string.val;
+			member->length = item.val.string.len;
 		}
 		else if (token == WJB_VALUE)
 		{
@@ -153,7 +130,7 @@ append_object(StringInfo out, JsonbContainer *object)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		append_utf8(out, members[i].key, members[i].length);
+		miru_canonical_text(out, members[i].key, members[i].length);
 		appendStringInfoChar(out, ':');
 		append_value(out, &members[i].value);
 	}

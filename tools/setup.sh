@@ -7,7 +7,7 @@
 #
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js (the demo needs nothing else of it)
-#   test      node, npm, cmocka, nginx and HAProxy (the tests run them as themselves,
+#   test      node, npm, cmocka, Python, nginx and HAProxy (the tests run them as themselves,
 #             not as services), and the npm packages under test/ and client/
 #   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
