@@ -85,6 +85,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 	fi
 	if wants test; then
 		need libcmocka-dev nginx haproxy openssl
+		command -v python3 >/dev/null 2>&1 || need python3
 	fi
 	if wants test || wants client; then
 		command -v npm >/dev/null 2>&1 || need npm
