@@ -1,6 +1,6 @@
 -- Tamper evidence: chains of hashes, and what verify() finds.
 SET client_min_messages = warning;
-SELECT mirusync.create_collection('memo', 'lww_field'), mirusync.create_collection('kept', 'lww_field');
+SELECT mirusync.create_collection('minute', 'lww_field'), mirusync.create_collection('ledger', 'lww_field');
 CREATE TABLE paper (
 	owner text NOT NULL,
 	id int PRIMARY KEY,
@@ -39,7 +39,7 @@ END $$;
 
 -- Without a chain there is no hash.  It is switched on for all feeds, those to
 -- come included, and begins at the head of those that are there.
-SELECT mirusync.put('chloe', 'memo', 'before', '{"n": 1}'), mirusync.put('claude', 'memo', 'before', '{"n": 1}');
+SELECT mirusync.put('chloe', 'minute', 'before', '{"n": 1}'), mirusync.put('claude', 'minute', 'before', '{"n": 1}');
 SELECT count(hash), count(salt) FROM mirusync.change_log WHERE feed = 'chloe';
 SELECT * FROM mirusync.chain_head('chloe');
 SELECT count(*) FROM mirusync.export_chain('chloe');
@@ -51,11 +51,11 @@ SELECT * FROM mirusync.chain WHERE feed = 'chloe';
 INSERT INTO paper VALUES ('chloe', 1, E'Quote " back \\ tab \t bell \x07 ümlaut', 1, '2026-02-03', '["a"]'), ('chloe', 2, NULL, 2, NULL, '[]');
 INSERT INTO margin VALUES ('chloe', 1, 1), ('chloe', 2, 2);
 SELECT push('phone', '[{"number": 1, "kind": "patch", "collection": "paper", "id": "1", "fields": {"title": "phone"}, "add": {"pages": 5, "tags": ["b", "c"]}, "base": 3, "clock": "2026-01-01T09:00:00Z"},
-	{"number": 2, "kind": "put", "collection": "memo", "id": "m", "fields": {"n": 1.50, "t": "x"}, "base": 3},
-	{"number": 3, "kind": "patch", "collection": "memo", "id": "m", "fields": {"n": 2}, "base": 3},
+	{"number": 2, "kind": "put", "collection": "minute", "id": "m", "fields": {"n": 1.50, "t": "x"}, "base": 3},
+	{"number": 3, "kind": "patch", "collection": "minute", "id": "m", "fields": {"n": 2}, "base": 3},
 	{"number": 4, "kind": "put", "collection": "paper", "id": "x", "fields": {}, "base": 3}]');
 SELECT push('tablet', '[{"number": 1, "kind": "patch", "collection": "paper", "id": "1", "fields": {"title": "tablet", "day": "2026-05-06"}, "remove": {"tags": ["a"]}, "base": 5, "clock": "2026-01-01T08:00:00Z"},
-	{"number": 2, "kind": "patch", "collection": "memo", "id": "m", "fields": {"t": "old"}, "base": 5, "clock": "2025-01-01T08:00:00Z"}]');
+	{"number": 2, "kind": "patch", "collection": "minute", "id": "m", "fields": {"t": "old"}, "base": 5, "clock": "2025-01-01T08:00:00Z"}]');
 UPDATE paper SET pages = pages + 1;
 BEGIN;
 SAVEPOINT a;
@@ -64,16 +64,16 @@ ROLLBACK TO a;
 UPDATE paper SET id = 3 WHERE id = 2;
 COMMIT;
 DELETE FROM paper WHERE id = 1;
-SELECT mirusync.delete('chloe', 'memo', 'm');
-SELECT push('phone', '[{"number": 5, "kind": "put", "collection": "memo", "id": "m", "fields": {"n": 3}, "base": 15}]');
+SELECT mirusync.delete('chloe', 'minute', 'm');
+SELECT push('phone', '[{"number": 5, "kind": "put", "collection": "minute", "id": "m", "fields": {"n": 3}, "base": 15}]');
 UPDATE paper SET owner = 'claude' WHERE id = 3;
 UPDATE paper SET owner = 'chloe', title = 'again' WHERE id = 3;
-SELECT mirusync.explain_push('chloe', 'phone', '{"kind": "patch", "collection": "memo", "id": "m", "fields": {"n": 9}}') #>> '{verdict,verdict}' AS a_dry_run;
+SELECT mirusync.explain_push('chloe', 'phone', '{"kind": "patch", "collection": "minute", "id": "m", "fields": {"n": 9}}') #>> '{verdict,verdict}' AS a_dry_run;
 SELECT seq, kind, verdict, octet_length(hash) AS hash, octet_length(salt) AS salt, digest FROM mirusync.change_log WHERE feed = 'chloe' ORDER BY seq;
 SELECT * FROM mirusync.verify('chloe');
 SELECT * FROM mirusync.verify('claude');
 -- A feed that comes into being later begins with its first change.
-SELECT mirusync.put('clive', 'memo', 'first', '{"n": 1}');
+SELECT mirusync.put('clive', 'minute', 'first', '{"n": 1}');
 SELECT count(hash) AS hashes FROM mirusync.change_log WHERE feed = 'clive';
 SELECT count(*) AS no_anchor FROM mirusync.chain WHERE feed = 'clive';
 SELECT * FROM mirusync.verify('clive');
@@ -84,7 +84,7 @@ UPDATE paper SET title = 'behind the back';
 ALTER TABLE paper ENABLE ALWAYS TRIGGER "!mirusync_capture", ENABLE ALWAYS TRIGGER "!mirusync_truncate";
 SELECT * FROM mirusync.verify('chloe');
 CALL mirusync.rescan('paper');
-SELECT mirusync.put('clive', 'memo', 'odd', '{"big": 1e400, "zeros": 0.000, "": {"b": [true, null, {}], "aa": [], "B": "\u0001\u001f\u007f\u2028\ud83d\ude00", "é": -0.10}}');
+SELECT mirusync.put('clive', 'minute', 'odd', '{"big": 1e400, "zeros": 0.000, "": {"b": [true, null, {}], "aa": [], "B": "\u0001\u001f\u007f\u2028\ud83d\ude00", "é": -0.10}}');
 SELECT * FROM mirusync.verify('chloe') UNION ALL SELECT * FROM mirusync.verify('clive');
 
 -- Every column of a change counts.
@@ -140,12 +140,12 @@ SELECT * FROM tamper($$UPDATE mirusync.change_log SET new = '{"x": 1}' WHERE fee
 SELECT * FROM tamper($$UPDATE mirusync.change_log SET id = 'other' WHERE feed = 'chloe' AND seq = 12$$) WHERE problem = 'change';
 
 -- Trimming: collections apart, so that digests are left; then the anchor passes them.
-SELECT count(mirusync.put('cyril', CASE WHEN i % 2 = 0 THEN 'kept' ELSE 'memo' END, 'r' || i, jsonb_build_object('i', i))) FROM generate_series(1, 8) i;
+SELECT count(mirusync.put('cyril', CASE WHEN i % 2 = 0 THEN 'ledger' ELSE 'minute' END, 'r' || i, jsonb_build_object('i', i))) FROM generate_series(1, 8) i;
 SELECT seq AS head, hash AS hash FROM mirusync.chain_head('cyril') \gset
 CREATE VIEW left_over AS SELECT (SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM mirusync.change_log WHERE feed = 'cyril') AS changes,
 	(SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM mirusync.chain_trimmed WHERE feed = 'cyril') AS digests,
 	(SELECT seq FROM mirusync.chain WHERE feed = 'cyril') AS anchor;
-SELECT mirusync.set_retention('memo', history_count => 1);
+SELECT mirusync.set_retention('minute', history_count => 1);
 CALL mirusync.trim('cyril', batch_rows => 2);
 TABLE left_over;
 SELECT * FROM mirusync.verify('cyril', :head, :'hash');
@@ -154,32 +154,32 @@ SELECT * FROM tamper($$UPDATE mirusync.chain_trimmed SET digest = sha256('x') WH
 SELECT * FROM tamper($$UPDATE mirusync.change_log SET new = '{"i": 9}' WHERE feed = 'cyril' AND seq = 2$$, 'cyril') WHERE problem = 'change';
 SELECT * FROM tamper($$INSERT INTO mirusync.change_log SELECT * FROM jsonb_populate_record((SELECT l FROM mirusync.change_log l WHERE feed = 'cyril' AND seq = 2), '{"seq": 1}')$$, 'cyril') WHERE problem = 'change';
 SELECT * FROM tamper($$INSERT INTO mirusync.change_log SELECT * FROM jsonb_populate_record((SELECT l FROM mirusync.change_log l WHERE feed = 'cyril' AND seq = 2), '{"seq": 3}')$$, 'cyril') WHERE problem = 'change';
-SELECT mirusync.set_retention('kept', history_count => 2);
+SELECT mirusync.set_retention('ledger', history_count => 2);
 CALL mirusync.trim('cyril');
 TABLE left_over;
 SELECT * FROM mirusync.verify('cyril', :head, :'hash');
-SELECT mirusync.set_retention('kept', history_count => 0), mirusync.set_retention('memo', history_count => 0);
+SELECT mirusync.set_retention('ledger', history_count => 0), mirusync.set_retention('minute', history_count => 0);
 CALL mirusync.trim('cyril', batch_rows => 1);
 TABLE left_over;
 SELECT * FROM mirusync.verify('cyril', :head, :'hash');
-SELECT mirusync.put('cyril', 'kept', 'r2', '{"i": 20}');
+SELECT mirusync.put('cyril', 'ledger', 'r2', '{"i": 20}');
 SELECT * FROM mirusync.verify('cyril', :head, :'hash');
 SELECT * FROM mirusync.verify('cyril', 3, :'hash');
-SELECT mirusync.set_retention('kept'), mirusync.set_retention('memo');
+SELECT mirusync.set_retention('ledger'), mirusync.set_retention('minute');
 
 -- Off and on again: a new chain, from the head on.
 SELECT mirusync.set_chain(false, 'cyril');
 SELECT mirusync.set_chain(true, 'cyril'), mirusync.set_chain(true, 'cyril');
 SELECT since, seq FROM mirusync.chain WHERE feed = 'cyril';
-SELECT count(mirusync.patch('cyril', 'kept', 'r2', '{"i": 21}'));
+SELECT count(mirusync.patch('cyril', 'ledger', 'r2', '{"i": 21}'));
 SELECT * FROM mirusync.verify('cyril');
 -- Another epoch goes on with it, and so does a feed that was forgotten.
-SELECT mirusync.new_epoch() IS NOT NULL;
-SELECT count(mirusync.patch('cyril', 'kept', 'r2', '{"i": 22}'));
+SELECT mirusync.new_epoch() AS new_epoch \gset
+SELECT count(mirusync.patch('cyril', 'ledger', 'r2', '{"i": 22}'));
 SELECT * FROM mirusync.verify('cyril');
 CALL mirusync.forget('cyril', grace => '0');
 TABLE left_over;
-SELECT mirusync.put('cyril', 'kept', 'r2', '{"i": 23}');
+SELECT mirusync.put('cyril', 'ledger', 'r2', '{"i": 23}');
 TABLE left_over;
 SELECT * FROM mirusync.verify('cyril');
 -- A table that is attached anew begins anew; a partitioned one, and one that is filled online.
@@ -263,6 +263,7 @@ CALL mirusync.forget('clive', grace => '0');
 CALL mirusync.forget('coco', grace => '0');
 CALL mirusync.forget('cyril', grace => '0');
 DELETE FROM mirusync.chain;
+DELETE FROM mirusync.epoch WHERE number = :new_epoch;
 DELETE FROM mirusync.feed_epoch WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril');
 DELETE FROM mirusync.feed WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril');
-DELETE FROM mirusync.collection WHERE name IN ('memo', 'kept');
+DELETE FROM mirusync.collection WHERE name IN ('minute', 'ledger');

@@ -1,6 +1,8 @@
 -- Erasure: what a record or a feed was goes from the history, and nothing breaks.
 SET client_min_messages = warning;
-SELECT mirusync.create_collection('memo', 'lww_field');
+SELECT mirusync.create_collection('minute', 'lww_field');
+SELECT last_value AS conflict_ids FROM mirusync.conflict_id \gset
+ALTER SEQUENCE mirusync.conflict_id RESTART;
 CREATE TABLE person (
 	owner text NOT NULL,
 	id text PRIMARY KEY,
@@ -20,8 +22,8 @@ $$;
 CREATE FUNCTION secrets(word text) RETURNS TABLE (place text, count bigint) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR place IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'mirusync'::regnamespace AND c.relkind = 'r' AND c.relname <> 'document' ORDER BY 1 LOOP
-		EXECUTE format('SELECT count(*) FROM mirusync.%I t WHERE t::text LIKE %L OR to_jsonb(t)::text LIKE %L OR to_jsonb(t)::text LIKE %L',
-			place, '%' || word || '%', '%' || word || '%', '%' || encode(word::bytea, 'hex') || '%') INTO count;
+		EXECUTE format('SELECT count(*) FROM (SELECT to_jsonb(t)::text AS text FROM mirusync.%I t) t WHERE t.text LIKE %L OR t.text LIKE %L',
+			place, '%' || word || '%', '%' || encode(word::bytea, 'hex') || '%') INTO count;
 		IF count > 0 THEN
 			RETURN NEXT;
 		END IF;
@@ -67,8 +69,8 @@ SELECT push('tablet', '[{"number": 1, "kind": "patch", "collection": "person", "
 	{"number": 4, "kind": "patch", "collection": "person", "id": "2", "fields": {"phone": "secret-phone", "name": "other"}, "base": 9}]');
 UPDATE person SET name = 'Plain One', phone = 'plain-1', tags = '["secret tag", "b"]' WHERE id = 'o''1';
 UPDATE person SET tags = '["b"]' WHERE id = 'o''1';
-SELECT mirusync.put('ella', 'memo', 'gone', '{"text": "secret memo"}');
-SELECT mirusync.delete('ella', 'memo', 'gone');
+SELECT mirusync.put('ella', 'minute', 'gone', '{"text": "secret memo"}');
+SELECT mirusync.delete('ella', 'minute', 'gone');
 SELECT clock_timestamp() AS then \gset
 SELECT string_agg(place, ' ') FROM secrets('ecret');
 SELECT * FROM secrets('secret tag');
@@ -113,11 +115,11 @@ SELECT count(*) AS not_erased FROM mirusync.history('ella', 'person', 'o''1') WH
 SELECT * FROM mirusync.verify('ella', :head, :'hash');
 
 -- A deleted record: its last image goes, its tombstone stays.
-CALL mirusync.erase('ella', 'memo', 'gone');
+CALL mirusync.erase('ella', 'minute', 'gone');
 SELECT * FROM secrets('secret memo');
-SELECT seq = (SELECT max(seq) FROM mirusync.history('ella', 'memo', 'gone')) AS tombstone, deleted, image, former FROM mirusync.record WHERE collection = 'memo';
-SELECT push('late', '[{"number": 4, "kind": "patch", "collection": "memo", "id": "gone", "fields": {"text": "back"}, "base": 1}]') - 'seq' AS verdict;
-SELECT mirusync.stored('ella', 'memo', 'gone');
+SELECT seq = (SELECT max(seq) FROM mirusync.history('ella', 'minute', 'gone')) AS tombstone, deleted, image, former FROM mirusync.record WHERE collection = 'minute';
+SELECT push('late', '[{"number": 4, "kind": "patch", "collection": "minute", "id": "gone", "fields": {"text": "back"}, "base": 1}]') - 'seq' AS verdict;
+SELECT mirusync.stored('ella', 'minute', 'gone');
 SELECT * FROM mirusync.verify('ella', :head, :'hash');
 -- A row is deleted, then erased: nothing of it is left but its id.
 DELETE FROM person WHERE id = '2';
@@ -127,11 +129,11 @@ SELECT catch_up_all();
 SELECT * FROM otherwise;
 
 -- The whole feed; another's stays as it is.
-SELECT mirusync.put('ellen', 'memo', 'hers', '{"text": "hers"}');
-SELECT mirusync.put('ella', 'memo', 'm' || i, jsonb_build_object('text', 'word' || i)) FROM generate_series(1, 5) i;
+SELECT mirusync.put('ellen', 'minute', 'hers', '{"text": "hers"}');
+SELECT mirusync.put('ella', 'minute', 'm' || i, jsonb_build_object('text', 'word' || i)) FROM generate_series(1, 5) i;
 SELECT catch_up_all();
-SELECT mirusync.delete('ella', 'memo', 'm1'), mirusync.delete('ella', 'memo', 'm2');
-CALL mirusync.erase('ella', batch_rows => 1);
+SELECT mirusync.delete('ella', 'minute', 'm1'), mirusync.delete('ella', 'minute', 'm2');
+CALL mirusync.erase('ella', batch_rows => 7);
 SELECT count(*) > 20 AS changes, count(old) + count(new) + count(salt) AS left_of_them, count(digest) = count(*) AS digests, count(hash) = count(*) AS hashes FROM mirusync.change_log WHERE feed = 'ella';
 SELECT count(image) AS images FROM mirusync.record WHERE feed = 'ella';
 SELECT new FROM mirusync.change_log WHERE feed = 'ellen';
@@ -140,9 +142,9 @@ SELECT * FROM mirusync.verify('ella', :head, :'hash') UNION ALL SELECT * FROM mi
 SELECT catch_up_all(), catch_up('newest');
 SELECT * FROM otherwise;
 -- What comes after is there again; trimming and forgetting take the rest.
-SELECT count(mirusync.patch('ella', 'memo', 'm3', '{"text": "later"}'));
+SELECT count(mirusync.patch('ella', 'minute', 'm3', '{"text": "later"}'));
 SELECT old, new FROM mirusync.change_log WHERE feed = 'ella' AND erasure IS NULL;
-SELECT mirusync.set_retention('memo', history_count => 1);
+SELECT mirusync.set_retention('minute', history_count => 1);
 CALL mirusync.trim('ella');
 SELECT * FROM mirusync.verify('ella', :head, :'hash');
 -- An erasure that is not noted, and a value put back.
@@ -160,8 +162,8 @@ SELECT * FROM mirusync.verify('ella');
 ROLLBACK;
 -- Without a chain there is nothing to keep.
 SELECT mirusync.set_chain(false);
-SELECT mirusync.put('emma', 'memo', 'm', '{"text": "hers"}');
-CALL mirusync.erase('emma', 'memo', 'm');
+SELECT mirusync.put('emma', 'minute', 'm', '{"text": "hers"}');
+CALL mirusync.erase('emma', 'minute', 'm');
 SELECT new, salt, digest, hash, erasure FROM mirusync.change_log WHERE feed = 'emma';
 SELECT * FROM mirusync.verify('emma');
 DELETE FROM person;
@@ -175,12 +177,12 @@ CREATE ROLE regress_mirusync_eraser;
 SELECT mirusync.grant_auditor('regress_mirusync_verifier');
 GRANT EXECUTE ON PROCEDURE mirusync.erase TO regress_mirusync_eraser;
 SET ROLE regress_mirusync_verifier;
-CALL mirusync.erase('emma', 'memo', 'm');
+CALL mirusync.erase('emma', 'minute', 'm');
 SELECT mirusync.erase_begin('emma', NULL, NULL, 1, 1);
 UPDATE mirusync.erasure SET upto = 0;
 SELECT collection, id FROM mirusync.erasure;
 SET SESSION AUTHORIZATION regress_mirusync_eraser;
-CALL mirusync.erase('emma', 'memo', 'm');
+CALL mirusync.erase('emma', 'minute', 'm');
 SELECT * FROM mirusync.erasure;
 RESET SESSION AUTHORIZATION;
 SELECT role::regrole, changes FROM mirusync.erasure WHERE feed = 'emma' ORDER BY number;
@@ -189,17 +191,17 @@ SELECT role::regrole, changes FROM mirusync.erasure WHERE feed = 'emma' ORDER BY
 \set SHOW_CONTEXT never
 CALL mirusync.erase(NULL);
 CALL mirusync.erase('nobody');
-CALL mirusync.erase('nobody', 'memo', 'm');
+CALL mirusync.erase('nobody', 'minute', 'm');
 CALL mirusync.erase('emma', 'nothing', 'm');
-CALL mirusync.erase('emma', 'memo', 'nobody');
-CALL mirusync.erase('emma', 'memo');
-CALL mirusync.erase('emma', 'memo', NULL);
+CALL mirusync.erase('emma', 'minute', 'nobody');
+CALL mirusync.erase('emma', 'minute');
+CALL mirusync.erase('emma', 'minute', NULL);
 CALL mirusync.erase('emma', NULL, 'm');
-CALL mirusync.erase('emma', 'memo', 'm', 0);
-CALL mirusync.erase('emma', 'memo', 'm', NULL);
-CALL mirusync.erase('emma', 'memo', E'it''s "a"\x01\n\t');
+CALL mirusync.erase('emma', 'minute', 'm', 0);
+CALL mirusync.erase('emma', 'minute', 'm', NULL);
+CALL mirusync.erase('emma', 'minute', E'it''s "a"\x01\n\t');
 \set VERBOSITY sqlstate
-CALL mirusync.erase('emma', 'memo', repeat('x', 10240));
+CALL mirusync.erase('emma', 'minute', repeat('x', 10240));
 CALL mirusync.erase(repeat('x', 10240));
 \set VERBOSITY default
 BEGIN;
@@ -210,14 +212,14 @@ CALL mirusync.erase('emma');
 RESET default_transaction_read_only;
 -- A failed call leaves no note.
 SELECT count(*) FROM mirusync.erasure WHERE feed = 'emma';
-SELECT mirusync.put('emma', 'memo', E'it''s "a" \x01\n\t', '{"text": "odd"}');
-CALL mirusync.erase('emma', 'memo', E'it''s "a" \x01\n\t');
+SELECT mirusync.put('emma', 'minute', E'it''s "a" \x01\n\t', '{"text": "odd"}');
+CALL mirusync.erase('emma', 'minute', E'it''s "a" \x01\n\t');
 SELECT new, erasure FROM mirusync.change_log WHERE feed = 'emma' AND seq > 2;
 
 CALL mirusync.forget('ellen', grace => '0');
 DELETE FROM mirusync.document WHERE feed = 'emma';
 CALL mirusync.forget('emma', grace => '0');
-SELECT mirusync.detach('person'), mirusync.set_retention('memo');
+SELECT mirusync.detach('person'), mirusync.set_retention('minute');
 DROP VIEW otherwise;
 DROP TABLE person, replica, place;
 DROP FUNCTION push, secrets, catch_up_all, catch_up;
@@ -226,4 +228,5 @@ DROP ROLE regress_mirusync_verifier, regress_mirusync_eraser;
 DELETE FROM mirusync.chain;
 DELETE FROM mirusync.feed_epoch WHERE feed IN ('ella', 'ellen', 'emma');
 DELETE FROM mirusync.feed WHERE feed IN ('ella', 'ellen', 'emma');
-DELETE FROM mirusync.collection WHERE name = 'memo';
+DELETE FROM mirusync.collection WHERE name = 'minute';
+SELECT setval('mirusync.conflict_id', :conflict_ids) > 0 AS conflict_ids;
