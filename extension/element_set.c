@@ -364,7 +364,7 @@ miru_set_keep_stamps(const MiruStamps *from, MiruStamps *to, const char *key)
 static char *
 field_of(const char *key)
 {
-	const char *end = strchr(key, MIRU_ELEMENT_SEPARATOR[0]);
+	const char *end = strchr(key, (unsigned char) MIRU_ELEMENT_SEPARATOR[0]);
 
 	return end == NULL ? pstrdup(key) : pnstrdup(key, end - key);
 }

@@ -197,6 +197,24 @@ TRUNCATE part_1;
 SELECT feed, head FROM mirusync.feed WHERE feed IN ('clive', 'coco') ORDER BY feed;
 SELECT * FROM mirusync.verify('chloe') UNION ALL SELECT * FROM mirusync.verify('clive') UNION ALL SELECT * FROM mirusync.verify('coco');
 
+-- What docs/audit.md shows.
+SELECT mirusync.create_collection('letter');
+SELECT mirusync.set_chain(true);
+SELECT mirusync.put('osric', 'letter', '1', '{"to": "Ida", "text": "Dear Ida"}');
+SELECT mirusync.put('osric', 'letter', '2', '{"to": "Max", "text": "Dear Max"}');
+SELECT * FROM mirusync.verify('osric');
+BEGIN;
+UPDATE mirusync.change_log SET new = '{"to": "Ida", "text": "Dear Eve"}' WHERE feed = 'osric' AND seq = 1;
+SELECT * FROM mirusync.verify('osric');
+ROLLBACK;
+SELECT seq, hash FROM mirusync.chain_head('osric') \gset
+SELECT * FROM mirusync.verify('osric', :seq, :'hash');
+SELECT mirusync.delete('osric', 'letter', '1');
+CALL mirusync.erase('osric', 'letter', '1');
+SELECT seq, kind, changes, erased_at IS NOT NULL AS erased
+FROM mirusync.history('osric', 'letter', '1');
+SELECT * FROM mirusync.verify('osric', :seq, :'hash');
+
 -- Settings have no say in a hash.
 SET DateStyle = 'German'; SET TimeZone = 'Asia/Kolkata'; SET extra_float_digits = -15; SET bytea_output = 'escape'; SET IntervalStyle = 'iso_8601';
 SELECT * FROM mirusync.verify('clive');
@@ -255,15 +273,16 @@ SELECT mirusync.detach('margin'), mirusync.detach('paper'), mirusync.detach('par
 DROP TABLE margin, paper, part;
 DROP OWNED BY regress_mirusync_verifier;
 DROP ROLE regress_mirusync_verifier, regress_mirusync_nobody;
-DELETE FROM mirusync.document WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril');
+DELETE FROM mirusync.document WHERE feed IN ('osric', 'chloe', 'claude', 'clive', 'coco', 'cyril');
 SELECT string_agg(DISTINCT seq::text, ' ') AS left_of_chains FROM mirusync.chain_trimmed;
 CALL mirusync.forget('chloe', grace => '0');
 CALL mirusync.forget('claude', grace => '0');
 CALL mirusync.forget('clive', grace => '0');
 CALL mirusync.forget('coco', grace => '0');
 CALL mirusync.forget('cyril', grace => '0');
+CALL mirusync.forget('osric', grace => '0');
 DELETE FROM mirusync.chain;
 DELETE FROM mirusync.epoch WHERE number = :new_epoch;
-DELETE FROM mirusync.feed_epoch WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril');
-DELETE FROM mirusync.feed WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril');
-DELETE FROM mirusync.collection WHERE name IN ('minute', 'ledger');
+DELETE FROM mirusync.feed_epoch WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril', 'osric');
+DELETE FROM mirusync.feed WHERE feed IN ('chloe', 'claude', 'clive', 'coco', 'cyril', 'osric');
+DELETE FROM mirusync.collection WHERE name IN ('minute', 'ledger', 'letter');
