@@ -98,6 +98,9 @@ SELECT mirusync.resolve('ella', min(id), 'incoming') FROM mirusync.conflicts WHE
 -- Those that come late: they catch up, and a push that knew only of what is erased is merged with care.
 SELECT catch_up('early'), catch_up('middle'), catch_up('fresh');
 SELECT * FROM otherwise;
+-- A client takes fields that it is not told of for unchanged: it is told all.
+SELECT c ->> 'kind' AS kind, c -> 'fields' AS fields
+FROM mirusync.pull_events('ella', 2, 500, false, 0, '{native}') e, jsonb_array_elements(e.native::jsonb -> 'changes') c WHERE c ->> 'id' = 'o''1';
 SELECT push('late1', '[{"number": 1, "kind": "patch", "collection": "person", "id": "o''1", "fields": {"visits": 9}, "base": 2}]');
 SELECT push('late2', '[{"number": 1, "kind": "patch", "collection": "person", "id": "o''1", "add": {"visits": 1}, "fields": {}, "base": 2}]');
 SELECT push('late3', '[{"number": 1, "kind": "patch", "collection": "person", "id": "o''1", "fields": {"tags": ["a", "c"]}, "base": 2, "clock": "2026-01-01T00:00:00Z"}]') - 'conflicts';
@@ -108,9 +111,13 @@ SELECT * FROM otherwise;
 CALL mirusync.rescan('person');
 SELECT count(*) AS later, count(erased_at) AS erased FROM mirusync.history('ella', 'person', 'o''1') WHERE seq > :head;
 SELECT * FROM mirusync.verify('ella', :head, :'hash');
+-- Likewise where the change that made the record is erased.
+SELECT push('phone', '[{"number": 5, "kind": "put", "collection": "person", "id": "7", "fields": {"visits": 5}}]') ->> 'verdict' AS verdict;
+CALL mirusync.erase('ella', 'person', '7');
+SELECT push('late5', '[{"number": 1, "kind": "patch", "collection": "person", "id": "7", "fields": {"visits": 9}, "base": 0}]');
 -- Once more erases what came since, under another number.
 CALL mirusync.erase('ella', 'person', 'o''1');
-SELECT number, upto > :head AS upto, changes FROM mirusync.erasure ORDER BY number;
+SELECT number, id, upto > :head AS upto, changes FROM mirusync.erasure ORDER BY number;
 SELECT count(*) AS not_erased FROM mirusync.history('ella', 'person', 'o''1') WHERE erased_at IS NULL;
 SELECT * FROM mirusync.verify('ella', :head, :'hash');
 
@@ -160,6 +167,17 @@ BEGIN;
 UPDATE mirusync.change_log SET digest = sha256('x') WHERE feed = 'ella' AND seq = 3;
 SELECT * FROM mirusync.verify('ella');
 ROLLBACK;
+-- Rescan knows that devices have a record of which only erased changes tell.
+INSERT INTO person VALUES ('ella', '9', 'Nine', NULL, 1, '[]');
+SELECT catch_up_all();
+CALL mirusync.erase('ella', 'person', '9');
+SELECT mirusync.detach('person');
+DELETE FROM person WHERE id = '9';
+SELECT mirusync.attach('person', feed => 'owner', rule => 'lww_field');
+CALL mirusync.rescan('person');
+SELECT catch_up_all();
+SELECT * FROM otherwise;
+SELECT * FROM mirusync.verify('ella');
 -- Without a chain there is nothing to keep.
 SELECT mirusync.set_chain(false);
 SELECT mirusync.put('emma', 'minute', 'm', '{"text": "hers"}');
