@@ -37,6 +37,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mirusync_erase_0_2);
@@ -168,12 +169,15 @@ erase_changes(Erase *erase, int64 *seq)
 	int count = ArrayGetNItems(ARR_NDIM(seqs), ARR_DIMS(seqs));
 	int64 *numbers = (int64 *) ARR_DATA_PTR(seqs);
 
+	/* For values stored out of line. */
+	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < count && numbers[i] <= erase->upto; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (miru_change_log_erase(&log, erase->feed, numbers[i], erase->number))
 			erase->changes++;
 	}
+	PopActiveSnapshot();
 	*seq = count == erase->batch ? numbers[count - 1] : 0;
 	miru_table_close(&log);
 }

@@ -138,6 +138,8 @@ SELECT * FROM otherwise;
 -- The whole feed; another's stays as it is.
 SELECT mirusync.put('ellen', 'minute', 'hers', '{"text": "hers"}');
 SELECT mirusync.put('ella', 'minute', 'm' || i, jsonb_build_object('text', 'word' || i)) FROM generate_series(1, 5) i;
+-- One is stored out of line.
+SELECT mirusync.put('ella', 'minute', 'long', (SELECT jsonb_build_object('text', string_agg(md5(i::text), '')) FROM generate_series(1, 1000) i));
 SELECT catch_up_all();
 SELECT mirusync.delete('ella', 'minute', 'm1'), mirusync.delete('ella', 'minute', 'm2');
 CALL mirusync.erase('ella', batch_rows => 7);
