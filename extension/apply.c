@@ -277,6 +277,7 @@ win(Merge *merge, MiruStamps *stamps, Jsonb *rules)
 	MiruChange *change = merge->change;
 	MiruOrigin *origin = palloc0(sizeof(MiruOrigin));
 
+	origin->change = change;
 	origin->user = pstrdup(merge->pusher->user);
 	origin->device = pstrdup(merge->pusher->device);
 	origin->session = merge->pusher->session ? pstrdup(merge->pusher->session)

@@ -24,4 +24,11 @@ extern void miru_apply(const MiruPusher *pusher, MiruChange *change);
  */
 extern void miru_apply_outcome(MiruChange *change);
 
+/*
+ * miru_apply_told tells what history says became of a change, given what it
+ * has become: applied or merged.
+ */
+extern MiruVerdictKind
+miru_apply_told(const MiruChange *change, const MiruDelivery *delivery);
+
 #endif /* MIRUSYNC_APPLY_H */

@@ -102,6 +102,7 @@ miru_collection_insert(const MiruAttachment *attachment)
 	nulls[COLLECTION_ROLE - 1] = !OidIsValid(attachment->role);
 	values[COLLECTION_DELETE_RULE - 1] = CStringGetTextDatum(
 		miru_delete_rule_name(MIRU_UPDATE_WINS));
+	values[COLLECTION_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	CatalogTupleInsert(collection,
 					   heap_form_tuple(RelationGetDescr(collection), values,
 									   nulls));

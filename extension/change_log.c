@@ -4,9 +4,9 @@
  *
  * Owns mirusync.change_log; nobody else writes it.  Only appended to, by
  * flush, under the lock of the feed, until it is trimmed or the feed is
- * forgotten.  What became of a push as a whole is known only when its change
- * is numbered: the transaction that appended a row may say so (outcome.c).
- * Sync reads state (record.c), so trimming history does not hurt it.
+ * forgotten, or until what a change says is erased.  Sync reads state
+ * (record.c), so trimming history does not hurt it.  Where the feed has a
+ * chain, each change has a hash over the one before (seal.c, chain.c).
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -15,7 +15,9 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "chain.h"
 #include "change_log.h"
+#include "change_log_table.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -23,36 +25,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
-
-/* Columns of mirusync.change_log. */
-enum
-{
-	LOG_FEED = 1,
-	LOG_SEQ,
-	LOG_PART_OF,
-	LOG_COLLECTION,
-	LOG_ID,
-	LOG_KIND,
-	LOG_CLOCK,
-	LOG_AT,
-	LOG_XID,
-	LOG_ROLE,
-	LOG_USER,
-	LOG_DEVICE,
-	LOG_SESSION,
-	LOG_TYPE,
-	LOG_RULE,
-	LOG_SKEW_MS,
-	LOG_BASE,
-	LOG_FROM,
-	LOG_TO,
-	LOG_PREVIOUS,
-	LOG_FIELD_RULES,
-	LOG_APPLICATION,
-	LOG_NUMBER,
-	LOG_VERDICT,
-	LOG_COLUMNS = LOG_VERDICT
-};
 
 static void
 set_text(Datum *values, bool *nulls, int column, const char *text)
@@ -67,6 +39,22 @@ set_jsonb(Datum *values, bool *nulls, int column, Jsonb *jsonb)
 {
 	nulls[column - 1] = jsonb == NULL;
 	values[column - 1] = PointerGetDatum(jsonb);
+}
+
+/* seal gives a change its hash, over "chain", the hash of the one before. */
+static void
+seal(Datum *values, bool *nulls, uint8 chain[MIRU_HASH_SIZE])
+{
+	uint8 salt[MIRU_SALT_SIZE];
+	uint8 digest[MIRU_HASH_SIZE];
+
+	miru_seal_salt(salt);
+	values[LOG_SALT - 1] = miru_seal_bytes(salt, MIRU_SALT_SIZE);
+	nulls[LOG_SALT - 1] = false;
+	(void) miru_seal_change(values, nulls, digest);
+	miru_seal_link(chain, digest, chain);
+	values[LOG_HASH - 1] = miru_seal_bytes(chain, MIRU_HASH_SIZE);
+	nulls[LOG_HASH - 1] = false;
 }
 
 void
@@ -103,6 +91,10 @@ miru_change_log_append(MiruTable *table, const MiruLogEntry *entry)
 	nulls[LOG_NUMBER - 1] = entry->number == 0;
 	values[LOG_NUMBER - 1] = Int64GetDatum(entry->number);
 	set_text(values, nulls, LOG_VERDICT, entry->verdict);
+	nulls[LOG_HASH - 1] = nulls[LOG_SALT - 1] = true;
+	nulls[LOG_DIGEST - 1] = nulls[LOG_ERASURE - 1] = true;
+	if (entry->chain != NULL)
+		seal(values, nulls, entry->chain);
 	miru_table_insert(table, values, nulls);
 }
 
@@ -131,6 +123,12 @@ get_jsonb(HeapTuple row, TupleDesc desc, int column)
 	Datum value = heap_getattr(row, column, desc, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
+}
+
+static bool
+is_erased(HeapTuple row, TupleDesc desc)
+{
+	return !heap_attisnull(row, LOG_ERASURE, desc);
 }
 
 /* find begins a scan at a change; NULL if history does not have it. */
@@ -183,52 +181,35 @@ miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 		entry->from = get_jsonb(row, desc, LOG_FROM);
 		entry->to = get_jsonb(row, desc, LOG_TO);
 		entry->previous = get_integer(row, desc, LOG_PREVIOUS);
+		entry->erased = is_erased(row, desc);
 	}
 	miru_scan_end(&scan);
 	return row != NULL;
 }
 
-void
-miru_change_log_set_verdict(const char *feed, int64 seq, const char *verdict)
-{
-	MiruTable table = miru_table_open("change_log", true);
-	Datum values[LOG_COLUMNS];
-	bool nulls[LOG_COLUMNS];
-	MiruScan scan;
-	HeapTuple row;
-
-	row = find(&scan, &table, feed, seq, SnapshotSelf);
-	if (row == NULL)
-		elog(ERROR, "change that was just numbered was not found");
-	heap_deform_tuple(row, RelationGetDescr(table.heap), values, nulls);
-	set_text(values, nulls, LOG_VERDICT, verdict);
-	miru_table_update(&table, row, values, nulls);
-	miru_scan_end(&scan);
-	miru_table_close(&table);
-}
-
-int64
-miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
-{
-	return miru_table_forget("change_log", "change_log_pkey", feed, from, upto,
-							 max, LOG_SEQ, NULL, NULL);
-}
-
 /* What to trim. */
 typedef struct Trim
 {
-	MiruTrimUpto upto;
+	MiruTrimUpto upto; /* NULL: everything goes */
 	void *arg;
+	MiruChainTrim chain;
 } Trim;
 
 static bool
 is_trimmed(void *arg, HeapTuple row, TupleDesc desc, int64 number)
 {
 	Trim *trim = arg;
-	char *collection = get_text(row, desc, LOG_COLLECTION);
-	bool result = number <= trim->upto(trim->arg, collection);
+	bool result = true;
 
-	pfree(collection);
+	if (trim->upto != NULL)
+	{
+		char *collection = get_text(row, desc, LOG_COLLECTION);
+
+		result = number <= trim->upto(trim->arg, collection);
+		pfree(collection);
+	}
+	if (result)
+		miru_chain_trim_row(&trim->chain, row, desc);
 	return result;
 }
 
@@ -236,10 +217,54 @@ int64
 miru_change_log_trim(const char *feed, int64 *from, int64 last, int64 max,
 					 MiruTrimUpto upto, void *arg)
 {
-	Trim trim = {upto, arg};
+	Trim trim = {upto, arg, {0}};
+	int64 count;
 
-	return miru_table_forget("change_log", "change_log_pkey", feed, from, last,
-							 max, LOG_SEQ, is_trimmed, &trim);
+	miru_chain_trim_begin(&trim.chain, feed);
+	count = miru_table_forget("change_log", "change_log_pkey", feed, from, last,
+							  max, LOG_SEQ, is_trimmed, &trim);
+	miru_chain_trim_end(&trim.chain);
+	return count;
+}
+
+int64
+miru_change_log_forget(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	return miru_change_log_trim(feed, from, upto, max, NULL, NULL);
+}
+
+/* erase takes away what a change says; what it was is left as a digest. */
+static void
+erase(MiruTable *table, HeapTuple row, int64 erasure)
+{
+	Datum values[LOG_COLUMNS];
+	bool nulls[LOG_COLUMNS];
+	uint8 digest[MIRU_HASH_SIZE];
+
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
+	if (!nulls[LOG_HASH - 1] && miru_seal_payload(values, nulls, digest))
+	{
+		values[LOG_DIGEST - 1] = miru_seal_bytes(digest, MIRU_HASH_SIZE);
+		nulls[LOG_DIGEST - 1] = false;
+	}
+	nulls[LOG_FROM - 1] = nulls[LOG_TO - 1] = nulls[LOG_SALT - 1] = true;
+	values[LOG_ERASURE - 1] = Int64GetDatum(erasure);
+	nulls[LOG_ERASURE - 1] = false;
+	miru_table_update(table, row, values, nulls);
+}
+
+bool
+miru_change_log_erase(MiruTable *table, const char *feed, int64 seq,
+					  int64 erasure)
+{
+	MiruScan scan;
+	HeapTuple row = find(&scan, table, feed, seq, SnapshotSelf);
+	bool found = row != NULL && !is_erased(row, RelationGetDescr(table->heap));
+
+	if (found)
+		erase(table, row, erasure);
+	miru_scan_end(&scan);
+	return found;
 }
 
 void
@@ -270,6 +295,7 @@ miru_change_log_walk(
 		entry.session = get_text(row, desc, LOG_SESSION);
 		entry.from = get_jsonb(row, desc, LOG_FROM);
 		entry.to = get_jsonb(row, desc, LOG_TO);
+		entry.erased = is_erased(row, desc);
 		each(arg, &entry,
 			 U64FromFullTransactionId(DatumGetFullTransactionId(xid)));
 	}

@@ -37,6 +37,9 @@ typedef struct MiruLogEntry
 	const char *application; /* of a write by SQL */
 	int64 number;			 /* the device's own; 0: none */
 	const char *verdict;	 /* of a push */
+	uint8
+		*chain;	 /* hash of the change before, becomes this one's; NULL: none */
+	bool erased; /* set when read: what it said is not known */
 } MiruLogEntry;
 
 extern void miru_change_log_append(MiruTable *table, const MiruLogEntry *entry);
@@ -61,7 +64,7 @@ extern bool miru_change_log_read(MiruTable *table, const char *feed, int64 seq,
 /*
  * miru_change_log_walk calls "each" for a feed's changes above "after" up to
  * "upto", in order, with their transaction.  The entry has collection, id,
- * seq, kind, session, from and to, in the current memory context.
+ * seq, kind, session, from, to and erased, in the current memory context.
  */
 extern void miru_change_log_walk(
 	const char *feed, int64 after, int64 upto, Snapshot snapshot,
@@ -76,11 +79,12 @@ extern int64 miru_change_log_trim(const char *feed, int64 *from, int64 last,
 								  int64 max, MiruTrimUpto upto, void *arg);
 
 /*
- * miru_change_log_set_verdict notes what became of a push, in the transaction
- * that has appended its change.
+ * miru_change_log_erase takes from a change what it says, under the number of
+ * the erasure; false if that was done, or it is not there.  The caller has
+ * locked the feed.
  */
-extern void
-miru_change_log_set_verdict(const char *feed, int64 seq, const char *verdict);
+extern bool miru_change_log_erase(MiruTable *table, const char *feed, int64 seq,
+								  int64 erasure);
 
 /* miru_change_log_forget is miru_table_forget for history. */
 extern int64

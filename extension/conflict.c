@@ -2,7 +2,7 @@
  * conflict.c
  *     Conflicts: two changes that neither writer knew of, where a value lost.
  *
- * Owns mirusync.conflict; nobody else writes it.  A row keeps both values,
+ * Owns mirusync.conflict; nobody else writes it but erase_others().  A row keeps both values,
  * who wrote them and when, the rule, and what stands by it.  It is found out
  * while a change is merged, and written when the change has its number, in
  * the transaction of the push: a verdict says nothing that is not kept.
@@ -54,7 +54,8 @@ enum
 	CONFLICT_RESOLVED_BY,
 	CONFLICT_RESOLUTION,
 	CONFLICT_RESOLVED_USER,
-	CONFLICT_COLUMNS = CONFLICT_RESOLVED_USER
+	CONFLICT_ERASURE,
+	CONFLICT_COLUMNS = CONFLICT_ERASURE
 };
 
 static const char *const outcome_names[] = {

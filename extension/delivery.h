@@ -38,6 +38,15 @@ typedef struct MiruDelivery
 	uint64 xid;			 /* its transaction; 0: that of the others */
 } MiruDelivery;
 
+/*
+ * miru_delivery_make makes one of a change that was just stored, with copies
+ * in the current memory context: of the record as it stands, what changed
+ * (MiruFieldChange), and the new values of that.
+ */
+extern MiruDelivery *
+miru_delivery_make(const MiruRecord *record, const Jsonb *object, List *changes,
+				   const Jsonb *changed);
+
 /* What a reader has seen of a feed. */
 typedef struct MiruCursor
 {

@@ -359,3 +359,32 @@ miru_set_keep_stamps(const MiruStamps *from, MiruStamps *to, const char *key)
 			miru_stamps_set(to, field->key, field->stamp);
 	}
 }
+
+/* field_of returns the key of the field that a stamp is of. */
+static char *
+field_of(const char *key)
+{
+	const char *end = strchr(key, (unsigned char) MIRU_ELEMENT_SEPARATOR[0]);
+
+	return end == NULL ? pstrdup(key) : pnstrdup(key, end - key);
+}
+
+MiruStamps *
+miru_set_forget_elements(const MiruStamps *stamps)
+{
+	MiruStamps *result = palloc(sizeof(MiruStamps));
+	bool is_any = false;
+
+	miru_stamps_init(result, stamps->base);
+	for (int i = 0; i < stamps->count; i++)
+	{
+		const MiruFieldStamp *stamp = &stamps->fields[i];
+		char *field = field_of(stamp->key);
+		const MiruStamp *latest = miru_stamps_find(result, field);
+
+		is_any = is_any || strcmp(field, stamp->key) != 0;
+		if (latest == NULL || latest->seq < stamp->stamp.seq)
+			miru_stamps_set(result, field, stamp->stamp);
+	}
+	return is_any ? result : NULL;
+}

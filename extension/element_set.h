@@ -42,6 +42,12 @@ extern bool miru_set_is(const JsonbValue *value);
 extern void miru_set_stamp(MiruStamps *stamps, const MiruFieldChange *change,
 						   MiruStamp stamp);
 
+/*
+ * miru_set_forget_elements returns the stamps without those of elements, NULL
+ * if there are none.  A set then has the latest stamp of any element.
+ */
+extern MiruStamps *miru_set_forget_elements(const MiruStamps *stamps);
+
 /* miru_set_keep_stamps copies the stamps of a set's elements. */
 extern void
 miru_set_keep_stamps(const MiruStamps *from, MiruStamps *to, const char *key);

@@ -41,6 +41,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
+#include "chain.h"
 #include "compat.h"
 #include "cursor.h"
 #include "epoch.h"
@@ -194,6 +195,24 @@ lock_existing(Relation heap, MiruFeed *feed, LockWaitPolicy policy)
 	return row;
 }
 
+static void
+set_hash(const MiruFeed *feed, Datum *values, bool *nulls)
+{
+	nulls[FEED_HASH - 1] = !feed->chained;
+	if (feed->chained)
+		values[FEED_HASH - 1] = miru_seal_bytes(feed->hash, MIRU_HASH_SIZE);
+}
+
+/* get_hash is false if the feed's changes are not chained. */
+static bool
+get_hash(HeapTuple row, TupleDesc desc, uint8 hash[MIRU_HASH_SIZE])
+{
+	bool isnull;
+	Datum value = heap_getattr(row, FEED_HASH, desc, &isnull);
+
+	return !isnull && miru_seal_get(value, hash);
+}
+
 /*
  * create inserts the feed's row with head 0, unless somebody else does; then
  * it waits until that one has committed or not.  Either way the caller looks
@@ -211,6 +230,8 @@ create(Relation heap, MiruFeed *feed)
 	InitResultRelInfo(info, heap, 0, NULL, 0);
 	ExecOpenIndices(info, true);
 
+	feed->chained = miru_chain_default();
+	memset(feed->hash, 0, MIRU_HASH_SIZE);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, 0, FEED_COLUMNS * sizeof(bool));
 	slot->tts_values[FEED_NAME - 1] = CStringGetTextDatum(feed->name);
@@ -219,6 +240,7 @@ create(Relation heap, MiruFeed *feed)
 	slot->tts_values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(
 		feed->changed_at);
 	slot->tts_values[FEED_EPOCH - 1] = Int32GetDatum(feed->epoch);
+	set_hash(feed, slot->tts_values, slot->tts_isnull);
 	ExecStoreVirtualTuple(slot);
 
 	if (miru_check_index_constraints(info, slot, estate, &conflict))
@@ -264,6 +286,7 @@ miru_feed_lock(MiruTable *table, MiruFeed *feed, char *name, int32 epoch,
 		heap_getattr(row, FEED_EPOCH, desc, &isnull));
 	feed->epoch = Max(epoch, feed->locked_epoch);
 	feed->floor = DatumGetInt64(heap_getattr(row, FEED_FLOOR, desc, &isnull));
+	feed->chained = get_hash(row, desc, feed->hash);
 	stored = DatumGetTimestampTz(
 		heap_getattr(row, FEED_CHANGED_AT, desc, &isnull));
 	/* Times of a feed never go back: seq_before() relies on it. */
@@ -340,8 +363,23 @@ miru_feed_store(MiruTable *table, MiruFeed *feed)
 	values[FEED_HEAD - 1] = Int64GetDatum(feed->head);
 	values[FEED_CHANGED_AT - 1] = TimestampTzGetDatum(feed->changed_at);
 	values[FEED_EPOCH - 1] = Int32GetDatum(feed->epoch);
+	set_hash(feed, values, nulls);
 	if (feed->epoch != feed->locked_epoch)
 		note_epoch(feed->name, feed->epoch, feed->locked_head);
+	miru_table_update(table, row, values, nulls);
+}
+
+void
+miru_feed_set_chained(MiruTable *table, MiruFeed *feed, bool chained)
+{
+	Datum values[FEED_COLUMNS];
+	bool nulls[FEED_COLUMNS];
+	HeapTuple row = read_locked(table->heap, feed);
+
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
+	feed->chained = chained;
+	memset(feed->hash, 0, MIRU_HASH_SIZE);
+	set_hash(feed, values, nulls);
 	miru_table_update(table, row, values, nulls);
 }
 
@@ -412,6 +450,7 @@ miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 	state->head = 0;
 	state->epoch = MIRU_NO_EPOCH;
 	state->floor = 0;
+	state->chained = false;
 	if (row != NULL)
 	{
 		TupleDesc desc = RelationGetDescr(table.heap);
@@ -423,9 +462,23 @@ miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state)
 			heap_getattr(row, FEED_EPOCH, desc, &isnull));
 		state->floor = DatumGetInt64(
 			heap_getattr(row, FEED_FLOOR, desc, &isnull));
+		state->chained = get_hash(row, desc, state->hash);
 	}
 	miru_table_close(&table);
 	return row != NULL;
+}
+
+void
+miru_feed_check(const char *name)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MiruFeedState state;
+
+	if (!miru_feed_read(name, snapshot, &state))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("feed \"%s\" does not exist", name)));
+	UnregisterSnapshot(snapshot);
 }
 
 int64

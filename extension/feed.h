@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "seal.h"
 #include "storage/itemptr.h"
 #include "table.h"
 
@@ -20,7 +21,8 @@ enum
 	FEED_FLOOR,
 	FEED_CHANGED_AT,
 	FEED_EPOCH,
-	FEED_COLUMNS = FEED_EPOCH
+	FEED_HASH,
+	FEED_COLUMNS = FEED_HASH
 };
 
 /*
@@ -30,23 +32,27 @@ enum
 typedef struct MiruFeed
 {
 	char *name;
-	ItemPointerData tid;	/* of the version that is locked */
-	int64 locked_head;		/* head when it was locked */
-	int64 head;				/* number of the latest change now */
-	int64 floor;			/* as it was locked */
-	int32 locked_epoch;		/* epoch of that head */
-	int32 epoch;			/* epoch of the numbers taken now */
-	TimestampTz changed_at; /* time of the changes being numbered */
-	int group;				/* group of the latest change, -1: none */
-	int64 group_start;		/* number of that group's first change */
+	ItemPointerData tid;		/* of the version that is locked */
+	int64 locked_head;			/* head when it was locked */
+	int64 head;					/* number of the latest change now */
+	int64 floor;				/* as it was locked */
+	int32 locked_epoch;			/* epoch of that head */
+	int32 epoch;				/* epoch of the numbers taken now */
+	TimestampTz changed_at;		/* time of the changes being numbered */
+	int group;					/* group of the latest change, -1: none */
+	int64 group_start;			/* number of that group's first change */
+	bool chained;				/* changes are chained: */
+	uint8 hash[MIRU_HASH_SIZE]; /* hash of the latest one */
 } MiruFeed;
 
 /* Where a feed stands. */
 typedef struct MiruFeedState
 {
-	int64 head;	 /* 0 if it does not exist */
-	int32 epoch; /* in which the head was numbered; MIRU_NO_EPOCH likewise */
-	int64 floor; /* cursors of earlier epochs below it are too old */
+	int64 head;	  /* 0 if it does not exist */
+	int32 epoch;  /* in which the head was numbered; MIRU_NO_EPOCH likewise */
+	int64 floor;  /* cursors of earlier epochs below it are too old */
+	bool chained; /* changes are chained: */
+	uint8 hash[MIRU_HASH_SIZE]; /* hash of the latest one */
 } MiruFeedState;
 
 /*
@@ -72,6 +78,13 @@ extern bool miru_feed_try_lock(MiruTable *table, char *name);
 extern void miru_feed_store(MiruTable *table, MiruFeed *feed);
 
 /*
+ * miru_feed_set_chained begins a chain at the head of a locked feed, or ends
+ * it.
+ */
+extern void
+miru_feed_set_chained(MiruTable *table, MiruFeed *feed, bool chained);
+
+/*
  * miru_feed_restart puts a locked feed into an epoch of its own that begins
  * at 0: every cursor from before starts over.
  */
@@ -88,6 +101,9 @@ miru_feed_raise_floor(MiruTable *table, MiruFeed *feed, int64 floor);
 /* miru_feed_read reads where a feed stands; false if it does not exist. */
 extern bool
 miru_feed_read(const char *name, Snapshot snapshot, MiruFeedState *state);
+
+/* miru_feed_check throws if there is no such feed. */
+extern void miru_feed_check(const char *name);
 
 /*
  * miru_feed_limit returns the highest number that a cursor of an epoch may

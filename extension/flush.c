@@ -34,6 +34,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "apply.h"
 #include "batch.h"
 #include "capture.h"
 #include "catalog/pg_class.h"
@@ -422,9 +423,19 @@ new_stamps(Flush *flush, Row *row, MiruRecord *before, List *changes,
 	return stamps;
 }
 
+/* told_verdict returns what history says became of what was pushed. */
+static const char *
+told_verdict(const Row *row, const MiruDelivery *delivery)
+{
+	if (delivery == NULL || row->direct->delivery != delivery)
+		return miru_verdict_name(MIRU_APPLIED);
+	return miru_verdict_name(miru_apply_told(row->direct->change, delivery));
+}
+
 static void
-append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
-			   Jsonb *from, Jsonb *to)
+append_history(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
+			   const MiruDelivery *delivery, const char *kind, Jsonb *from,
+			   Jsonb *to)
 {
 	MiruLogEntry entry = {0};
 	MiruOrigin *cause = row->direct ? row->direct : row->cause;
@@ -440,6 +451,8 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 	entry.from = from;
 	entry.to = to;
 	entry.previous = row->previous;
+	if (feed->chained)
+		entry.chain = feed->hash;
 	entry.base = MIRU_BASE_UNKNOWN;
 	if (cause != NULL)
 	{
@@ -456,35 +469,18 @@ append_history(Flush *flush, Row *row, MiruRecord *record, const char *kind,
 		entry.skew_ms = row->direct->skew_ms;
 		entry.base = row->direct->base;
 		entry.number = row->direct->number;
-		entry.verdict = miru_verdict_name(MIRU_APPLIED);
+		entry.verdict = told_verdict(row, delivery);
 		if (!row->mixed)
 			entry.session = row->direct->session;
 	}
 	miru_change_log_append(&flush->log_table, &entry);
 }
 
-static char *
-copy_text(const char *text)
-{
-	return text ? pstrdup(text) : NULL;
-}
-
-/* copy_names returns the names of changed fields, String. */
-static List *
-copy_names(List *changes)
-{
-	List *names = NIL;
-	ListCell *cell;
-
-	foreach(cell, changes)
-		names = lappend(names,
-						makeString(
-							pstrdup(((MiruFieldChange *) lfirst(cell))->name)));
-	return names;
-}
-
-/* deliver hands the change to the caller of flush. */
-static void
+/*
+ * deliver hands the change to the caller of flush, and returns what is to be
+ * told of it; NULL if there is no such caller.
+ */
+static MiruDelivery *
 deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 		bool created, List *changes, Jsonb *changed)
 {
@@ -498,36 +494,26 @@ deliver(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 	if (is_pushed)
 		row->direct->seq = record->seq;
 	if (!flush->collect)
-		return;
+		return NULL;
 	if (!record->deleted)
 		object = miru_object_of_row(row->rel, row->now, row->desc);
 
 	old_context = MemoryContextSwitchTo(flush->result_context);
-	delivery = palloc0(sizeof(MiruDelivery));
-	delivery->feed = pstrdup(record->feed);
+	delivery = miru_delivery_make(record, object, changes, changed);
 	delivery->epoch = feed->epoch;
-	delivery->after = record->seq - 1;
-	delivery->seq = record->seq;
-	delivery->part_of = record->part_of;
-	delivery->collection = pstrdup(record->collection);
-	delivery->id = pstrdup(record->id);
-	delivery->deleted = record->deleted;
 	delivery->created = created;
-	delivery->by_sql = miru_stamps_by_sql(record->stamps);
-	delivery->clock = record->clock;
-	delivery->object = miru_object_copy(object);
-	delivery->changed = miru_object_copy(changed);
-	delivery->changed_names = copy_names(changes);
 	delivery->is_document = row->rel->data_attnum != 0;
 	if (is_pushed)
 	{
-		delivery->type = copy_text(row->direct->type);
-		if (!row->mixed)
-			delivery->session = copy_text(row->direct->session);
+		if (row->direct->type != NULL)
+			delivery->type = pstrdup(row->direct->type);
+		if (!row->mixed && row->direct->session != NULL)
+			delivery->session = pstrdup(row->direct->session);
 		row->direct->delivery = delivery;
 	}
 	flush->deliveries = lappend(flush->deliveries, delivery);
 	MemoryContextSwitchTo(old_context);
+	return delivery;
 }
 
 /* store writes a change under the feed's next number. */
@@ -587,6 +573,7 @@ number_present(Flush *flush, Row *row)
 	MiruRecord record = {0};
 	List *changes;
 	List *since = NIL;
+	MiruDelivery *delivery;
 	Jsonb *changed;
 
 	if (created || row->old_feed == NULL ||
@@ -608,12 +595,13 @@ number_present(Flush *flush, Row *row)
 							   created);
 	store(flush, row, feed, before, &record);
 	changed = miru_object_side(changes, true);
-	append_history(flush, row, &record, created ? "put" : "patch",
+	delivery = deliver(flush, row, feed, &record, created, changes, changed);
+	append_history(flush, row, feed, &record, delivery,
+				   created ? "put" : "patch",
 				   old == NULL && row->known == NULL
 					   ? NULL
 					   : miru_object_side(changes, false),
 				   changed);
-	deliver(flush, row, feed, &record, created, changes, changed);
 }
 
 /* last_image returns what a tombstone keeps: as pushed, or the former row. */
@@ -648,6 +636,7 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	MiruRecord *before = find_before(flush, row, feed);
 	bool pushed = row->direct != NULL && row->direct->deleted;
 	MiruRecord record = {0};
+	MiruDelivery *delivery;
 	Jsonb *from = row->known;
 
 	/*
@@ -666,8 +655,8 @@ number_gone(Flush *flush, Row *row, const char *feed_name)
 	store(flush, row, feed, before, &record);
 	if (row->old != NULL)
 		from = miru_object_of_row(row->rel, row->old, row->desc);
-	append_history(flush, row, &record, "delete", from, NULL);
-	deliver(flush, row, feed, &record, false, NIL, NULL);
+	delivery = deliver(flush, row, feed, &record, false, NIL, NULL);
+	append_history(flush, row, feed, &record, delivery, "delete", from, NULL);
 }
 
 /*

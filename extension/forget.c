@@ -40,6 +40,7 @@
 #include "convert.h"
 #include "doorbell.h"
 #include "epoch.h"
+#include "erase.h"
 #include "executor/spi.h"
 #include "feed.h"
 #include "fmgr.h"
@@ -299,12 +300,19 @@ purge(Forget *forget, Purge delete)
 	} while (deleted == forget->batch);
 }
 
-/* purge_conflicts: those have no numbers of the feed. */
+/* purge_conflicts: those have no numbers of the feed, nor have erasures. */
 static int64
 purge_conflicts(const char *feed, int64 *from, int64 upto, int64 max)
 {
 	(void) upto;
 	return miru_conflict_forget(feed, from, PG_INT64_MAX, max);
+}
+
+static int64
+purge_erasures(const char *feed, int64 *from, int64 upto, int64 max)
+{
+	(void) upto;
+	return miru_erasure_forget(feed, from, PG_INT64_MAX, max);
 }
 
 static void
@@ -391,6 +399,7 @@ mirusync_forget_0_2(PG_FUNCTION_ARGS)
 		purge(&forget, miru_change_log_forget);
 		purge(&forget, miru_record_forget_feed);
 		purge(&forget, purge_conflicts);
+		purge(&forget, purge_erasures);
 	}
 	purge_pushes(&forget);
 

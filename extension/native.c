@@ -421,7 +421,7 @@ note_entry(void *arg, const MiruLogEntry *entry, uint64 xid)
 		found->delivery->xid = xid;
 	if (!same_session(found->delivery->session, entry->session))
 		found->delivery->session = NULL;
-	if (strcmp(entry->kind, "patch") != 0)
+	if (strcmp(entry->kind, "patch") != 0 || entry->erased)
 		found->delivery->whole = true;
 	else
 	{

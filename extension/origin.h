@@ -48,6 +48,9 @@ typedef struct MiruOrigin
 	MiruStamps *former; /* of a delete: the record's before it, or NULL */
 	bool revives;		/* it brings the record back from its last image */
 
+	/* the change itself, which lasts until its push has flushed */
+	const struct MiruChange *change;
+
 	/* set by flush */
 	int next;				/* later push of the same record, -1: none */
 	int64 seq;				/* number the record got; 0 = unchanged */

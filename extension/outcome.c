@@ -13,7 +13,6 @@
 #include "apply.h"
 #include "batch.h"
 #include "capture.h"
-#include "change_log.h"
 #include "object.h"
 
 /* How what is stored relates to what was sent. */
@@ -103,8 +102,8 @@ tell_gone(MiruChange *change)
 	change->winner = winner;
 }
 
-static void
-settle(MiruChange *change)
+void
+miru_apply_outcome(MiruChange *change)
 {
 	MiruOrigin *first;
 	MiruOrigin *last;
@@ -141,23 +140,13 @@ settle(MiruChange *change)
 		change->winner = last->delivery;
 }
 
-/*
- * is_told_of tells whether the record's change in the history is this one's:
- * of several pushes of a record in a transaction the last one's.
- */
-static bool
-is_told_of(const MiruChange *change)
+MiruVerdictKind
+miru_apply_told(const MiruChange *change, const MiruDelivery *delivery)
 {
-	return change->seq > 0 && change->origin >= 0 &&
-		miru_origin_get(change->origin)->next < 0;
-}
-
-void
-miru_apply_outcome(MiruChange *change)
-{
-	settle(change);
-	/* History says "applied" of what it has, until here. */
-	if (change->verdict == MIRU_MERGED && is_told_of(change))
-		miru_change_log_set_verdict(change->feed, change->seq,
-									miru_verdict_name(MIRU_MERGED));
+	if (change->verdict == MIRU_MERGED)
+		return MIRU_MERGED;
+	return change->verdict == MIRU_APPLIED &&
+			standing_of(change, delivery) == OTHERWISE
+		? MIRU_MERGED
+		: MIRU_APPLIED;
 }

@@ -13,8 +13,8 @@
  * sum of what others added is of interest.
  *
  * History may end on the way: it was trimmed, or the record was made by SQL.
- * In that case it may have been there before, and attached anew.  Then nothing
- * is told, rather than something wrong.
+ * In that case it may have been there before, and attached anew.  Or what a
+ * change said was erased.  Then nothing is told, rather than something wrong.
  *
  * Reads mirusync.change_log.  The caller holds the record's row, so nothing is
  * added to its history meanwhile.
@@ -123,6 +123,8 @@ is_known(const Step *step)
 {
 	const MiruLogEntry *entry = step->entry;
 
+	if (entry->erased)
+		return false;
 	if (step->created)
 		return entry->rule != NULL;
 	/* A tombstone of what was never there has nothing before it. */

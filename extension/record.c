@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "catalog/pg_collation.h"
+#include "element_set.h"
 #include "miscadmin.h"
 #include "record.h"
 #include "registry.h"
@@ -217,6 +218,65 @@ miru_record_trim(const char *feed, int64 *from, int64 last, int64 max,
 
 	return miru_table_forget("record", "record_seq", feed, from, last, max,
 							 RECORD_SEQ, is_trimmed, &trim);
+}
+
+/*
+ * erase_former takes from a record's state what tells of former values: the
+ * last image of a tombstone, and elements that were removed from sets, which
+ * are keys of stamps.
+ */
+static void
+erase_former(MiruTable *table, MiruRecord *record)
+{
+	MiruStamps *stamps = miru_set_forget_elements(record->stamps);
+
+	if (stamps == NULL && record->image == NULL && record->former == NULL)
+		return;
+	if (stamps != NULL)
+		record->stamps = stamps;
+	record->image = NULL;
+	record->former = NULL;
+	miru_record_store(table, record);
+}
+
+int64
+miru_record_erase(const char *feed, const char *collection, const char *id,
+				  int64 *from, int64 upto, int64 max)
+{
+	MiruTable table = miru_table_open("record", true);
+	TupleDesc desc = RelationGetDescr(table.heap);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int64 count = 0;
+	MiruScan scan;
+	HeapTuple row;
+
+	if (collection != NULL)
+	{
+		MiruRecord *record = miru_record_find(&table, feed, collection, id,
+											  snapshot);
+
+		if (record != NULL && record->seq <= upto)
+			erase_former(&table, record);
+	}
+	else
+	{
+		miru_scan_begin(&scan, &table, "record_seq", feed, *from, snapshot);
+		while (count < max && (row = miru_scan_next(&scan, true)) != NULL)
+		{
+			MiruRecord *record = miru_record_from_row(row, desc);
+
+			CHECK_FOR_INTERRUPTS();
+			if (record->seq > upto)
+				break;
+			*from = record->seq;
+			count++;
+			erase_former(&table, record);
+		}
+		miru_scan_end(&scan);
+	}
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	return count;
 }
 
 void

@@ -56,6 +56,16 @@ miru_record_forget_feed(const char *feed, int64 *from, int64 upto, int64 max);
 extern int64 miru_record_trim(const char *feed, int64 *from, int64 last,
 							  int64 max, MiruTrimUpto upto, void *arg);
 
+/*
+ * miru_record_erase takes what tells of former values from the records of a
+ * feed, or from one, with a number above "from" and not above "upto".  It
+ * looks at most at "max"; returns at how many, and moves "from" on.  The caller
+ * has locked the feed.
+ */
+extern int64
+miru_record_erase(const char *feed, const char *collection, const char *id,
+				  int64 *from, int64 upto, int64 max);
+
 /* miru_record_each_live calls "each" for a feed's records of a collection. */
 extern void
 miru_record_each_live(const char *feed, const char *collection,

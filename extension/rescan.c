@@ -132,7 +132,8 @@ fold_change(void *arg, const MiruLogEntry *entry)
 	Jsonb *before = told->object;
 	MemoryContext caller = MemoryContextSwitchTo(rescan->context);
 
-	told->there = entry->to != NULL;
+	told->there = strcmp(entry->kind, "delete") != 0;
+	/* Deleted, or erased. */
 	if (entry->to == NULL)
 		told->object = NULL;
 	else if (entry->from == NULL)

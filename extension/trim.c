@@ -283,19 +283,6 @@ trim_feeds(Trim *trim)
 /* ----- trim() ----- */
 
 static void
-check_feed(const char *name)
-{
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	MiruFeedState state;
-
-	if (!miru_feed_read(name, snapshot, &state))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("feed \"%s\" does not exist", name)));
-	UnregisterSnapshot(snapshot);
-}
-
-static void
 check_arguments(FunctionCallInfo fcinfo)
 {
 	const CallContext *context = (const CallContext *) fcinfo->context;
@@ -348,7 +335,7 @@ mirusync_trim_0_2(PG_FUNCTION_ARGS)
 	{
 		char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
-		check_feed(feed);
+		miru_feed_check(feed);
 		MemoryContextSwitchTo(trim.step);
 		trim_feed(&trim, feed);
 	}

@@ -114,7 +114,9 @@ SELECT count(*) FROM mirusync.field WHERE bound_to = 'elsewhere';
 SELECT * FROM changes WHERE feed = 'anna' ORDER BY seq DESC LIMIT 1;
 
 -- What is no rule is refused, also in plain SQL.
+\set VERBOSITY terse
 UPDATE mirusync.collection SET rule = 'best' WHERE name = 'note';
+\set VERBOSITY default
 
 -- Without its primary key, or its feed column, a table takes no writes; it
 -- can be detached, or mended.

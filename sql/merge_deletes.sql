@@ -219,7 +219,9 @@ GRANT EXECUTE ON FUNCTION mirusync.set_delete_rule TO regress_mirusync_deletes;
 SET ROLE regress_mirusync_deletes;
 SELECT mirusync.set_delete_rule('plan', 'manual');
 RESET ROLE;
+\set VERBOSITY terse
 UPDATE mirusync.collection SET delete_rule = 'never' WHERE name = 'plan';
+\set VERBOSITY default
 SELECT mirusync.detach('plan');
 DELETE FROM mirusync.document WHERE collection IN ('merge_page', 'merge_leaf');
 DELETE FROM mirusync.collection WHERE name IN ('merge_page', 'merge_leaf');

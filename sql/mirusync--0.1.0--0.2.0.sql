@@ -121,6 +121,7 @@ CREATE TABLE mirusync.feed (
 	floor		bigint NOT NULL,
 	changed_at	timestamptz NOT NULL,
 	epoch		int NOT NULL,
+	hash		bytea,
 	CONSTRAINT feed_pkey PRIMARY KEY (feed)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
@@ -129,6 +130,7 @@ COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
 COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
 COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
 COMMENT ON COLUMN mirusync.feed.epoch IS 'epoch in which the head was numbered';
+COMMENT ON COLUMN mirusync.feed.hash IS 'hash of the latest change; null: the feed has no chain';
 REVOKE ALL ON mirusync.feed FROM PUBLIC;
 INSERT INTO mirusync.feed (feed, head, floor, changed_at, epoch)
 SELECT f.feed, f.head, f.floor, f.changed_at, 0 FROM mirusync.former_feed f;
@@ -176,7 +178,11 @@ ALTER TABLE mirusync.change_log
 	ADD COLUMN field_rules jsonb,
 	ADD COLUMN application text COLLATE "C",
 	ADD COLUMN number bigint,
-	ADD COLUMN verdict text COLLATE "C";
+	ADD COLUMN verdict text COLLATE "C",
+	ADD COLUMN hash bytea,
+	ADD COLUMN salt bytea,
+	ADD COLUMN digest bytea,
+	ADD COLUMN erasure bigint;
 CREATE INDEX change_log_record ON mirusync.change_log (feed, collection, id);
 COMMENT ON INDEX mirusync.change_log_record IS 'what history() reads: changes of a record';
 COMMENT ON COLUMN mirusync.change_log.rule IS 'rule of the collection when it was pushed; null for a write by SQL';
@@ -185,6 +191,10 @@ COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the push
 COMMENT ON COLUMN mirusync.change_log.application IS 'application_name of a write by SQL';
 COMMENT ON COLUMN mirusync.change_log.number IS 'the device''s own number of the change; null for an event';
 COMMENT ON COLUMN mirusync.change_log.verdict IS 'what became of what was pushed: applied or merged; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.hash IS 'SHA-256 over the hash of the change before and the digest of this one; null: it is not in a chain';
+COMMENT ON COLUMN mirusync.change_log.salt IS 'salt of the digest of old and new; goes when they are erased';
+COMMENT ON COLUMN mirusync.change_log.digest IS 'what is left of old and new in a chain when they are erased: their digest';
+COMMENT ON COLUMN mirusync.change_log.erasure IS 'number of the erasure in which old and new went; null: they are as they were';
 
 COMMENT ON COLUMN mirusync.verdict.user_id IS 'user whose device it is';
 COMMENT ON COLUMN mirusync.verdict.device IS 'device that pushed the change';
@@ -264,7 +274,9 @@ ALTER TABLE mirusync.collection
 		CHECK (rule IN ('lww', 'lww_field', 'first_wins', 'server_wins',
 			'manual')),
 	ADD COLUMN delete_rule text COLLATE "C" NOT NULL DEFAULT 'update_wins'
-		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual'));
+		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual')),
+	ADD COLUMN since timestamptz NOT NULL DEFAULT pg_catalog.now();
+COMMENT ON COLUMN mirusync.collection.since IS 'when it was attached; history from before says nothing of its state';
 COMMENT ON COLUMN mirusync.collection.delete_rule IS 'what stands of a delete and a concurrent update';
 COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields without a rule of their own merge';
 
@@ -286,7 +298,7 @@ COMMENT ON COLUMN mirusync.field_rule.rule IS 'how its concurrent changes merge:
 SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
 	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
 	' AND (role IS NULL OR role IN (SELECT oid FROM pg_catalog.pg_roles))'
-	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule FROM mirusync.collection'
+	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule, since FROM mirusync.collection'
 	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
 	' AND role NOT IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.field_rule',
@@ -490,6 +502,7 @@ CREATE TABLE mirusync.conflict (
 	resolved_by		oid,
 	resolution		text COLLATE "C",
 	resolved_user	text COLLATE "C",
+	erasure			bigint,
 	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
 );
 CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
@@ -516,8 +529,9 @@ COMMENT ON COLUMN mirusync.conflict.base IS 'number of the feed that the device 
 COMMENT ON COLUMN mirusync.conflict.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflict.resolved_at IS 'when somebody decided anew';
 COMMENT ON COLUMN mirusync.conflict.resolved_by IS 'role that did';
-COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value; erased: nobody can choose any more';
 COMMENT ON COLUMN mirusync.conflict.resolved_user IS 'user who did, by way of a relay; null: SQL';
+COMMENT ON COLUMN mirusync.conflict.erasure IS 'number of the erasure in which both values went; null: they are as they were';
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict_id', '');
 
@@ -556,7 +570,7 @@ COMMENT ON COLUMN mirusync.conflicts.base IS 'number of the feed that the device
 COMMENT ON COLUMN mirusync.conflicts.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflicts.resolved_at IS 'when somebody decided anew; null: nobody did';
 COMMENT ON COLUMN mirusync.conflicts.resolved_by IS 'role that did';
-COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value; erased: nobody can choose any more';
 COMMENT ON COLUMN mirusync.conflicts.resolved_user IS 'user who did, by way of a relay; null: SQL';
 
 -- Writes to the application's table as its caller, like any SQL of his.
@@ -1070,7 +1084,7 @@ RETURNS TABLE (seq bigint, at timestamptz, kind text, origin text,
 	user_id text, device text, session text, role text, application text,
 	xid xid8, type text, number bigint, changes jsonb, rule text,
 	field_rules jsonb, verdict text, conflicts bigint[], clock mirusync.hlc,
-	base bigint, skew_ms bigint)
+	base bigint, skew_ms bigint, erased_at timestamptz, erased_by text)
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1086,11 +1100,12 @@ AS $$
 		(SELECT array_agg(c.id ORDER BY c.id)
 			FROM mirusync.conflict c
 			WHERE c.feed = l.feed AND c.incoming_seq = l.seq),
-		l.clock, l.base, l.skew_ms
+		l.clock, l.base, l.skew_ms, e.at, pg_get_userbyid(e.role)::text
 	FROM (SELECT * FROM mirusync.change_log c
 		WHERE c.feed = history.feed AND c.collection = history.collection
 			AND c.id = history.id AND c.seq < history.before
 		ORDER BY c.seq DESC LIMIT history.max) l
+		LEFT JOIN mirusync.erasure e ON e.feed = l.feed AND e.number = l.erasure
 	ORDER BY l.seq
 $$;
 COMMENT ON FUNCTION mirusync.history(text, text, text, bigint, int) IS
@@ -1185,7 +1200,7 @@ BEGIN
 	SELECT r.seq, r.deleted INTO state FROM mirusync.record r
 		WHERE r.feed = record_at.feed
 			AND r.collection = record_at.collection AND r.id = record_at.id;
-	SELECT l.seq, l.kind, l.old, l.previous INTO ending
+	SELECT l.seq, l.kind, l.old, l.previous, l.erasure INTO ending
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
@@ -1199,7 +1214,7 @@ BEGIN
 		fields := mirusync.stored(feed, collection, id);
 	END IF;
 	FOR change IN
-		SELECT l.seq, l.old, l.new, l.previous
+		SELECT l.seq, l.old, l.new, l.previous, l.erasure
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
@@ -1207,12 +1222,13 @@ BEGIN
 			AND (ending.seq IS NULL OR l.seq < ending.seq)
 		ORDER BY l.seq DESC
 	LOOP
-		EXIT WHEN missing <> change.seq;
+		EXIT WHEN missing <> change.seq OR change.erasure IS NOT NULL;
 		missing := change.previous;
 		fields := fields - ARRAY(SELECT jsonb_object_keys(change.new))
 			|| change.old;
 	END LOOP;
-	IF missing > record_at.seq THEN
+	IF missing > record_at.seq OR ending.kind = 'delete'
+			AND ending.erasure IS NOT NULL THEN
 		fields := NULL;
 	ELSIF ending.kind = 'put' OR ending.kind = 'delete' AND missing IS NULL
 			AND fields IS NULL OR ending.seq IS NULL AND state.deleted
@@ -1240,7 +1256,7 @@ DECLARE
 	known boolean;
 BEGIN
 	FOR change IN
-		SELECT l.seq, l.kind, l.old, l.new, l.previous
+		SELECT l.seq, l.kind, l.old, l.new, l.previous, l.erasure
 		FROM mirusync.change_log l
 		WHERE l.feed = record_made_again.feed
 			AND l.collection = record_made_again.collection
@@ -1248,8 +1264,9 @@ BEGIN
 		ORDER BY l.seq
 	LOOP
 		EXIT WHEN change.seq > record_made_again.seq;
-		known := change.kind <> 'patch'
-			OR coalesce(known, false) AND change.previous = previous;
+		known := (change.kind <> 'patch'
+			OR coalesce(known, false) AND change.previous = previous)
+			AND (change.erasure IS NULL OR change.kind = 'delete');
 		fields := CASE change.kind WHEN 'put' THEN change.new
 			WHEN 'patch' THEN fields
 				- ARRAY(SELECT jsonb_object_keys(change.old)) || change.new END;
@@ -1263,7 +1280,7 @@ BEGIN
 	IF known IS NOT TRUE THEN
 		RAISE EXCEPTION 'history of record % does not reach back to number %',
 			to_json(id), seq
-			USING ERRCODE = 'MS008', HINT = 'It was trimmed.';
+			USING ERRCODE = 'MS008', HINT = 'It was trimmed or erased.';
 	END IF;
 	RETURN fields;
 END
@@ -1355,8 +1372,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH change AS (
 		SELECT l.*, mirusync.writer(l.device, l.user_id, l.role,
-			l.application) AS who
+			l.application) AS who,
+			e.at AS erased_at, pg_get_userbyid(e.role)::text AS erased_by
 		FROM mirusync.change_log l
+			LEFT JOIN mirusync.erasure e
+				ON e.feed = l.feed AND e.number = l.erasure
 		WHERE l.feed = explain.feed AND l.seq = explain.seq
 	), conflict AS (
 		SELECT c.id, c.field, c.rule, c.outcome, c.stored, c.incoming,
@@ -1364,7 +1384,8 @@ AS $$
 		FROM mirusync.conflicts c
 		WHERE c.feed = explain.feed AND c.incoming_seq = explain.seq
 	), field AS (
-		SELECT k.name, k.is_set, l.kind, l.device, l.user_id, l.who, l.clock, l.base,
+		SELECT k.name, k.is_set, l.erased_at, l.erased_by, l.kind, l.device,
+			l.user_id, l.who, l.clock, l.base,
 			l.rule AS collection_rule,
 			coalesce(c.rule, l.field_rules ->> k.name, l.rule) AS rule,
 			CASE WHEN k.is_set THEN l.new -> k.name ELSE c.incoming END AS sent,
@@ -1381,7 +1402,8 @@ AS $$
 						UNION SELECT jsonb_object_keys(l.old)) AS n(n)
 					WHERE l.kind <> 'delete'
 				UNION ALL
-				SELECT NULL, true WHERE l.kind = 'delete'
+				SELECT NULL, true
+					WHERE l.kind = 'delete' OR l.erasure IS NOT NULL
 				UNION ALL
 				SELECT n.field, false FROM conflict n
 					WHERE n.outcome <> 'incoming'
@@ -1411,6 +1433,7 @@ AS $$
 				ORDER BY p.seq LIMIT 1) a ON true
 	), judged AS (
 		SELECT f.*, CASE
+			WHEN f.erased_at IS NOT NULL THEN 'erased'
 			WHEN NOT f.is_set AND f.outcome = 'open' THEN 'open'
 			WHEN NOT f.is_set THEN 'lost'
 			WHEN f.user_id IS NULL THEN 'sql'
@@ -1429,10 +1452,12 @@ AS $$
 		FROM field f
 	)
 	SELECT j.name,
-		CASE WHEN NOT j.is_set THEN 'refused'
+		CASE WHEN j.reason = 'erased' THEN 'erased'
+			WHEN NOT j.is_set THEN 'refused'
 			WHEN j.kind = 'delete' THEN 'deleted' ELSE 'stored' END,
 		j.sent, j.former, j.reason,
 		CASE j.reason
+			WHEN 'erased' THEN 'it was erased by role ' || to_json(j.erased_by)
 			WHEN 'sql' THEN j.who || ' wrote it, which asks no rule'
 			WHEN 'resolve' THEN j.who || ' decided a conflict'
 			WHEN 'trigger' THEN
@@ -1456,7 +1481,7 @@ AS $$
 					ELSE 'the stored value stays until somebody decides,' END,
 				j.rule, coalesce('number ' || j.stored_seq || ' of ', '')
 					|| mirusync.writer(j.stored_device, NULL, NULL, NULL), j.who)
-		END || CASE WHEN j.is_set AND j.after IS NOT NULL
+		END || CASE WHEN j.is_set AND j.reason <> 'erased' AND j.after IS NOT NULL
 			THEN format('; replaced by number %s, %s', j.after, j.after_who)
 			ELSE '' END,
 		jsonb_strip_nulls(jsonb_build_object('rule', j.rule,
@@ -1827,6 +1852,500 @@ REVOKE ALL ON PROCEDURE mirusync.trim(text, int, interval) FROM PUBLIC;
 REVOKE ALL ON TABLE mirusync.retention FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
+-- 78_chain.sql
+-- -------------------------------------------------------------------------
+
+-- Written by chain.c.  A chain that began with its feed and was never trimmed
+-- has no row.
+CREATE TABLE mirusync.chain (
+	feed		text COLLATE "C" NOT NULL,
+	since		bigint NOT NULL,
+	seq			bigint NOT NULL,
+	hash		bytea NOT NULL,
+	CONSTRAINT chain_pkey PRIMARY KEY (feed)
+);
+COMMENT ON TABLE mirusync.chain IS 'where chains begin: the hash that the first change still there goes back to';
+COMMENT ON COLUMN mirusync.chain.feed IS 'feed';
+COMMENT ON COLUMN mirusync.chain.since IS 'head of the feed when its chain was switched on, or off; changes up to it are not checked';
+COMMENT ON COLUMN mirusync.chain.seq IS 'number of the latest change that was trimmed, all before it being trimmed too; or since';
+COMMENT ON COLUMN mirusync.chain.hash IS 'hash of that change; zeros where there is none';
+
+-- Written by chain.c.
+CREATE TABLE mirusync.chain_trimmed (
+	feed		text COLLATE "C" NOT NULL,
+	seq			bigint NOT NULL,
+	digest		bytea NOT NULL,
+	CONSTRAINT chain_trimmed_pkey PRIMARY KEY (feed, seq)
+);
+COMMENT ON TABLE mirusync.chain_trimmed IS 'what is left of a change that was trimmed while one before it is kept';
+COMMENT ON COLUMN mirusync.chain_trimmed.feed IS 'feed';
+COMMENT ON COLUMN mirusync.chain_trimmed.seq IS 'number of the change';
+COMMENT ON COLUMN mirusync.chain_trimmed.digest IS 'its digest, from which the next hash is made';
+
+-- Written by chain.c.
+CREATE TABLE mirusync.chain_new (
+	singleton	boolean NOT NULL DEFAULT true CHECK (singleton),
+	CONSTRAINT chain_new_pkey PRIMARY KEY (singleton)
+);
+COMMENT ON TABLE mirusync.chain_new IS 'has a row if feeds that come into being have a chain';
+COMMENT ON COLUMN mirusync.chain_new.singleton IS 'there is one row, or none';
+SELECT pg_catalog.pg_extension_config_dump('mirusync.chain', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.chain_trimmed', '');
+SELECT pg_catalog.pg_extension_config_dump('mirusync.chain_new', '');
+
+CREATE FUNCTION mirusync.set_chain("on" boolean, feed text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'mirusync_set_chain_0_2'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mirusync.set_chain(boolean, text) IS
+'begin a chain of hashes at the head of a feed, or end it; without a feed of all there are and will be';
+
+CREATE FUNCTION mirusync.chain_head(feed text, OUT seq bigint, OUT hash text)
+RETURNS record
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF feed IS NULL THEN
+		RAISE EXCEPTION 'feed must not be null'
+			USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	SELECT f.head, encode(f.hash, 'hex') INTO seq, hash
+		FROM mirusync.feed f WHERE f.feed = chain_head.feed;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'feed % does not exist', to_json(chain_head.feed)
+			USING ERRCODE = 'undefined_object';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION mirusync.chain_head(text) IS
+'number and hash of the latest change of a feed, to be noted elsewhere; no hash: it has no chain';
+
+CREATE FUNCTION mirusync.chain_faults(feed text, head_seq bigint,
+	head_hash text, OUT problem text, OUT seq bigint, OUT detail text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'mirusync_chain_faults_0_2'
+LANGUAGE C STABLE CALLED ON NULL INPUT PARALLEL UNSAFE SECURITY DEFINER;
+COMMENT ON FUNCTION mirusync.chain_faults(text, bigint, text) IS
+'where the history of a feed does not fit its chain; for verify()';
+
+-- Retention of a collection trims its oldest changes.  So one that is missing
+-- above others of its collection was not trimmed.  Where there is a chain,
+-- chain_faults() knows what is missing.
+CREATE FUNCTION mirusync.history_faults(feed text)
+RETURNS TABLE (problem text, seq bigint, detail text)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH f AS (
+		SELECT f.head, f.hash, coalesce(c.since, 0) AS since,
+			CASE WHEN f.hash IS NULL THEN f.head
+				ELSE coalesce(c.since, 0) END AS free	-- of the chain, up to here
+		FROM mirusync.feed f LEFT JOIN mirusync.chain c ON c.feed = f.feed
+		WHERE f.feed = history_faults.feed
+	), oldest AS (
+		SELECT l.collection, min(l.seq) AS seq FROM mirusync.change_log l
+		WHERE l.feed = history_faults.feed GROUP BY l.collection
+	)
+	SELECT 'head', f.head, 'the feed has no hash of it'
+	FROM f
+	WHERE octet_length(f.hash) IS DISTINCT FROM 32
+		AND (f.hash IS NOT NULL OR EXISTS (SELECT FROM mirusync.change_log l
+			WHERE l.feed = history_faults.feed AND l.seq > f.since
+				AND l.hash IS NOT NULL))
+	UNION ALL
+	SELECT 'change', l.seq, format('its number is not between 1 and the head, %s', f.head)
+	FROM f, mirusync.change_log l
+	WHERE l.feed = history_faults.feed AND (l.seq > f.head OR l.seq < 1)
+	UNION ALL
+	SELECT 'missing', l.previous, format('number %s names it as the change before of its record', l.seq)
+	FROM f, mirusync.change_log l JOIN oldest o USING (collection)
+	WHERE l.feed = history_faults.feed AND l.previous > o.seq
+		AND l.previous <= f.free
+		AND NOT EXISTS (SELECT FROM mirusync.change_log p
+			WHERE p.feed = l.feed AND p.seq = l.previous)
+	UNION ALL
+	SELECT 'change', l.seq, format('number %s, which it names as the change before, is of another record', l.previous)
+	FROM mirusync.change_log l JOIN mirusync.change_log p
+		ON p.feed = l.feed AND p.seq = l.previous
+	WHERE l.feed = history_faults.feed
+		AND (p.collection, p.id) IS DISTINCT FROM (l.collection, l.id)
+	UNION ALL
+	SELECT 'missing', r.seq, format('it is the latest change of record %s of collection %s',
+		to_json(r.id), to_json(r.collection))
+	FROM f, mirusync.record r JOIN oldest o USING (collection)
+	WHERE r.feed = history_faults.feed AND r.seq > o.seq AND r.seq <= f.free
+		AND NOT EXISTS (SELECT FROM mirusync.change_log l
+			WHERE l.feed = r.feed AND l.seq = r.seq)
+	UNION ALL
+	SELECT 'erased', l.seq, 'no erasure of it is noted'
+	FROM mirusync.change_log l
+	WHERE l.feed = history_faults.feed AND l.erasure IS NOT NULL
+		AND NOT EXISTS (SELECT FROM mirusync.erasure e
+			WHERE e.feed = l.feed AND e.number = l.erasure AND e.upto >= l.seq
+				AND (e.collection IS NULL
+					OR e.collection = l.collection AND e.id = l.id))
+$$;
+COMMENT ON FUNCTION mirusync.history_faults(text) IS
+'where the history of a feed contradicts itself; for verify()';
+
+CREATE FUNCTION mirusync.state_faults(feed text)
+RETURNS TABLE (problem text, seq bigint, detail text)
+LANGUAGE sql STABLE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'record', r.seq, format('state of record %s of collection %s is not that of this change',
+		to_json(r.id), to_json(r.collection))
+	FROM mirusync.feed f, mirusync.record r LEFT JOIN mirusync.change_log l
+		ON l.feed = r.feed AND l.seq = r.seq
+	WHERE f.feed = state_faults.feed AND r.feed = f.feed
+		AND (r.seq > f.head OR l.seq IS NOT NULL
+			AND ((l.collection, l.id, l.kind = 'delete', l.at, l.part_of)
+				<> (r.collection, r.id, r.deleted, r.changed_at, r.part_of)
+				OR l.clock OPERATOR(mirusync.<>) r.clock))
+	UNION ALL
+	SELECT 'record', l.seq, format('record %s of collection %s has no such state, or an older one',
+		to_json(l.id), to_json(l.collection))
+	FROM mirusync.feed f, mirusync.change_log l
+		JOIN mirusync.collection c ON c.name = l.collection
+	WHERE f.feed = state_faults.feed AND l.feed = f.feed AND l.at > c.since
+		AND EXISTS (SELECT FROM pg_class t WHERE t.oid = c.relation)
+		-- Its tombstone was trimmed.
+		AND NOT (l.kind = 'delete' AND l.seq <= f.floor)
+		AND NOT EXISTS (SELECT FROM mirusync.record r
+			WHERE r.feed = l.feed AND r.collection = l.collection
+				AND r.id = l.id AND r.seq >= l.seq)
+		AND NOT EXISTS (SELECT FROM mirusync.change_log n
+			WHERE n.feed = l.feed AND n.collection = l.collection
+				AND n.id = l.id AND n.seq > l.seq)
+	UNION ALL
+	SELECT CASE WHEN s.field IS NULL OR w.fits THEN 'row' ELSE 'writer' END,
+		CASE WHEN s.field IS NULL THEN r.seq ELSE s.seq END,
+		CASE WHEN s.field IS NULL THEN format('record %s of collection %s is not in its table',
+				to_json(r.id), to_json(r.collection))
+			ELSE format('field %s of record %s of collection %s %s',
+				to_json(s.field), to_json(r.id), to_json(r.collection),
+				CASE WHEN w.fits THEN 'has another value in its table'
+					ELSE 'does not have this writer' END) END
+	FROM mirusync.record r
+		JOIN mirusync.collection c ON c.name = r.collection
+		JOIN pg_class t ON t.oid = c.relation
+		LEFT JOIN LATERAL mirusync.field_stamps(r.feed, r.collection, r.id) s
+			ON true
+		LEFT JOIN mirusync.change_log l ON l.feed = r.feed AND l.seq = s.seq
+		CROSS JOIN LATERAL (SELECT s.seq <= r.seq
+			AND s.clock OPERATOR(mirusync.<=) r.clock
+			AND (l.seq IS NULL OR l.collection = r.collection AND l.id = r.id
+				AND (s.device IS NULL OR s.device = l.device
+					-- Two devices at once make one change, without a session.
+					OR l.device IS NOT NULL AND l.session IS NULL)) AS fits) w
+	WHERE r.feed = state_faults.feed AND NOT r.deleted
+		AND CASE WHEN s.field IS NULL
+				THEN mirusync.stored(r.feed, r.collection, r.id) IS NULL
+			WHEN NOT w.fits THEN true
+			-- Elements of a set have writers of their own, and a field may be
+			-- written with the value that it has: the latest change that has
+			-- the field tells what it is.
+			WHEN l.new -> s.field <> s.value THEN EXISTS (
+				SELECT FROM (
+					SELECT n.new -> s.field AS value, n.erasure
+					FROM mirusync.change_log n
+					WHERE n.feed = r.feed AND n.collection = r.collection
+						AND n.id = r.id AND n.seq >= s.seq
+						AND (n.new ? s.field OR n.old ? s.field
+							OR n.erasure IS NOT NULL)
+					ORDER BY n.seq DESC LIMIT 1) n
+				WHERE n.erasure IS NULL AND n.value IS DISTINCT FROM s.value)
+			ELSE false END
+$$;
+COMMENT ON FUNCTION mirusync.state_faults(text) IS
+'where the state of a feed''s records does not follow from the history; for verify()';
+
+CREATE FUNCTION mirusync.verify(feed text, head_seq bigint DEFAULT NULL,
+	head_hash text DEFAULT NULL)
+RETURNS TABLE (problem text, seq bigint, detail text)
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+BEGIN
+	RETURN QUERY
+		SELECT v.problem, v.seq, v.detail FROM (
+			SELECT c.*, 1 AS part FROM mirusync.chain_faults(verify.feed,
+				verify.head_seq, verify.head_hash) c
+			UNION ALL
+			SELECT h.*, 2 FROM mirusync.history_faults(verify.feed) h
+			UNION ALL
+			SELECT s.*, 3 FROM mirusync.state_faults(verify.feed) s) v
+		ORDER BY v.seq, v.part, v.problem, v.detail COLLATE "C";
+END
+$$;
+COMMENT ON FUNCTION mirusync.verify(text, bigint, text) IS
+'what in a feed was changed behind its history: changes, holes, state; no row: nothing that can be found';
+
+-- One JSON text a line: where the chain begins and ends, then each change, and
+-- what trimming left.  Columns are as they are stored, whatever is set.
+CREATE FUNCTION mirusync.export_chain(feed text)
+RETURNS SETOF text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT json_build_object('anchor', json_build_object(
+			'seq', coalesce(c.seq, 0),
+			'hash', coalesce(encode(c.hash, 'hex'), repeat('0', 64))),
+		'head', json_build_object('seq', f.head,
+			'hash', encode(f.hash, 'hex')))::text
+	FROM mirusync.feed f LEFT JOIN mirusync.chain c ON c.feed = f.feed
+	WHERE f.feed = export_chain.feed AND f.hash IS NOT NULL
+	UNION ALL
+	(SELECT x.line FROM (
+		SELECT l.seq, json_build_object('change', json_build_object(
+				'application', l.application,
+				'at', (extract(epoch FROM l.at) * 1000000)::bigint,
+				'base', l.base, 'clock', l.clock::text,
+				'collection', l.collection, 'device', l.device,
+				'feed', l.feed, 'field_rules', l.field_rules, 'id', l.id,
+				'kind', l.kind, 'number', l.number, 'part_of', l.part_of,
+				'previous', l.previous, 'role', l.role::bigint,
+				'rule', l.rule, 'seq', l.seq, 'session', l.session,
+				'skew_ms', l.skew_ms, 'type', l.type, 'user_id', l.user_id,
+				'verdict', l.verdict, 'xid', l.xid::text::numeric),
+			'payload', json_build_object('new', l.new, 'old', l.old),
+			'salt', encode(l.salt, 'hex'), 'digest', encode(l.digest, 'hex'),
+			'hash', encode(l.hash, 'hex'))::text AS line
+		FROM mirusync.change_log l
+		WHERE l.feed = export_chain.feed
+			AND l.seq > coalesce((SELECT c.since FROM mirusync.chain c
+				WHERE c.feed = export_chain.feed), 0)
+		UNION ALL
+		SELECT t.seq, json_build_object('trimmed', json_build_object(
+			'seq', t.seq, 'digest', encode(t.digest, 'hex')))::text
+		FROM mirusync.chain_trimmed t
+		WHERE t.feed = export_chain.feed) x
+	WHERE EXISTS (SELECT FROM mirusync.feed f
+		WHERE f.feed = export_chain.feed AND f.hash IS NOT NULL)
+	ORDER BY x.seq)
+$$;
+COMMENT ON FUNCTION mirusync.export_chain(text) IS
+'history of a feed with its chain, a JSON text a line, for others to check; nothing where there is no chain';
+
+REVOKE ALL ON TABLE mirusync.chain, mirusync.chain_trimmed, mirusync.chain_new FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.set_chain(boolean, text), mirusync.chain_head(text),
+	mirusync.chain_faults(text, bigint, text), mirusync.history_faults(text), mirusync.state_faults(text),
+	mirusync.verify(text, bigint, text), mirusync.export_chain(text) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
+-- 79_erasure.sql
+-- -------------------------------------------------------------------------
+
+-- Written by erase_begin() and erase_end().
+CREATE TABLE mirusync.erasure (
+	feed		text COLLATE "C" NOT NULL,
+	number		bigint NOT NULL,
+	collection	text COLLATE "C",
+	id			text COLLATE "C",
+	upto		bigint NOT NULL,
+	at			timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	role		oid NOT NULL,
+	changes		bigint,
+	finished_at	timestamptz,
+	CONSTRAINT erasure_pkey PRIMARY KEY (feed, number)
+);
+COMMENT ON TABLE mirusync.erasure IS 'what was erased from history, when, and by whom';
+COMMENT ON COLUMN mirusync.erasure.feed IS 'feed';
+COMMENT ON COLUMN mirusync.erasure.number IS 'number of the erasure: 1, 2, 3 ... per feed';
+COMMENT ON COLUMN mirusync.erasure.collection IS 'collection of the record; null: all of the feed';
+COMMENT ON COLUMN mirusync.erasure.id IS 'id of the record; null: all of the feed';
+COMMENT ON COLUMN mirusync.erasure.upto IS 'head of the feed then; later changes are not erased';
+COMMENT ON COLUMN mirusync.erasure.at IS 'when it began';
+COMMENT ON COLUMN mirusync.erasure.role IS 'database role that called for it';
+COMMENT ON COLUMN mirusync.erasure.changes IS 'how many changes it erased';
+COMMENT ON COLUMN mirusync.erasure.finished_at IS 'when it ended; null: it was cut off, call it again';
+SELECT pg_catalog.pg_extension_config_dump('mirusync.erasure', '');
+
+CREATE FUNCTION mirusync.erase_begin(feed text, collection text, id text,
+	upto bigint, role bigint)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	result bigint;
+BEGIN
+	IF collection IS NOT NULL
+		AND NOT EXISTS (SELECT FROM mirusync.change_log l
+			WHERE l.feed = erase_begin.feed AND l.id = erase_begin.id
+				AND l.collection = erase_begin.collection)
+		AND NOT EXISTS (SELECT FROM mirusync.record r
+			WHERE r.feed = erase_begin.feed AND r.id = erase_begin.id
+				AND r.collection = erase_begin.collection)
+		AND NOT EXISTS (SELECT FROM mirusync.conflict c
+			WHERE c.feed = erase_begin.feed AND c.record = erase_begin.id
+				AND c.collection = erase_begin.collection)
+		AND NOT EXISTS (SELECT FROM mirusync.refusal r
+			WHERE r.feed = erase_begin.feed AND r.id = erase_begin.id
+				AND r.collection = erase_begin.collection)
+	THEN
+		RAISE EXCEPTION 'nothing is known of record % of collection %',
+			to_json(id), to_json(collection)
+			USING ERRCODE = 'undefined_object';
+	END IF;
+	INSERT INTO mirusync.erasure (feed, number, collection, id, upto, role)
+		SELECT erase_begin.feed, coalesce(max(e.number), 0) + 1,
+			erase_begin.collection, erase_begin.id, erase_begin.upto,
+			erase_begin.role::oid
+		FROM mirusync.erasure e WHERE e.feed = erase_begin.feed
+		RETURNING number INTO result;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION mirusync.erase_begin(text, text, text, bigint, bigint) IS
+'note that an erasure begins, under a number; for erase()';
+
+CREATE FUNCTION mirusync.erase_next(feed text, collection text, id text,
+	after bigint, max bigint)
+RETURNS bigint[]
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(array_agg(n.seq ORDER BY n.seq), '{}') FROM (
+		SELECT l.seq FROM mirusync.change_log l
+		WHERE l.feed = erase_next.feed AND l.seq > after
+			AND l.erasure IS NULL
+			AND (erase_next.collection IS NULL
+				OR l.collection = erase_next.collection AND l.id = erase_next.id)
+		ORDER BY l.seq LIMIT erase_next.max) n
+$$;
+COMMENT ON FUNCTION mirusync.erase_next(text, text, text, bigint, bigint) IS
+'numbers of the next changes to be erased; for erase()';
+
+-- What is sent again of a verdict must not tell what was, and must not leave
+-- the device with what it had sent: so it tells what stands.
+CREATE FUNCTION mirusync.erased_verdict(verdict jsonb, stands jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN verdict ? 'reason'
+			THEN verdict || '{"reason": "erased"}'
+		WHEN NOT verdict ? 'fields' THEN verdict
+		WHEN stands IS NULL THEN verdict - 'fields' || '{"deleted": true}'
+		ELSE verdict || jsonb_build_object('fields', (
+			SELECT coalesce(jsonb_object_agg(k, stands -> k), '{}')
+			FROM jsonb_object_keys(verdict -> 'fields') k
+			WHERE stands ? k)) END
+$$;
+COMMENT ON FUNCTION mirusync.erased_verdict(jsonb, jsonb) IS
+'a kept verdict without former values, given what stands; for erase()';
+
+CREATE FUNCTION mirusync.erase_verdicts(feed text, collection text, id text)
+RETURNS void
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- A rejected change says why, and does not say of which record it was.
+	UPDATE mirusync.verdict v
+	SET verdict = mirusync.erased_verdict(v.verdict, NULL)
+	WHERE v.user_id = erase_verdicts.feed AND v.verdict ? 'reason'
+		AND v.verdict ->> 'reason' <> 'erased'
+		AND NOT EXISTS (SELECT FROM mirusync.refusal r
+			WHERE r.feed = erase_verdicts.feed AND r.device = v.device
+				AND r.device_number = v.number
+				AND (r.collection, r.id) <> (erase_verdicts.collection,
+					erase_verdicts.id));
+	UPDATE mirusync.verdict v
+	SET verdict = mirusync.erased_verdict(v.verdict, mirusync.stored(
+		erase_verdicts.feed, l.collection, l.id))
+	FROM mirusync.change_log l
+	WHERE v.user_id = erase_verdicts.feed AND v.verdict ? 'fields'
+		AND l.feed = erase_verdicts.feed
+		AND l.seq = (v.verdict ->> 'seq')::bigint
+		AND (erase_verdicts.collection IS NULL
+			OR l.collection = erase_verdicts.collection
+				AND l.id = erase_verdicts.id);
+$$;
+COMMENT ON FUNCTION mirusync.erase_verdicts(text, text, text) IS
+'erase what kept verdicts tell of a record or feed; for erase()';
+
+-- An event whose changes are several is refused as a whole, and goes as one.
+CREATE FUNCTION mirusync.erase_others(feed text, collection text, id text,
+	erasure bigint, max bigint)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	erased bigint;
+BEGIN
+	UPDATE mirusync.conflict c
+	SET stored = NULL, incoming = NULL, erasure = erase_others.erasure,
+		resolution = coalesce(c.resolution, 'erased'),
+		resolved_at = coalesce(c.resolved_at, clock_timestamp()),
+		resolved_by = coalesce(c.resolved_by, (SELECT e.role
+			FROM mirusync.erasure e WHERE e.feed = erase_others.feed
+				AND e.number = erase_others.erasure))
+	WHERE c.feed = erase_others.feed AND c.id = ANY (ARRAY(
+		SELECT n.id FROM mirusync.conflict n
+		WHERE n.feed = erase_others.feed AND n.erasure IS NULL
+			AND (erase_others.collection IS NULL
+				OR n.collection = erase_others.collection
+					AND n.record = erase_others.id)
+			AND n.at <= (SELECT e.at FROM mirusync.erasure e
+				WHERE e.feed = erase_others.feed
+					AND e.number = erase_others.erasure)
+		LIMIT erase_others.max));
+	GET DIAGNOSTICS erased = ROW_COUNT;
+	IF erased > 0 THEN
+		RETURN erased;
+	END IF;
+	PERFORM mirusync.erase_verdicts(feed, collection, id);
+	DELETE FROM mirusync.refusal r
+	WHERE r.feed = erase_others.feed AND r.part_of = ANY (ARRAY(
+		SELECT n.part_of FROM mirusync.refusal n
+		WHERE n.feed = erase_others.feed
+			AND (erase_others.collection IS NULL
+				OR n.collection = erase_others.collection
+					AND n.id = erase_others.id)
+			AND n.at <= (SELECT e.at FROM mirusync.erasure e
+				WHERE e.feed = erase_others.feed
+					AND e.number = erase_others.erasure)
+		LIMIT erase_others.max));
+	GET DIAGNOSTICS erased = ROW_COUNT;
+	RETURN erased;
+END
+$$;
+COMMENT ON FUNCTION mirusync.erase_others(text, text, text, bigint, bigint) IS
+'erase a batch of what conflicts, inbox and kept verdicts have; 0: that was all; for erase()';
+
+CREATE FUNCTION mirusync.erase_end(feed text, erasure bigint, changes bigint)
+RETURNS bigint
+LANGUAGE sql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE mirusync.erasure e
+	SET changes = erase_end.changes, finished_at = clock_timestamp()
+	WHERE e.feed = erase_end.feed AND e.number = erase_end.erasure
+	RETURNING e.changes
+$$;
+COMMENT ON FUNCTION mirusync.erase_end(text, bigint, bigint) IS
+'note that an erasure is done; for erase()';
+
+-- Commits between its batches, as trim() does, and like it works as the owner
+-- of the extension: whoever may execute it may erase.
+CREATE PROCEDURE mirusync.erase(feed text, collection text DEFAULT NULL,
+	id text DEFAULT NULL, batch_rows int DEFAULT 1000)
+LANGUAGE C AS 'MODULE_PATHNAME', 'mirusync_erase_0_2';
+COMMENT ON PROCEDURE mirusync.erase(text, text, text, int) IS
+'erase what history holds of a record, or of a whole feed';
+
+REVOKE ALL ON TABLE mirusync.erasure FROM PUBLIC;
+REVOKE ALL ON FUNCTION mirusync.erase_begin(text, text, text, bigint, bigint),
+	mirusync.erase_next(text, text, text, bigint, bigint), mirusync.erased_verdict(jsonb, jsonb),
+	mirusync.erase_verdicts(text, text, text), mirusync.erase_others(text, text, text, bigint, bigint),
+	mirusync.erase_end(text, bigint, bigint) FROM PUBLIC;
+REVOKE ALL ON PROCEDURE mirusync.erase(text, text, text, int) FROM PUBLIC;
+
+-- -------------------------------------------------------------------------
 -- 80_ddl.sql
 -- -------------------------------------------------------------------------
 
@@ -1885,7 +2404,7 @@ $$;
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
 -- our tables without asking for his rights.  worker_status() reads none,
--- and the other two tell what an auditor finds in the history anyway.
+-- and the others tell what an auditor finds in the history anyway.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -1909,7 +2428,8 @@ BEGIN
 		UNION ALL
 		SELECT unnest(ARRAY['FUNCTION mirusync.worker_status()',
 			'FUNCTION mirusync.stored(text, text, text)',
-			'FUNCTION mirusync.field_stamps(text, text, text)'])
+			'FUNCTION mirusync.field_stamps(text, text, text)',
+			'FUNCTION mirusync.chain_faults(text, bigint, text)'])
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,

@@ -8,7 +8,7 @@
 #   build     compiler, PostgreSQL with its server headers, the relay's libraries
 #   node      Node.js
 #   demo      node, npm, and what the client needs of npm at run time
-#   test      node, npm, cmocka, nginx, HAProxy and PgBouncer (the tests run them as themselves,
+#   test      node, npm, cmocka, Python, nginx, HAProxy and PgBouncer (the tests run them as themselves,
 #             not as services), and the npm packages under test/ and client/
 #   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
@@ -91,6 +91,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 	fi
 	if wants test; then
 		need libcmocka-dev nginx haproxy openssl pgbouncer clang
+		command -v python3 >/dev/null 2>&1 || need python3
 	fi
 	if wants test || wants client || { wants demo && ! have_client_packages; }; then
 		command -v npm >/dev/null 2>&1 || need npm

@@ -23,6 +23,7 @@ CREATE TABLE mirusync.feed (
 	floor		bigint NOT NULL,
 	changed_at	timestamptz NOT NULL,
 	epoch		int NOT NULL,
+	hash		bytea,
 	CONSTRAINT feed_pkey PRIMARY KEY (feed)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE mirusync.feed IS 'ordered logs of changes, one row a feed';
@@ -31,6 +32,7 @@ COMMENT ON COLUMN mirusync.feed.head IS 'number of the latest change';
 COMMENT ON COLUMN mirusync.feed.floor IS 'a device with a cursor below it must start over';
 COMMENT ON COLUMN mirusync.feed.changed_at IS 'when the latest change was numbered; never goes back';
 COMMENT ON COLUMN mirusync.feed.epoch IS 'epoch in which the head was numbered';
+COMMENT ON COLUMN mirusync.feed.hash IS 'hash of the latest change; null: the feed has no chain';
 
 -- Written by feed.c.  What a cursor of an earlier epoch is compared with.
 CREATE TABLE mirusync.feed_epoch (
@@ -75,7 +77,7 @@ COMMENT ON COLUMN mirusync.record.stamps IS 'packed clock, device and number of 
 COMMENT ON COLUMN mirusync.record.image IS 'of a tombstone: the record''s last image';
 COMMENT ON COLUMN mirusync.record.former IS 'of a tombstone: packed stamps of that image';
 
--- Written by change_log.c.  What audit reads; append-only.
+-- Written by change_log.c.  What audit reads; append-only but for erasure.
 CREATE TABLE mirusync.change_log (
 	feed		text COLLATE "C" NOT NULL,
 	seq			bigint NOT NULL,
@@ -101,6 +103,10 @@ CREATE TABLE mirusync.change_log (
 	application	text COLLATE "C",
 	number		bigint,
 	verdict		text COLLATE "C",
+	hash		bytea,
+	salt		bytea,
+	digest		bytea,
+	erasure		bigint,
 	CONSTRAINT change_log_pkey PRIMARY KEY (feed, seq)
 );
 CREATE INDEX change_log_record ON mirusync.change_log (feed, collection, id);
@@ -130,6 +136,10 @@ COMMENT ON COLUMN mirusync.change_log.field_rules IS 'rules of those of the push
 COMMENT ON COLUMN mirusync.change_log.application IS 'application_name of a write by SQL';
 COMMENT ON COLUMN mirusync.change_log.number IS 'the device''s own number of the change; null for an event';
 COMMENT ON COLUMN mirusync.change_log.verdict IS 'what became of what was pushed: applied or merged; null for a write by SQL';
+COMMENT ON COLUMN mirusync.change_log.hash IS 'SHA-256 over the hash of the change before and the digest of this one; null: it is not in a chain';
+COMMENT ON COLUMN mirusync.change_log.salt IS 'salt of the digest of old and new; goes when they are erased';
+COMMENT ON COLUMN mirusync.change_log.digest IS 'what is left of old and new in a chain when they are erased: their digest';
+COMMENT ON COLUMN mirusync.change_log.erasure IS 'number of the erasure in which old and new went; null: they are as they were';
 
 -- Written by verdict.c.  A pushed change is known by user, device and the
 -- device's own number; a replay gets the verdict kept here.

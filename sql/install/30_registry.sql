@@ -50,6 +50,7 @@ CREATE TABLE mirusync.collection (
 	role		regrole,
 	delete_rule	text COLLATE "C" NOT NULL DEFAULT 'update_wins'
 		CHECK (delete_rule IN ('update_wins', 'delete_wins', 'manual')),
+	since		timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	CONSTRAINT collection_pkey PRIMARY KEY (name)
 );
 CREATE INDEX collection_relation ON mirusync.collection (relation);
@@ -61,6 +62,7 @@ COMMENT ON COLUMN mirusync.collection.rule IS 'how concurrent changes of fields 
 COMMENT ON COLUMN mirusync.collection.pushable IS 'devices may change it';
 COMMENT ON COLUMN mirusync.collection.role IS 'pushes run as this role; null: the owner of the table';
 COMMENT ON COLUMN mirusync.collection.delete_rule IS 'what stands of a delete and a concurrent update';
+COMMENT ON COLUMN mirusync.collection.since IS 'when it was attached; history from before says nothing of its state';
 
 CREATE TABLE mirusync.field_rule (
 	collection	text COLLATE "C" NOT NULL,
@@ -88,7 +90,7 @@ SELECT pg_catalog.pg_extension_config_dump('mirusync.field',
 SELECT pg_catalog.pg_extension_config_dump('mirusync.collection',
 	'WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
 	' AND (role IS NULL OR role IN (SELECT oid FROM pg_catalog.pg_roles))'
-	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule FROM mirusync.collection'
+	' UNION ALL SELECT name, relation, rule, false, NULL, delete_rule, since FROM mirusync.collection'
 	' WHERE relation IN (SELECT oid FROM pg_catalog.pg_class)'
 	' AND role NOT IN (SELECT oid FROM pg_catalog.pg_roles)');
 

@@ -31,6 +31,7 @@ CREATE TABLE mirusync.conflict (
 	resolved_by		oid,
 	resolution		text COLLATE "C",
 	resolved_user	text COLLATE "C",
+	erasure			bigint,
 	CONSTRAINT conflict_pkey PRIMARY KEY (feed, id)
 );
 CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
@@ -57,8 +58,9 @@ COMMENT ON COLUMN mirusync.conflict.base IS 'number of the feed that the device 
 COMMENT ON COLUMN mirusync.conflict.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflict.resolved_at IS 'when somebody decided anew';
 COMMENT ON COLUMN mirusync.conflict.resolved_by IS 'role that did';
-COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflict.resolution IS 'what it chose: stored, incoming or value; erased: nobody can choose any more';
 COMMENT ON COLUMN mirusync.conflict.resolved_user IS 'user who did, by way of a relay; null: SQL';
+COMMENT ON COLUMN mirusync.conflict.erasure IS 'number of the erasure in which both values went; null: they are as they were';
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict', '');
 SELECT pg_catalog.pg_extension_config_dump('mirusync.conflict_id', '');
 
@@ -97,7 +99,7 @@ COMMENT ON COLUMN mirusync.conflicts.base IS 'number of the feed that the device
 COMMENT ON COLUMN mirusync.conflicts.at IS 'when it was pushed';
 COMMENT ON COLUMN mirusync.conflicts.resolved_at IS 'when somebody decided anew; null: nobody did';
 COMMENT ON COLUMN mirusync.conflicts.resolved_by IS 'role that did';
-COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value';
+COMMENT ON COLUMN mirusync.conflicts.resolution IS 'what it chose: stored, incoming or value; erased: nobody can choose any more';
 COMMENT ON COLUMN mirusync.conflicts.resolved_user IS 'user who did, by way of a relay; null: SQL';
 
 -- Writes to the application's table as its caller, like any SQL of his.

@@ -53,7 +53,7 @@ RETURNS TABLE (seq bigint, at timestamptz, kind text, origin text,
 	user_id text, device text, session text, role text, application text,
 	xid xid8, type text, number bigint, changes jsonb, rule text,
 	field_rules jsonb, verdict text, conflicts bigint[], clock mirusync.hlc,
-	base bigint, skew_ms bigint)
+	base bigint, skew_ms bigint, erased_at timestamptz, erased_by text)
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,11 +69,12 @@ AS $$
 		(SELECT array_agg(c.id ORDER BY c.id)
 			FROM mirusync.conflict c
 			WHERE c.feed = l.feed AND c.incoming_seq = l.seq),
-		l.clock, l.base, l.skew_ms
+		l.clock, l.base, l.skew_ms, e.at, pg_get_userbyid(e.role)::text
 	FROM (SELECT * FROM mirusync.change_log c
 		WHERE c.feed = history.feed AND c.collection = history.collection
 			AND c.id = history.id AND c.seq < history.before
 		ORDER BY c.seq DESC LIMIT history.max) l
+		LEFT JOIN mirusync.erasure e ON e.feed = l.feed AND e.number = l.erasure
 	ORDER BY l.seq
 $$;
 COMMENT ON FUNCTION mirusync.history(text, text, text, bigint, int) IS
@@ -168,7 +169,7 @@ BEGIN
 	SELECT r.seq, r.deleted INTO state FROM mirusync.record r
 		WHERE r.feed = record_at.feed
 			AND r.collection = record_at.collection AND r.id = record_at.id;
-	SELECT l.seq, l.kind, l.old, l.previous INTO ending
+	SELECT l.seq, l.kind, l.old, l.previous, l.erasure INTO ending
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
@@ -182,7 +183,7 @@ BEGIN
 		fields := mirusync.stored(feed, collection, id);
 	END IF;
 	FOR change IN
-		SELECT l.seq, l.old, l.new, l.previous
+		SELECT l.seq, l.old, l.new, l.previous, l.erasure
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
@@ -190,12 +191,13 @@ BEGIN
 			AND (ending.seq IS NULL OR l.seq < ending.seq)
 		ORDER BY l.seq DESC
 	LOOP
-		EXIT WHEN missing <> change.seq;
+		EXIT WHEN missing <> change.seq OR change.erasure IS NOT NULL;
 		missing := change.previous;
 		fields := fields - ARRAY(SELECT jsonb_object_keys(change.new))
 			|| change.old;
 	END LOOP;
-	IF missing > record_at.seq THEN
+	IF missing > record_at.seq OR ending.kind = 'delete'
+			AND ending.erasure IS NOT NULL THEN
 		fields := NULL;
 	ELSIF ending.kind = 'put' OR ending.kind = 'delete' AND missing IS NULL
 			AND fields IS NULL OR ending.seq IS NULL AND state.deleted
@@ -223,7 +225,7 @@ DECLARE
 	known boolean;
 BEGIN
 	FOR change IN
-		SELECT l.seq, l.kind, l.old, l.new, l.previous
+		SELECT l.seq, l.kind, l.old, l.new, l.previous, l.erasure
 		FROM mirusync.change_log l
 		WHERE l.feed = record_made_again.feed
 			AND l.collection = record_made_again.collection
@@ -231,8 +233,9 @@ BEGIN
 		ORDER BY l.seq
 	LOOP
 		EXIT WHEN change.seq > record_made_again.seq;
-		known := change.kind <> 'patch'
-			OR coalesce(known, false) AND change.previous = previous;
+		known := (change.kind <> 'patch'
+			OR coalesce(known, false) AND change.previous = previous)
+			AND (change.erasure IS NULL OR change.kind = 'delete');
 		fields := CASE change.kind WHEN 'put' THEN change.new
 			WHEN 'patch' THEN fields
 				- ARRAY(SELECT jsonb_object_keys(change.old)) || change.new END;
@@ -246,7 +249,7 @@ BEGIN
 	IF known IS NOT TRUE THEN
 		RAISE EXCEPTION 'history of record % does not reach back to number %',
 			to_json(id), seq
-			USING ERRCODE = 'MS008', HINT = 'It was trimmed.';
+			USING ERRCODE = 'MS008', HINT = 'It was trimmed or erased.';
 	END IF;
 	RETURN fields;
 END
@@ -338,8 +341,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH change AS (
 		SELECT l.*, mirusync.writer(l.device, l.user_id, l.role,
-			l.application) AS who
+			l.application) AS who,
+			e.at AS erased_at, pg_get_userbyid(e.role)::text AS erased_by
 		FROM mirusync.change_log l
+			LEFT JOIN mirusync.erasure e
+				ON e.feed = l.feed AND e.number = l.erasure
 		WHERE l.feed = explain.feed AND l.seq = explain.seq
 	), conflict AS (
 		SELECT c.id, c.field, c.rule, c.outcome, c.stored, c.incoming,
@@ -347,7 +353,8 @@ AS $$
 		FROM mirusync.conflicts c
 		WHERE c.feed = explain.feed AND c.incoming_seq = explain.seq
 	), field AS (
-		SELECT k.name, k.is_set, l.kind, l.device, l.user_id, l.who, l.clock, l.base,
+		SELECT k.name, k.is_set, l.erased_at, l.erased_by, l.kind, l.device,
+			l.user_id, l.who, l.clock, l.base,
 			l.rule AS collection_rule,
 			coalesce(c.rule, l.field_rules ->> k.name, l.rule) AS rule,
 			CASE WHEN k.is_set THEN l.new -> k.name ELSE c.incoming END AS sent,
@@ -364,7 +371,8 @@ AS $$
 						UNION SELECT jsonb_object_keys(l.old)) AS n(n)
 					WHERE l.kind <> 'delete'
 				UNION ALL
-				SELECT NULL, true WHERE l.kind = 'delete'
+				SELECT NULL, true
+					WHERE l.kind = 'delete' OR l.erasure IS NOT NULL
 				UNION ALL
 				SELECT n.field, false FROM conflict n
 					WHERE n.outcome <> 'incoming'
@@ -394,6 +402,7 @@ AS $$
 				ORDER BY p.seq LIMIT 1) a ON true
 	), judged AS (
 		SELECT f.*, CASE
+			WHEN f.erased_at IS NOT NULL THEN 'erased'
 			WHEN NOT f.is_set AND f.outcome = 'open' THEN 'open'
 			WHEN NOT f.is_set THEN 'lost'
 			WHEN f.user_id IS NULL THEN 'sql'
@@ -412,10 +421,12 @@ AS $$
 		FROM field f
 	)
 	SELECT j.name,
-		CASE WHEN NOT j.is_set THEN 'refused'
+		CASE WHEN j.reason = 'erased' THEN 'erased'
+			WHEN NOT j.is_set THEN 'refused'
 			WHEN j.kind = 'delete' THEN 'deleted' ELSE 'stored' END,
 		j.sent, j.former, j.reason,
 		CASE j.reason
+			WHEN 'erased' THEN 'it was erased by role ' || to_json(j.erased_by)
 			WHEN 'sql' THEN j.who || ' wrote it, which asks no rule'
 			WHEN 'resolve' THEN j.who || ' decided a conflict'
 			WHEN 'trigger' THEN
@@ -439,7 +450,7 @@ AS $$
 					ELSE 'the stored value stays until somebody decides,' END,
 				j.rule, coalesce('number ' || j.stored_seq || ' of ', '')
 					|| mirusync.writer(j.stored_device, NULL, NULL, NULL), j.who)
-		END || CASE WHEN j.is_set AND j.after IS NOT NULL
+		END || CASE WHEN j.is_set AND j.reason <> 'erased' AND j.after IS NOT NULL
 			THEN format('; replaced by number %s, %s', j.after, j.after_who)
 			ELSE '' END,
 		jsonb_strip_nulls(jsonb_build_object('rule', j.rule,

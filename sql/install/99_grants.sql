@@ -28,7 +28,7 @@ COMMENT ON FUNCTION mirusync.grant_relay(regrole) IS
 -- but the one with the secrets, and the functions that can do no more than
 -- their caller could by himself.  Those in C are not among them: they may read
 -- our tables without asking for his rights.  worker_status() reads none,
--- and the other two tell what an auditor finds in the history anyway.
+-- and the others tell what an auditor finds in the history anyway.
 CREATE FUNCTION mirusync.grant_auditor(role regrole)
 RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
@@ -52,7 +52,8 @@ BEGIN
 		UNION ALL
 		SELECT unnest(ARRAY['FUNCTION mirusync.worker_status()',
 			'FUNCTION mirusync.stored(text, text, text)',
-			'FUNCTION mirusync.field_stamps(text, text, text)'])
+			'FUNCTION mirusync.field_stamps(text, text, text)',
+			'FUNCTION mirusync.chain_faults(text, bigint, text)'])
 	LOOP
 		EXECUTE format('GRANT %s ON %s TO %s',
 			CASE WHEN object LIKE 'TABLE%' THEN 'SELECT' ELSE 'EXECUTE' END,
