@@ -1584,7 +1584,9 @@ AS $$
 					THEN h.session END,
 				'type', h.type, 'rule', h.rule, 'field_rules', h.field_rules,
 				'verdict', h.verdict, 'conflicts', h.conflicts,
-				'clock', h.clock, 'base', h.base))
+				'clock', h.clock, 'base', h.base,
+				'erased_at', to_char(h.erased_at AT TIME ZONE 'UTC',
+					'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
 			|| jsonb_build_object('changes', coalesce(h.changes, '{}')))::text
 			AS change,
 			row_number() OVER (ORDER BY h.seq DESC) AS place

@@ -128,6 +128,7 @@
  * @property {number[]} [conflicts]
  * @property {string} clock
  * @property {number} [base]
+ * @property {string} [erased_at]  its values were erased then
  */
 
 /**
