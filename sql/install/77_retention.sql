@@ -44,6 +44,8 @@ BEGIN
 		RAISE EXCEPTION 'collection % does not exist', to_json(collection)
 			USING ERRCODE = 'MS002';
 	END IF;
+	-- An age that cannot be subtracted would end every trim.
+	PERFORM now() - history_age, now() - tombstone_age;
 	DELETE FROM mirusync.retention r
 		WHERE r.collection = set_retention.collection;
 	INSERT INTO mirusync.retention SELECT collection, history_age,
