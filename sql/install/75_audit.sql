@@ -310,12 +310,14 @@ COMMENT ON FUNCTION mirusync.feed_as_of(text, timestamptz) IS
 
 CREATE FUNCTION mirusync.writer(device text, role oid, application text)
 RETURNS text
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce('device ' || to_json(device), 'SQL'
+BEGIN
+	RETURN coalesce('device ' || to_json(device), 'SQL'
 		|| coalesce(' by role ' || to_json(pg_get_userbyid(role)::text), '')
-		|| coalesce(' (' || application || ')', ''))
+		|| coalesce(' (' || application || ')', ''));
+END
 $$;
 COMMENT ON FUNCTION mirusync.writer(text, oid, text) IS
 'who wrote, in words; for explain()';

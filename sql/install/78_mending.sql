@@ -32,10 +32,11 @@ COMMENT ON FUNCTION mirusync.restore(text, bigint, text) IS
 
 CREATE FUNCTION mirusync.undo_matches(change mirusync.change_log, which jsonb)
 RETURNS boolean
-LANGUAGE sql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
+LANGUAGE plpgsql IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT change.seq BETWEEN (which ->> 'from_seq')::bigint
+BEGIN
+	RETURN change.seq BETWEEN (which ->> 'from_seq')::bigint
 			AND (which ->> 'to_seq')::bigint
 		AND coalesce(change.device = which ->> 'device', NOT which ? 'device')
 		AND coalesce(change.session = which ->> 'session',
@@ -44,7 +45,8 @@ AS $$
 			NOT which ? 'user_id')
 		AND coalesce(change.collection = which ->> 'collection',
 			NOT which ? 'collection')
-		AND coalesce(change.xid::text = which ->> 'xid', NOT which ? 'xid')
+		AND coalesce(change.xid::text = which ->> 'xid', NOT which ? 'xid');
+END
 $$;
 COMMENT ON FUNCTION mirusync.undo_matches(mirusync.change_log, jsonb) IS
 'whether a change is one to be undone; for undo_plan()';
@@ -90,6 +92,7 @@ CREATE FUNCTION mirusync.undo_scope(feed text, device text, from_seq bigint,
 RETURNS jsonb
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	which jsonb := jsonb_strip_nulls(jsonb_build_object('device', device,
@@ -160,17 +163,21 @@ CREATE FUNCTION mirusync.undo_touches(feed text, collection text, id text,
 	which jsonb, field text, above bigint, below bigint)
 RETURNS TABLE (seq bigint, mine boolean, before jsonb, after jsonb,
 	who text, undone jsonb)
-LANGUAGE sql STABLE STRICT PARALLEL UNSAFE
+LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT l.seq, mirusync.undo_matches(l, which), l.old -> field,
-		l.new -> field, mirusync.writer(l.device, l.role, l.application),
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT l.seq, mirusync.undo_matches(l, undo_touches.which),
+		l.old -> undo_touches.field, l.new -> undo_touches.field,
+		 mirusync.writer(l.device, l.role, l.application),
 		CASE WHEN l.device IS NULL THEN mirusync.undo_mark(l.application) END
 	FROM mirusync.change_log l
 	WHERE l.feed = undo_touches.feed AND l.collection = undo_touches.collection
 		AND l.id = undo_touches.id AND l.kind = 'patch'
 		AND l.seq > above AND l.seq < below
-		AND (l.old ? field OR l.new ? field)
+		AND (l.old ? undo_touches.field OR l.new ? undo_touches.field);
+END
 $$;
 COMMENT ON FUNCTION mirusync.undo_touches(text, text, text, jsonb, text, bigint, bigint) IS
 'changes of a field; for undo_plan()';
@@ -204,8 +211,7 @@ DECLARE
 	marks jsonb[] := '{}';
 	added numeric := 0;
 BEGIN
-	FOR l IN SELECT t.mine, t.before, t.after, t.undone,
-			c.change
+	FOR l IN SELECT t.mine, t.before, t.after, t.undone, c.change
 		FROM mirusync.undo_touches(feed, collection, id, which, field, above,
 				below) t
 			CROSS JOIN LATERAL (SELECT x AS change FROM mirusync.change_log x
@@ -234,9 +240,11 @@ COMMENT ON FUNCTION mirusync.undo_counter(text, text, text, jsonb, text, bigint,
 CREATE FUNCTION mirusync.undo_set(feed text, collection text, id text,
 	which jsonb, field text, above bigint, below bigint, present jsonb)
 RETURNS jsonb
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+	RETURN (
 	WITH list AS (
 		SELECT t.seq, t.mine,
 			CASE jsonb_typeof(t.before) WHEN 'array' THEN t.before ELSE '[]' END AS before,
@@ -270,7 +278,8 @@ AS $$
 		UNION ALL
 		SELECT u.element, 2, u.seq FROM undone u
 			WHERE u.was AND NOT EXISTS (SELECT FROM now n
-				WHERE n.element = u.element)) r
+				WHERE n.element = u.element)) r);
+END
 $$;
 COMMENT ON FUNCTION mirusync.undo_set(text, text, text, jsonb, text, bigint, bigint, jsonb) IS
 'a set without what was added and with what was removed; for undo_plan()';
@@ -301,30 +310,33 @@ BEGIN
 		WHERE t.mine AND t.seq > coalesce(other.seq, 0);
 	-- Who has written the same value again has the stamp.
 	IF below = 9223372036854775807 THEN
-		SELECT l.seq, mirusync.writer(l.device, l.role, l.application) AS who
-			INTO other
+		SELECT w.seq, w.who INTO other
 			FROM mirusync.field_stamps(feed, collection, id) s
-				JOIN mirusync.change_log l ON l.feed = undo_value.feed
-					AND l.seq = s.seq AND l.seq > own.last
-					AND NOT mirusync.undo_matches(l, which)
-			WHERE s.field = undo_value.field
+				-- At most one, whatever the planner thinks of their number.
+				CROSS JOIN LATERAL (SELECT l.seq,
+						mirusync.writer(l.device, l.role, l.application) AS who
+					FROM mirusync.change_log l
+					WHERE l.feed = undo_value.feed AND l.seq = s.seq
+						AND NOT mirusync.undo_matches(l, which) LIMIT 1) w
+			WHERE s.field = undo_value.field AND s.seq > own.last
 			UNION ALL SELECT other.seq, other.who
 			ORDER BY 1 DESC NULLS LAST LIMIT 1;
 	END IF;
 	SELECT c.id, c.incoming -> undo_value.field AS incoming,
 			c.incoming AS whole, c.field INTO lost
 		FROM mirusync.conflicts c
-			JOIN mirusync.change_log l ON l.feed = c.feed
-				AND l.seq = c.stored_seq
 		WHERE c.feed = undo_value.feed
 			AND c.collection = undo_value.collection
 			AND c.record = undo_value.id AND c.resolved_at IS NULL
 			AND c.outcome <> 'incoming'
 			AND (c.field = undo_value.field
 				OR c.field IS NULL AND c.incoming ? undo_value.field)
-			AND l.seq >= coalesce(other.seq, above) AND l.seq < below
-			AND mirusync.undo_matches(l, which)
+			AND c.stored_seq >= coalesce(other.seq, above)
+			AND c.stored_seq < below
 			AND c.incoming_device IS DISTINCT FROM which ->> 'device'
+			AND EXISTS (SELECT FROM mirusync.change_log l
+				WHERE l.feed = c.feed AND l.seq = c.stored_seq
+					AND mirusync.undo_matches(l, which) LIMIT 1)
 		ORDER BY c.id DESC LIMIT 1;
 	IF lost.id IS NOT NULL THEN
 		value := CASE WHEN lost.field IS NULL THEN lost.incoming
@@ -333,7 +345,7 @@ BEGIN
 		words := format('it lost against it in conflict %s', lost.id);
 	ELSIF other.seq > own.last OR own.first IS NULL AND other.seq IS NOT NULL THEN
 		reason := 'changed';
-		words := format('number %s by %s came after it', other.seq, other.who);
+		words := format('number %s of %s came after it', other.seq, other.who);
 	ELSIF own.first IS NULL THEN
 		RETURN;
 	ELSIF own.after IS DISTINCT FROM present THEN
@@ -342,7 +354,7 @@ BEGIN
 	ELSE
 		value := own.before;
 		reason := 'before';
-		words := format('it was so before number %s by %s', own.first, own.who);
+		words := format('it was so before number %s of %s', own.first, own.who);
 	END IF;
 END
 $$;
@@ -352,6 +364,24 @@ COMMENT ON FUNCTION mirusync.undo_value(text, text, text, jsonb, text, bigint, b
 -- -------------------------------------------------------------------------
 -- What a record would become
 -- -------------------------------------------------------------------------
+
+CREATE FUNCTION mirusync.undo_follows(collection text, field text)
+RETURNS boolean
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN field IS NULL OR EXISTS (
+		SELECT FROM mirusync.collection c
+			JOIN mirusync.attached t ON t.relation = c.relation
+			JOIN pg_attribute a ON a.attrelid = c.relation
+		WHERE c.name = undo_follows.collection AND t.data_column IS NULL
+			AND a.attname = field
+			AND (a.attgenerated <> '' OR a.attidentity = 'a'));
+END
+$$;
+COMMENT ON FUNCTION mirusync.undo_follows(text, text) IS
+'whether a field is generated, and so follows by itself; for undo_plan()';
 
 -- Fields of a record as it would be, and why; those that would stay as well,
 -- with the reason, and without a value.
@@ -365,10 +395,9 @@ AS $$
 DECLARE
 	rule text;
 	sum numeric;
-	relation regclass;
 	documents boolean;
 BEGIN
-	SELECT c.relation, c.columns IS NULL INTO relation, documents
+	SELECT c.columns IS NULL INTO documents
 		FROM mirusync.collections c WHERE c.name = collection;
 	FOR field IN
 		SELECT k.name FROM (
@@ -382,16 +411,13 @@ BEGIN
 			UNION
 			SELECT coalesce(c.field, w.name)
 			FROM mirusync.conflicts c
-				LEFT JOIN LATERAL jsonb_object_keys(c.incoming) w(name)
-					ON c.field IS NULL
+				LEFT JOIN LATERAL jsonb_object_keys(CASE WHEN c.field IS NULL
+					THEN c.incoming ELSE '{}' END) w(name) ON true
 			WHERE c.feed = undo_fields.feed
 				AND c.collection = undo_fields.collection
 				AND c.record = undo_fields.id AND c.resolved_at IS NULL
 				AND c.stored_seq >= above AND c.stored_seq < below) k
-		-- What is generated follows by itself.
-		WHERE k.name IS NOT NULL AND (documents OR NOT EXISTS (
-			SELECT FROM pg_attribute a WHERE a.attrelid = relation
-				AND a.attname = k.name AND (a.attgenerated <> '' OR a.attidentity = 'a')))
+		WHERE NOT mirusync.undo_follows(collection, k.name)
 		ORDER BY k.name COLLATE "C"
 	LOOP
 		rule := coalesce((SELECT r.rule FROM mirusync.rules r
@@ -449,7 +475,7 @@ BEGIN
 	above := (which ->> 'from_seq')::bigint - 1;
 	below := 9223372036854775807;
 	FOR l IN SELECT c.seq, c.kind, c.old, c.new, c.previous,
-			mirusync.undo_matches(c, which) AS mine, format('number %s by %s',
+			mirusync.undo_matches(c, which) AS mine, format('number %s of %s',
 				c.seq, mirusync.writer(c.device, c.role, c.application)) AS who
 		FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
@@ -510,6 +536,7 @@ RETURNS TABLE (field text, present jsonb, value jsonb, action text,
 	reason text, words text)
 LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -563,6 +590,7 @@ BEGIN
 			FROM (SELECT jsonb_object_keys(stored)
 				UNION SELECT jsonb_object_keys(wanted)) k(name)
 			WHERE stored -> k.name IS DISTINCT FROM wanted -> k.name
+				AND NOT mirusync.undo_follows(collection, k.name)
 			ORDER BY k.name COLLATE "C";
 	END IF;
 END
@@ -583,6 +611,7 @@ RETURNS TABLE (collection text, id text, field text, present jsonb,
 	value jsonb, action text, reason text, words text)
 LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	which jsonb := mirusync.undo_scope(feed, device, from_seq, to_seq, since,
