@@ -92,7 +92,7 @@ ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate
 	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
 	push_rejected feed_create feed_feed feed_move partition_attach partition_detach \
 	sql_maintenance push_key sync_column epoch_first forget backfill \
-	backfill_attach rescan partition_backfill resolve
+	backfill_attach rescan partition_backfill resolve mending trim
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare)
