@@ -201,6 +201,8 @@ from_row(HeapTuple row, TupleDesc desc)
 	conflict->stored = get_side(&form, CONFLICT_STORED);
 	conflict->incoming = get_side(&form, CONFLICT_INCOMING);
 	conflict->is_resolved = !form.nulls[CONFLICT_RESOLVED_AT - 1];
+	conflict->is_erased = conflict->is_resolved &&
+		strcmp(get_text(&form, CONFLICT_RESOLUTION), "erased") == 0;
 	conflict->row = row;
 	return conflict;
 }

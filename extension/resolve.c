@@ -307,6 +307,12 @@ mirusync_restore_side_0_2(PG_FUNCTION_ARGS)
 	check_key(fcinfo);
 	begin(&resolution, &table, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 		  PG_GETARG_INT64(1));
+	if (resolution.conflict->is_erased)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("values of conflict " INT64_FORMAT
+						" of feed \"%s\" were erased",
+						resolution.conflict->id, resolution.feed)));
 	if (!PG_ARGISNULL(2))
 		side = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	else

@@ -235,9 +235,9 @@ SELECT mirusync.resolve('m-bela', :conflict, value => '"decided"');
 \set VERBOSITY terse
 SELECT mirusync.resolve('m-bela', :conflict, choose => 'stored');
 SELECT mirusync.restore('m-bela', :conflict);
-SELECT name, resolution FROM thing t, mirusync.conflicts c WHERE t.id = 41 AND c.id = :conflict;
+SELECT name, resolution FROM thing t, mirusync.conflicts c WHERE t.id = 41 AND c.feed = 'm-bela' AND c.id = :conflict;
 SELECT mirusync.restore('m-bela', :conflict, 'incoming');
-SELECT name, resolution FROM thing t, mirusync.conflicts c WHERE t.id = 41 AND c.id = :conflict;
+SELECT name, resolution FROM thing t, mirusync.conflicts c WHERE t.id = 41 AND c.feed = 'm-bela' AND c.id = :conflict;
 SELECT mirusync.restore('m-bela', :conflict, 'neither');
 SELECT mirusync.restore('m-bela', 0);
 SELECT mirusync.restore('nobody', :conflict);

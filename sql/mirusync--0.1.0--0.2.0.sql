@@ -493,6 +493,8 @@ CREATE TABLE mirusync.conflict (
 );
 CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
 COMMENT ON INDEX mirusync.conflict_change IS 'what history() reads: conflicts that a change was in';
+CREATE INDEX conflict_record ON mirusync.conflict (feed, collection, record);
+COMMENT ON INDEX mirusync.conflict_record IS 'what undo() reads: conflicts of a record';
 COMMENT ON TABLE mirusync.conflict IS 'changes that neither writer knew of, where a value lost';
 COMMENT ON COLUMN mirusync.conflict.feed IS 'feed of the record';
 COMMENT ON COLUMN mirusync.conflict.id IS 'id of the conflict';
@@ -2189,10 +2191,10 @@ BEGIN
 			AND c.id = undo_record.id AND c.seq > above
 		ORDER BY c.seq DESC
 	LOOP
-		IF l.mine AND coalesce(l.old, l.new) IS NULL
+		IF coalesce(l.old, l.new) IS NULL
 			AND NOT (l.kind = 'delete' AND l.previous IS NULL)
 		THEN
-			kept := l.who || ' cannot be undone: history does not have its values';
+			kept := 'history does not have the values of ' || l.who;
 			above := l.seq;
 			EXIT;
 		ELSIF l.kind = 'patch' THEN

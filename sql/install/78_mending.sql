@@ -483,10 +483,10 @@ BEGIN
 			AND c.id = undo_record.id AND c.seq > above
 		ORDER BY c.seq DESC
 	LOOP
-		IF l.mine AND coalesce(l.old, l.new) IS NULL
+		IF coalesce(l.old, l.new) IS NULL
 			AND NOT (l.kind = 'delete' AND l.previous IS NULL)
 		THEN
-			kept := l.who || ' cannot be undone: history does not have its values';
+			kept := 'history does not have the values of ' || l.who;
 			above := l.seq;
 			EXIT;
 		ELSIF l.kind = 'patch' THEN
