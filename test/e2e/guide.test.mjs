@@ -1,15 +1,13 @@
 /*
  * guide.test.mjs
  *     docs/merge.md as its reader meets it: from its begin to its end, with
- *     psql, in a new database, every example gives what the page shows.  Those
- *     of docs/audit.md are run by pg_regress; it is the same text, both ways.
+ *     psql, in a new database, every example gives what the page shows.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { useStack } from './harness.mjs';
 import { ROOT } from '../../tools/stack.mjs';
 
@@ -27,16 +25,6 @@ async function examples(page) {
   }
   return found;
 }
-
-test('audit.md shows what pg_regress runs and gets', async () => {
-  const outputs = (await readdir(join(ROOT, 'expected'))).filter((name) => /^(audit|mending)/.test(name));
-  const output = (await Promise.all(outputs.map((name) => readFile(join(ROOT, 'expected', name), 'utf8')))).join('\n')
-    .replace(/[ \t]+$/gm, '');
-
-  for (const { sql, shown } of await examples(join(ROOT, 'docs/audit.md')))
-    for (const text of [...sql.trimEnd().split(/(?<=;|\\gset)\n/), shown.join('\n')])
-      assert.ok(output.includes(text.replace(/[ \t]+$/gm, '')), `no test has\n${text}`);
-});
 
 s.test('merge.md gives what it shows', async () => {
   const blocks = await examples(join(ROOT, 'docs/merge.md'));
