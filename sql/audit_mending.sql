@@ -272,6 +272,21 @@ RESET ROLE;
 SELECT name, first FROM thing WHERE id = 51;
 DROP TRIGGER shout ON thing;
 ALTER TABLE thing DISABLE ROW LEVEL SECURITY;
+-- An auditor sees what would be done, and does not do it.
+SELECT mirusync.grant_auditor('regress_mirusync_mender');
+REVOKE EXECUTE ON FUNCTION mirusync.restore(text, text, text, bigint, text[], timestamptz), mirusync.restore(text, bigint, text),
+	mirusync.undo(text, text, bigint, bigint, timestamptz, timestamptz, text, text, xid8, text) FROM regress_mirusync_mender;
+SET ROLE regress_mirusync_mender;
+SELECT count(*) > 0 AS sees FROM mirusync.undo_preview('una', 'phone');
+SELECT count(*) > 0 AS history, (SELECT count(*) > 0 FROM mirusync.blame('una', 'post', '1')) AS blame,
+	mirusync.as_of('una', 'post', '1', clock_timestamp()) IS NOT NULL AS as_of, (SELECT count(*) > 0 FROM mirusync.feed_as_of('una', clock_timestamp())) AS feed_as_of,
+	(SELECT count(*) > 0 FROM mirusync.explain('una', 7)) AS explain, (SELECT count(*) > 0 FROM mirusync.devices) AS devices,
+	(SELECT count(*) > 0 FROM mirusync.feeds WHERE feed = 'una') AS feeds, (SELECT count(*) > 0 FROM mirusync.stats) AS stats
+	FROM mirusync.history('una', 'post', '1');
+SELECT * FROM mirusync.undo('una', 'phone');
+SELECT mirusync.restore('una', 'post', '1', 1);
+SELECT mirusync.restore('una', 1);
+RESET ROLE;
 DROP OWNED BY regress_mirusync_mender;
 DROP ROLE regress_mirusync_mender;
 
