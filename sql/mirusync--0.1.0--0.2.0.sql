@@ -1723,6 +1723,7 @@ AS 'MODULE_PATHNAME', 'mirusync_restore_0_2'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 COMMENT ON FUNCTION mirusync.restore(text, text, text, bigint, text[], timestamptz) IS
 'bring back a deleted record, or a record or fields of it as they were; returns the number of the change';
+REVOKE ALL ON FUNCTION mirusync.restore(text, text, text, bigint, text[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.restore(feed text, conflict bigint,
 	side text DEFAULT NULL)
@@ -1757,6 +1758,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_matches(mirusync.change_log, jsonb) IS
 'whether a change is one to be undone; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_matches(mirusync.change_log, jsonb) FROM PUBLIC;
 
 -- Each change names the former one of its record, and state the latest: so a
 -- change that was trimmed shows.
@@ -1792,6 +1794,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_check(text, jsonb) IS
 'throws if history lacks what undoing has to know; for undo()';
+REVOKE ALL ON FUNCTION mirusync.undo_check(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.undo_scope(feed text, device text, from_seq bigint,
 	to_seq bigint, since timestamptz, until timestamptz, session text,
@@ -1861,6 +1864,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION mirusync.undo_records(text, jsonb) IS
 'records with changes to be undone; for undo()';
+REVOKE ALL ON FUNCTION mirusync.undo_records(text, jsonb) FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
 -- What a field would get
@@ -1889,6 +1893,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_touches(text, text, text, jsonb, text, bigint, bigint) IS
 'changes of a field; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_touches(text, text, text, jsonb, text, bigint, bigint) FROM PUBLIC;
 
 -- undo() leaves in history what it has undone.  Anybody may name his
 -- application so that it looks alike.
@@ -1906,6 +1911,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_mark(text) IS
 'what a change has undone, as history says; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_mark(text) FROM PUBLIC;
 
 -- What was undone before is not subtracted twice.
 CREATE FUNCTION mirusync.undo_counter(feed text, collection text, id text,
@@ -1943,6 +1949,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_counter(text, text, text, jsonb, text, bigint, bigint) IS
 'how much was added to a counter; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_counter(text, text, text, jsonb, text, bigint, bigint) FROM PUBLIC;
 
 -- Each element is a field of its own, which is there or not.
 CREATE FUNCTION mirusync.undo_set(feed text, collection text, id text,
@@ -1991,6 +1998,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_set(text, text, text, jsonb, text, bigint, bigint, jsonb) IS
 'a set without what was added and with what was removed; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_set(text, text, text, jsonb, text, bigint, bigint, jsonb) FROM PUBLIC;
 
 -- A field of any other rule goes back to what it had before the first of the
 -- changes that nobody else's has followed, or to what lost against them.
@@ -2068,6 +2076,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_value(text, text, text, jsonb, text, bigint, bigint, jsonb) IS
 'what a field would have without what is to be undone; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_value(text, text, text, jsonb, text, bigint, bigint, jsonb) FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
 -- What a record would become
@@ -2090,6 +2099,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_follows(text, text) IS
 'whether a field is generated, and so follows by itself; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_follows(text, text) FROM PUBLIC;
 
 -- Fields of a record as it would be, and why; those that would stay as well,
 -- with the reason, and without a value.
@@ -2164,6 +2174,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_fields(text, text, text, jsonb, jsonb, bigint, bigint) IS
 'fields of a record without what is to be undone; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_fields(text, text, text, jsonb, jsonb, bigint, bigint) FROM PUBLIC;
 
 -- The way goes down from the latest change.  A life of the record that nobody
 -- else had a hand in goes as a whole, and so does a delete; then what was
@@ -2237,6 +2248,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_record(text, text, text, jsonb, jsonb) IS
 'which life of a record stands without what is to be undone; for undo_plan()';
+REVOKE ALL ON FUNCTION mirusync.undo_record(text, text, text, jsonb, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.undo_plan(feed text, collection text, id text,
 	which jsonb)
@@ -2305,6 +2317,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_plan(text, text, text, jsonb) IS
 'what undoing does to a record, field by field; for undo() and undo_preview()';
+REVOKE ALL ON FUNCTION mirusync.undo_plan(text, text, text, jsonb) FROM PUBLIC;
 
 -- -------------------------------------------------------------------------
 -- Undoing
@@ -2334,6 +2347,7 @@ END
 $$;
 COMMENT ON FUNCTION mirusync.undo_preview(text, text, bigint, bigint, timestamptz, timestamptz, text, text, xid8, text) IS
 'what undo() would do; writes nothing';
+REVOKE ALL ON FUNCTION mirusync.undo_preview(text, text, bigint, bigint, timestamptz, timestamptz, text, text, xid8, text) FROM PUBLIC;
 
 CREATE FUNCTION mirusync.undo(feed text, device text DEFAULT NULL,
 	from_seq bigint DEFAULT NULL, to_seq bigint DEFAULT NULL,
