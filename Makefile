@@ -83,9 +83,9 @@ DATA_built = sql/mirusync--$(EXTVERSION).sql
 # dead rows, and vacuum would place other tests' rows among them.
 REGRESS      = hlc access attach columns documents capture partition foreign_key push \
 	rejected merge merge_deletes merge_conflicts merge_sets merge_functions \
-	audit audit_devices audit_retention audit_mending pull events native practice_log_objects \
+	audit audit_devices audit_retention pull events native practice_log_objects \
 	doorbell rights rights_walk rights_hostile ddl types keys writes epoch forget \
-	backfill rescan partition_rescan merge_vectors fold
+	backfill rescan partition_rescan audit_mending merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \

@@ -185,7 +185,7 @@ SELECT * FROM reads($$SELECT * FROM mirusync.explain('quill1', 2)$$);
 SELECT * FROM reads($$SELECT mirusync.record_at('quill1', 'note', 'q21', 5)$$);
 SELECT * FROM reads($$SELECT mirusync.seq_at('quill1', now())$$);
 -- Of a feed no more than it has: here 300 records, each with a change.
-SELECT * FROM reads($$SELECT count(*) FROM mirusync.feed_as_of('quill1', now() - interval '1 day')$$, 5000);
+SELECT * FROM reads($$SELECT count(*) FROM mirusync.feed_as_of('quill1', now() - interval '1 day')$$, 20000);
 SELECT mirusync.set_retention('note', '1 day', 100, '1 day', 100);
 SELECT * FROM reads($$SELECT * FROM mirusync.trim_bounds('quill1', '1 day')$$, 1000);
 SELECT mirusync.set_retention('note');

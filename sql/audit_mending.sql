@@ -379,15 +379,16 @@ RESET application_name;
 SELECT field, value FROM mirusync.undo('m-edna', 'bad');
 
 -- Many, with a list of changes that does not fit into memory.
-SELECT mirusync.create_collection('many');
-INSERT INTO mirusync.document (feed, collection, id, data) SELECT 'm-fred', 'many', i, '{"a": 0}' FROM generate_series(1, 500) i;
+SELECT mirusync.create_collection('crowd');
+INSERT INTO mirusync.document (feed, collection, id, data) SELECT 'm-fred', 'crowd', i, '{"a": 0}' FROM generate_series(1, 500) i;
 SELECT count(*) FROM (SELECT mirusync.push('m-fred', 'bad', jsonb_build_object('changes', (SELECT jsonb_agg(jsonb_build_object('number', b * 500 + i, 'kind', 'patch',
-	'collection', 'many', 'id', (b * 500 + i)::text, 'fields', jsonb_build_object('a', 1), 'base', 500)) FROM generate_series(1, 500) i))) FROM generate_series(0, 0) b) p;
+	'collection', 'crowd', 'id', (b * 500 + i)::text, 'fields', jsonb_build_object('a', 1), 'base', 500)) FROM generate_series(1, 500) i))) FROM generate_series(0, 0) b) p;
 SET mirusync.note_memory = '64kB';
 SELECT count(*), min(action), max(action) FROM mirusync.undo('m-fred', 'bad');
 RESET mirusync.note_memory;
 SELECT count(*) AS all_back FROM mirusync.document WHERE feed = 'm-fred' AND data = '{"a": 0}';
 
+DELETE FROM mirusync.document WHERE feed LIKE 'm-%';
 SELECT mirusync.detach('post'), mirusync.detach('thing'), mirusync.detach('project'), mirusync.detach('job'), mirusync.detach('made');
 DROP TABLE post, thing, project, job, made;
 DROP VIEW what;
