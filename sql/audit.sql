@@ -185,9 +185,9 @@ SELECT * FROM reads($$SELECT * FROM mirusync.explain('quill1', 2)$$);
 SELECT * FROM reads($$SELECT mirusync.record_at('quill1', 'note', 'q21', 5)$$);
 SELECT * FROM reads($$SELECT mirusync.seq_at('quill1', now())$$);
 -- Of a feed no more than it has: here 300 records, each with a change.
-SELECT * FROM reads($$SELECT count(*) FROM mirusync.feed_as_of('quill1', now() - interval '1 day')$$, 20000);
+SELECT * FROM reads($$SELECT count(*) FROM mirusync.feed_as_of('quill1', now() - interval '1 day')$$, 5000);
 SELECT mirusync.set_retention('note', '1 day', 100, '1 day', 100);
-SELECT * FROM reads($$SELECT * FROM mirusync.trim_bounds('quill1', '1 day')$$, 1000);
+SELECT * FROM reads($$SELECT * FROM mirusync.trim_bounds('quill1', '1 day')$$, 3000);
 SELECT mirusync.set_retention('note');
 SELECT mirusync.push('quill1', 'd', '{"changes": [{"number": 1, "kind": "patch", "collection": "note", "id": "q21", "fields": {"i": 0}}]}') #> '{verdicts,0,verdict}' AS verdict;
 SELECT * FROM reads($$SELECT * FROM mirusync.undo_preview('quill1', 'd', from_seq => 290)$$, 200);

@@ -1170,8 +1170,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq AND l.kind <> 'patch'
-		ORDER BY l.seq LIMIT 1;
+			AND l.seq + 0 > record_at.seq AND l.kind <> 'patch'
+		-- By the record's index, not by the feed's: hence + 0.
+		ORDER BY l.seq + 0 LIMIT 1;
 	IF ending.seq IS NOT NULL THEN
 		missing := ending.previous;
 		fields := ending.old;
@@ -1184,9 +1185,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq
+			AND l.seq + 0 > record_at.seq
 			AND (ending.seq IS NULL OR l.seq < ending.seq)
-		ORDER BY l.seq DESC
+		ORDER BY l.seq + 0 DESC
 	LOOP
 		EXIT WHEN missing <> change.seq;
 		missing := change.previous;
@@ -1226,7 +1227,7 @@ BEGIN
 		WHERE l.feed = record_made_again.feed
 			AND l.collection = record_made_again.collection
 			AND l.id = record_made_again.id
-		ORDER BY l.seq
+		ORDER BY l.seq + 0
 	LOOP
 		EXIT WHEN change.seq > record_made_again.seq;
 		known := change.kind <> 'patch'
@@ -1887,7 +1888,7 @@ BEGIN
 	FROM mirusync.change_log l
 	WHERE l.feed = undo_touches.feed AND l.collection = undo_touches.collection
 		AND l.id = undo_touches.id AND l.kind = 'patch'
-		AND l.seq > above AND l.seq < below
+		AND l.seq + 0 > above AND l.seq + 0 < below
 		AND (l.old ? undo_touches.field OR l.new ? undo_touches.field);
 END
 $$;
@@ -2124,7 +2125,7 @@ BEGIN
 			WHERE l.feed = undo_fields.feed
 				AND l.collection = undo_fields.collection
 				AND l.id = undo_fields.id AND l.kind = 'patch'
-				AND l.seq > above AND l.seq < below
+				AND l.seq + 0 > above AND l.seq + 0 < below
 				AND mirusync.undo_matches(l, which)
 			UNION
 			SELECT coalesce(c.field, w.name)
@@ -2199,8 +2200,9 @@ BEGIN
 		FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
 			AND c.collection = undo_record.collection
-			AND c.id = undo_record.id AND c.seq > above
-		ORDER BY c.seq DESC
+			AND c.id = undo_record.id AND c.seq + 0 > above
+		-- By the record's index, not by the feed's: hence + 0.
+		ORDER BY c.seq + 0 DESC
 	LOOP
 		IF coalesce(l.old, l.new) IS NULL
 			AND NOT (l.kind = 'delete' AND l.previous IS NULL)
@@ -2239,7 +2241,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
 			AND c.collection = undo_record.collection
-			AND c.id = undo_record.id AND c.seq <= above
+			AND c.id = undo_record.id AND c.seq + 0 <= above
 			AND mirusync.undo_matches(c, which))
 	THEN
 		kept := NULL;

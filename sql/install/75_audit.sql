@@ -167,8 +167,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq AND l.kind <> 'patch'
-		ORDER BY l.seq LIMIT 1;
+			AND l.seq + 0 > record_at.seq AND l.kind <> 'patch'
+		-- By the record's index, not by the feed's: hence + 0.
+		ORDER BY l.seq + 0 LIMIT 1;
 	IF ending.seq IS NOT NULL THEN
 		missing := ending.previous;
 		fields := ending.old;
@@ -181,9 +182,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq
+			AND l.seq + 0 > record_at.seq
 			AND (ending.seq IS NULL OR l.seq < ending.seq)
-		ORDER BY l.seq DESC
+		ORDER BY l.seq + 0 DESC
 	LOOP
 		EXIT WHEN missing <> change.seq;
 		missing := change.previous;
@@ -223,7 +224,7 @@ BEGIN
 		WHERE l.feed = record_made_again.feed
 			AND l.collection = record_made_again.collection
 			AND l.id = record_made_again.id
-		ORDER BY l.seq
+		ORDER BY l.seq + 0
 	LOOP
 		EXIT WHEN change.seq > record_made_again.seq;
 		known := change.kind <> 'patch'

@@ -175,7 +175,7 @@ BEGIN
 	FROM mirusync.change_log l
 	WHERE l.feed = undo_touches.feed AND l.collection = undo_touches.collection
 		AND l.id = undo_touches.id AND l.kind = 'patch'
-		AND l.seq > above AND l.seq < below
+		AND l.seq + 0 > above AND l.seq + 0 < below
 		AND (l.old ? undo_touches.field OR l.new ? undo_touches.field);
 END
 $$;
@@ -406,7 +406,7 @@ BEGIN
 			WHERE l.feed = undo_fields.feed
 				AND l.collection = undo_fields.collection
 				AND l.id = undo_fields.id AND l.kind = 'patch'
-				AND l.seq > above AND l.seq < below
+				AND l.seq + 0 > above AND l.seq + 0 < below
 				AND mirusync.undo_matches(l, which)
 			UNION
 			SELECT coalesce(c.field, w.name)
@@ -480,8 +480,9 @@ BEGIN
 		FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
 			AND c.collection = undo_record.collection
-			AND c.id = undo_record.id AND c.seq > above
-		ORDER BY c.seq DESC
+			AND c.id = undo_record.id AND c.seq + 0 > above
+		-- By the record's index, not by the feed's: hence + 0.
+		ORDER BY c.seq + 0 DESC
 	LOOP
 		IF coalesce(l.old, l.new) IS NULL
 			AND NOT (l.kind = 'delete' AND l.previous IS NULL)
@@ -520,7 +521,7 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
 			AND c.collection = undo_record.collection
-			AND c.id = undo_record.id AND c.seq <= above
+			AND c.id = undo_record.id AND c.seq + 0 <= above
 			AND mirusync.undo_matches(c, which))
 	THEN
 		kept := NULL;
