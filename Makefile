@@ -107,14 +107,14 @@ REGRESS      = hlc access attach columns documents capture partition foreign_key
 	rejected merge merge_deletes merge_conflicts merge_sets merge_functions \
 	audit ask audit_devices audit_retention audit_chain audit_erasure pull events native practice_log_objects \
 	doorbell rights rights_walk rights_hostile ddl types keys writes epoch forget \
-	backfill rescan partition_rescan merge_vectors fold
+	backfill rescan partition_rescan audit_mending merge_vectors fold
 REGRESS_OPTS = --load-extension=mirusync
 
 ISOLATION      = sql_sql sql_savepoint sql_fold sql_key sql_trigger sql_truncate \
 	sql_repeatable_read push_commit push_sql push_push push_count push_retry \
 	push_rejected feed_create feed_feed feed_move partition_attach partition_detach \
 	sql_maintenance push_key sync_column epoch_first forget backfill \
-	backfill_attach rescan partition_backfill resolve chain
+	backfill_attach rescan partition_backfill resolve chain mending trim
 # PREPARED=1: on a server with max_prepared_transactions above 0, which is not
 # the default.
 ISOLATION     += $(if $(PREPARED),sql_prepare chain_prepare)

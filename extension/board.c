@@ -25,6 +25,7 @@
 #include "board.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -53,6 +54,10 @@ PG_FUNCTION_INFO_V1(mirusync_worker_status_0_2);
 #define LEAVE_KILL_MS  4000
 #define LEAVE_CHECK_MS 5
 
+/* The first trimming comes soon, since what ended the last one may be a crash. */
+#define TRIM_FIRST_MS	60000
+#define TRIM_ERROR_SIZE 256
+
 typedef struct Slot
 {
 	Oid database; /* InvalidOid: free, and then all is zero */
@@ -74,6 +79,15 @@ typedef struct Slot
 	int64 rings;
 	int64 feeds;
 	int64 overflows;
+
+	/* who trims */
+	pid_t trimmer;			  /* 0: nobody now */
+	TimestampTz trim_next;	  /* when somebody is to; 0: not planned yet */
+	TimestampTz trim_started; /* of the last run; 0: there was none */
+	TimestampTz trim_ended;
+	TimestampTz trim_failed; /* 0: never */
+	int64 trim_rows;		 /* of the last run */
+	char trim_error[TRIM_ERROR_SIZE];
 
 	/* what waits */
 	bool all; /* too much: ring for all */
@@ -183,7 +197,8 @@ make_slot(Oid database)
 static void
 free_if_unused(Slot *slot)
 {
-	if (!slot->wanted && slot->held == 0 && slot->pid == 0)
+	if (!slot->wanted && slot->held == 0 && slot->pid == 0 &&
+		slot->trimmer == 0)
 		memset(slot, 0, sizeof(Slot));
 }
 
@@ -285,7 +300,10 @@ miru_board_want(Oid database, bool wanted)
 	LWLockRelease(board->lock);
 }
 
-/* tell_to_leave returns whether there is a worker still. */
+/*
+ * tell_to_leave returns whether there is a worker still, or somebody who trims,
+ * whom it does no harm to be cut off.
+ */
 static bool
 tell_to_leave(Oid database, bool again)
 {
@@ -294,6 +312,11 @@ tell_to_leave(Oid database, bool again)
 
 	LWLockAcquire(board->lock, LW_EXCLUSIVE);
 	slot = find_slot(database);
+	if (slot != NULL && slot->trimmer != 0)
+	{
+		there = true;
+		kill(slot->trimmer, SIGTERM);
+	}
 	if (slot != NULL && slot->pid != 0)
 	{
 		there = true;
@@ -466,6 +489,92 @@ miru_board_rung(int count)
 	LWLockRelease(board->lock);
 }
 
+/* ----- who trims ----- */
+
+bool
+miru_board_trim_due(int interval, long *wait)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long ms = interval * 1000L;
+	bool due = false;
+
+	*wait = -1;
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	if (interval == 0)
+		mine->trim_next = 0;
+	else
+	{
+		if (mine->trim_next == 0)
+			mine->trim_next =
+				TimestampTzPlusMilliseconds(now, Min(ms, TRIM_FIRST_MS));
+		due = mine->trimmer == 0 && now >= mine->trim_next;
+		/* The interval may have become shorter. */
+		if (due || mine->trim_next > TimestampTzPlusMilliseconds(now, ms))
+			mine->trim_next = TimestampTzPlusMilliseconds(now, ms);
+		/* Who trims wakes the worker when he ends. */
+		if (mine->trimmer == 0)
+			*wait = TimestampDifferenceMilliseconds(now, mine->trim_next) + 1;
+	}
+	LWLockRelease(board->lock);
+	return due;
+}
+
+static void
+trimmer_ends(int code, Datum arg)
+{
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	mine->trimmer = 0;
+	mine->trim_ended = GetCurrentTimestamp();
+	if (code != 0)
+		mine->trim_failed = mine->trim_ended;
+	if (code != 0 && mine->trim_error[0] == '\0')
+		strlcpy(mine->trim_error, "it was terminated", TRIM_ERROR_SIZE);
+	wake_worker(mine);
+	free_if_unused(mine);
+	LWLockRelease(board->lock);
+	mine = NULL;
+}
+
+bool
+miru_board_trim_attach(Oid database)
+{
+	Slot *slot;
+
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	slot = find_slot(database);
+	if (slot != NULL && slot->wanted && slot->held == 0 && slot->trimmer == 0)
+	{
+		mine = slot;
+		slot->trimmer = MyProcPid;
+		slot->trim_started = GetCurrentTimestamp();
+		slot->trim_ended = 0;
+		slot->trim_rows = 0;
+		slot->trim_error[0] = '\0';
+	}
+	LWLockRelease(board->lock);
+	if (mine == NULL)
+		return false;
+	/* As in miru_board_attach: it is to run after the connection has ended. */
+	on_shmem_exit(trimmer_ends, (Datum) 0);
+	return true;
+}
+
+void
+miru_board_trim_done(int64 rows, const char *error)
+{
+	LWLockAcquire(board->lock, LW_EXCLUSIVE);
+	mine->trim_rows = rows;
+	if (error != NULL)
+	{
+		int length = pg_mbcliplen(error, (int) strlen(error),
+								  TRIM_ERROR_SIZE - 1);
+
+		memcpy(mine->trim_error, error, length);
+		mine->trim_error[length] = '\0';
+	}
+	LWLockRelease(board->lock);
+}
+
 /* ----- the launcher ----- */
 
 static void
@@ -525,6 +634,43 @@ state_of(const Slot *slot)
 	return slot->pid != 0 ? "starting" : "not running";
 }
 
+/* A row being put together. */
+typedef struct StatusRow
+{
+	Datum values[15];
+	bool nulls[15];
+	int count;
+} StatusRow;
+
+static void
+add(StatusRow *row, Datum value, bool isnull)
+{
+	row->values[row->count] = value;
+	row->nulls[row->count++] = isnull;
+}
+
+static void
+add_time(StatusRow *row, TimestampTz time)
+{
+	add(row, TimestampTzGetDatum(time), time == 0);
+}
+
+static Slot
+read_slot(void)
+{
+	Slot slot = {0};
+	Slot *found;
+
+	if (board == NULL)
+		return slot;
+	LWLockAcquire(board->lock, LW_SHARED);
+	found = find_slot(MyDatabaseId);
+	if (found != NULL)
+		memcpy(&slot, found, offsetof(Slot, hashes));
+	LWLockRelease(board->lock);
+	return slot;
+}
+
 /*
  * mirusync_worker_status_0_2 returns what there is to know of this database's
  * worker.
@@ -532,34 +678,27 @@ state_of(const Slot *slot)
 Datum
 mirusync_worker_status_0_2(PG_FUNCTION_ARGS)
 {
-	TupleDesc row;
-	Datum values[9];
-	bool nulls[9] = {0};
-	Slot slot = {0};
+	TupleDesc desc;
+	Slot slot = read_slot();
+	StatusRow row = {0};
 
-	if (get_call_result_type(fcinfo, NULL, &row) != TYPEFUNC_COMPOSITE)
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (board != NULL)
-	{
-		Slot *found;
-
-		LWLockAcquire(board->lock, LW_SHARED);
-		found = find_slot(MyDatabaseId);
-		if (found != NULL)
-			memcpy(&slot, found, offsetof(Slot, hashes));
-		LWLockRelease(board->lock);
-	}
-	values[0] = CStringGetTextDatum(state_of(&slot));
-	values[1] = Int32GetDatum(slot.pid);
-	nulls[1] = slot.pid == 0;
-	values[2] = TimestampTzGetDatum(slot.started_at);
-	nulls[2] = slot.started_at == 0;
-	values[3] = Int64GetDatum(slot.rings);
-	values[4] = Int64GetDatum(slot.feeds);
-	values[5] = Int32GetDatum(slot.count);
-	values[6] = Int64GetDatum(slot.overflows);
-	values[7] = Int64GetDatum(Max(slot.starts - 1, 0));
-	values[8] = TimestampTzGetDatum(slot.failed_at);
-	nulls[8] = slot.failed_at == 0;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row, values, nulls)));
+	add(&row, CStringGetTextDatum(state_of(&slot)), false);
+	add(&row, Int32GetDatum(slot.pid), slot.pid == 0);
+	add_time(&row, slot.started_at);
+	add(&row, Int64GetDatum(slot.rings), false);
+	add(&row, Int64GetDatum(slot.feeds), false);
+	add(&row, Int32GetDatum(slot.count), false);
+	add(&row, Int64GetDatum(slot.overflows), false);
+	add(&row, Int64GetDatum(Max(slot.starts - 1, 0)), false);
+	add_time(&row, slot.failed_at);
+	add_time(&row, slot.trim_started);
+	add_time(&row, slot.trim_ended);
+	add(&row, Int64GetDatum(slot.trim_rows), slot.trim_started == 0);
+	add_time(&row, slot.trim_next);
+	add_time(&row, slot.trim_failed);
+	add(&row, CStringGetTextDatum(slot.trim_error), slot.trim_error[0] == '\0');
+	PG_RETURN_DATUM(
+		HeapTupleGetDatum(heap_form_tuple(desc, row.values, row.nulls)));
 }

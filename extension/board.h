@@ -70,6 +70,23 @@ extern bool miru_board_stays(void);
 extern int miru_board_take(uint64 *hashes, bool *all);
 extern void miru_board_rung(int count);
 
+/* ----- for who trims ----- */
+
+/*
+ * miru_board_trim_due says to the worker whether somebody is to be sent to trim
+ * now, and counts it as done; else "wait" is after how many ms to ask again, -1
+ * for not before being called.  "interval" is in s.
+ */
+extern bool miru_board_trim_due(int interval, long *wait);
+
+/*
+ * miru_board_trim_attach says whether this process may trim in the database.
+ * miru_board_trim_done tells what came of it: how many rows went so far, and
+ * the error that ended it, or NULL.
+ */
+extern bool miru_board_trim_attach(Oid database);
+extern void miru_board_trim_done(int64 rows, const char *error);
+
 /* ----- for the launcher ----- */
 
 extern void miru_board_launch_from_here(void);

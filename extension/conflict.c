@@ -176,6 +176,17 @@ get_side(const Form *form, int column)
 	return side;
 }
 
+static MiruConflictOutcome
+get_outcome(const Form *form)
+{
+	char *name = get_text(form, CONFLICT_OUTCOME);
+	MiruConflictOutcome outcome = MIRU_STORED_STANDS;
+
+	while (outcome < MIRU_OPEN && strcmp(outcome_names[outcome], name) != 0)
+		outcome++;
+	return outcome;
+}
+
 static MiruConflict *
 from_row(HeapTuple row, TupleDesc desc)
 {
@@ -188,9 +199,12 @@ from_row(HeapTuple row, TupleDesc desc)
 	conflict->record = get_text(&form, CONFLICT_RECORD);
 	conflict->field = get_text(&form, CONFLICT_FIELD);
 	conflict->rule = get_text(&form, CONFLICT_RULE);
+	conflict->outcome = get_outcome(&form);
 	conflict->stored = get_side(&form, CONFLICT_STORED);
 	conflict->incoming = get_side(&form, CONFLICT_INCOMING);
 	conflict->is_resolved = !form.nulls[CONFLICT_RESOLVED_AT - 1];
+	conflict->is_erased = conflict->is_resolved &&
+		strcmp(get_text(&form, CONFLICT_RESOLUTION), "erased") == 0;
 	conflict->row = row;
 	return conflict;
 }

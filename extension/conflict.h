@@ -40,6 +40,7 @@ typedef struct MiruConflict
 
 	/* set when read */
 	bool is_resolved;
+	bool is_erased; /* nobody can choose any more */
 	HeapTuple row;
 } MiruConflict;
 

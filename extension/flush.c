@@ -53,7 +53,6 @@
 #include "record.h"
 #include "serving.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -459,8 +458,8 @@ append_history(Flush *flush, Row *row, MiruFeed *feed, MiruRecord *record,
 		entry.user = cause->user;
 		entry.device = cause->device;
 	}
-	else if (application_name != NULL && application_name[0] != '\0')
-		entry.application = application_name;
+	else
+		entry.application = miru_origin_application();
 	if (row->direct != NULL)
 	{
 		entry.type = row->direct->type;

@@ -56,11 +56,40 @@ int miru_rejected_max_size = 4096;
  */
 static int token_lifetime_max;
 
+/*
+ * How often the background worker has trimmed what retention does not keep, in
+ * transactions of so many rows, and for how long a device that is away holds
+ * back what it has not seen.
+ */
+int miru_trim_active = 30 * 24 * 60;
+int miru_trim_batch_rows = 1000;
+int miru_trim_interval = 3600;
+
 static const struct config_enum_entry doorbell_options[] =
 	{{"auto", MIRU_DOORBELL_AUTO, false},
 	 {"off", MIRU_DOORBELL_OFF, false},
 	 {"transaction", MIRU_DOORBELL_TRANSACTION, false},
 	 {NULL, 0, false}};
+
+static void
+define_trim(void)
+{
+	DefineCustomIntVariable(
+		"mirusync.trim_active",
+		"Sets for how long a device that is away holds back trimming.", NULL,
+		&miru_trim_active, 30 * 24 * 60, 0, INT_MAX / 60, PGC_SIGHUP,
+		GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.trim_batch_rows",
+		"Sets how many rows are looked at in a transaction when trimming.",
+		NULL, &miru_trim_batch_rows, 1000, 1, INT_MAX, PGC_SIGHUP, 0, NULL,
+		NULL, NULL);
+	DefineCustomIntVariable(
+		"mirusync.trim_interval",
+		"Sets how often history and tombstones are trimmed.",
+		"0 leaves it to mirusync.trim().", &miru_trim_interval, 3600, 0,
+		INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
 
 void
 miru_guc_init(void)
@@ -100,5 +129,6 @@ miru_guc_init(void)
 		"Older revocations are forgotten; 0 keeps them all.",
 		&token_lifetime_max, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL,
 		NULL);
+	define_trim();
 	MarkGUCPrefixReserved("mirusync");
 }

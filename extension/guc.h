@@ -20,6 +20,9 @@ extern char *miru_push_search_path;
 extern int miru_note_memory; /* kB */
 extern int miru_rejected_max_changes;
 extern int miru_rejected_max_size; /* kB */
+extern int miru_trim_active;	   /* minutes */
+extern int miru_trim_batch_rows;
+extern int miru_trim_interval; /* s; 0: never */
 
 extern void miru_guc_init(void);
 

@@ -19,6 +19,7 @@
 
 #include "common/hashfn.h"
 #include "origin.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 /* All state; zero when there is no transaction. */
@@ -33,6 +34,9 @@ static struct
 	int *buckets; /* the last origin of each hash, or -1 */
 	int bucket_count; /* a power of 2 */
 } pushes;
+
+/* What changes by SQL are said to be for; NULL: the application's name. */
+static const char *label;
 
 /* hash_id makes searching many pushes for a record cheap. */
 static uint32
@@ -210,4 +214,22 @@ void
 miru_origins_forget(void)
 {
 	memset(&pushes, 0, sizeof(pushes));
+}
+
+/* ----- changes by SQL ----- */
+
+void
+miru_origin_set_label(const char *text)
+{
+	label = text;
+}
+
+const char *
+miru_origin_application(void)
+{
+	if (label != NULL)
+		return label;
+	return application_name != NULL && application_name[0] != '\0'
+		? application_name
+		: NULL;
 }

@@ -66,6 +66,13 @@ extern void miru_origin_set(int origin);
 extern MiruOrigin *miru_origin_get(int origin);
 
 /*
+ * miru_origin_application returns what history says of changes by SQL: the name
+ * of the application, or the label that was set instead; NULL if there is none.
+ */
+extern const char *miru_origin_application(void);
+extern void miru_origin_set_label(const char *label);
+
+/*
  * miru_origin_merged_with returns the number of the state that a push was
  * merged with, as far as that has one by now; 0: none.
  */

@@ -19,29 +19,27 @@
  */
 #include "postgres.h"
 
-#include "capture.h"
 #include "common/hashfn.h"
 #include "conflict.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "feed.h"
 #include "jsonb_build.h"
-#include "key.h"
+#include "mend.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "object.h"
 #include "record.h"
 #include "registry.h"
 #include "resolve.h"
-#include "serving.h"
 #include "storage/lmgr.h"
-#include "target.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(mirusync_resolve_0_2);
+PG_FUNCTION_INFO_V1(mirusync_restore_side_0_2);
 
 /* One resolution while it goes on. */
 typedef struct Resolution
@@ -52,8 +50,7 @@ typedef struct Resolution
 	const char *name;	/* "stored", "incoming" or "value" */
 	Jsonb *chosen;		/* NULL: the field goes, or the record */
 	const Jsonb *other; /* of the whole record: the other side, or NULL */
-	MiruCollection collection;
-	MiruTarget target;
+	MiruMend mend;
 } Resolution;
 
 /* ----- what is chosen ----- */
@@ -91,106 +88,16 @@ take_choice(Resolution *resolution, const char *choose, Jsonb *value)
 				 errhint("Choose \"stored\" or \"incoming\".")));
 }
 
-/* check_pushable: what a user decides is written where he may push. */
-static void
-check_pushable(const Resolution *resolution)
-{
-	const char *name = resolution->conflict->collection;
-
-	if (!resolution->collection.pushable)
-		ereport(ERROR,
-				(errcode(ERRCODE_MIRU_NOT_PUSHABLE),
-				 errmsg("collection \"%s\" is read-only", name)));
-	if (resolution->target.rel->backfilling)
-		miru_serving_check_served(name, resolution->feed);
-}
-
-/* find_target finds the record, to be written as whoever decides. */
-static void
-find_target(Resolution *resolution)
-{
-	MiruConflict *conflict = resolution->conflict;
-	MiruTarget *target = &resolution->target;
-	MiruCollection *collection = miru_collection_get(conflict->collection);
-
-	target->rel = collection ? miru_relation_get(collection->relid) : NULL;
-	if (target->rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_MIRU_UNKNOWN_COLLECTION),
-				 errmsg("collection \"%s\" does not exist",
-						conflict->collection)));
-	resolution->collection = *collection;
-	if (resolution->pusher == NULL)
-		resolution->collection.role = GetUserId();
-	else
-		check_pushable(resolution);
-	target->collection = &resolution->collection;
-	target->feed = resolution->feed;
-	target->id = conflict->record;
-	miru_key_parse(target->rel, target->feed, conflict->collection, target->id,
-				   target->key);
-}
-
 /* ----- writing it ----- */
 
-static MiruField *
-writable_field(const MiruRelation *rel, const char *name)
+/* given_up returns the fields of a document that only the other side has. */
+static List *
+given_up(const Resolution *resolution)
 {
-	MiruField *field = miru_field_by_name(unconstify(MiruRelation *, rel),
-										  name);
-
-	return field != NULL && !field->is_key && !field->is_generated ? field
-																   : NULL;
-}
-
-/*
- * writable returns the fields of an object that can be written.  One that was
- * given must have no others; one that was stored is as old as the conflict.
- */
-static Jsonb *
-writable(const Resolution *resolution, Jsonb *object, bool is_given)
-{
-	MiruRelation *rel = resolution->target.rel;
-	List *names = NIL;
-	ListCell *cell;
-
-	if (rel->data_attnum != 0)
-		return object;
-	foreach(cell, miru_object_names(object))
-	{
-		if (writable_field(rel, strVal(lfirst(cell))) != NULL)
-			names = lappend(names, lfirst(cell));
-		else if (is_given)
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg(
-					 "collection \"%s\" has no field \"%s\" that can be written",
-					 resolution->conflict->collection, strVal(lfirst(cell)))));
-	}
-	return miru_object_pick(object, names);
-}
-
-/* with_fields returns a document with the chosen fields. */
-static Jsonb *
-with_fields(const Resolution *resolution, Jsonb *document)
-{
-	List *kept = NIL;
-	ListCell *cell;
-
-	foreach(cell, miru_object_names(document))
-	{
-		JsonbValue value;
-		const char *name = strVal(lfirst(cell));
-
-		/* A field that only the other side has, goes. */
-		if (resolution->other == NULL ||
-			!miru_object_get(resolution->other, name, &value) ||
-			miru_object_get(resolution->chosen, name, &value))
-			kept = lappend(kept, lfirst(cell));
-	}
-	return miru_object_overlay(miru_object_pick(document, kept),
-							   resolution->chosen);
+	if (resolution->other == NULL)
+		return NIL;
+	return list_difference(miru_object_names(resolution->other),
+						   miru_object_names(resolution->chosen));
 }
 
 /* last_image returns what a deleted record had, as far as it is known. */
@@ -208,50 +115,41 @@ last_image(const Resolution *resolution)
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
 	if (record != NULL)
-		image = miru_object_without_hidden(resolution->target.rel,
+		image = miru_object_without_hidden(resolution->mend.target.rel,
 										   record->image);
 	return image ? image : miru_object_pick(resolution->chosen, NIL);
 }
 
 static void
-write_record(Resolution *resolution, bool has_row)
+write_record(Resolution *resolution)
 {
-	MiruTarget *target = &resolution->target;
-	bool is_document = target->rel->data_attnum != 0;
+	MiruMend *mend = &resolution->mend;
 	Jsonb *object;
 
 	if (resolution->chosen == NULL)
 	{
-		if (has_row)
-			miru_target_delete(target);
+		if (mend->has_row)
+			miru_target_delete(&mend->target);
 		return;
 	}
-	object = writable(resolution, resolution->chosen,
-					  resolution->name[0] == 'v');
-	if (has_row)
-	{
-		if (is_document)
-			object = with_fields(resolution, miru_target_read(target));
-		else if (JB_ROOT_COUNT(object) == 0)
-			return;
-		miru_target_update(target, object);
-		return;
-	}
-	object =
-		miru_object_overlay(writable(resolution, last_image(resolution), false),
-							object);
-	if (!miru_target_insert(target, object))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNIQUE_VIOLATION),
-				 errmsg("record id \"%s\" of collection \"%s\" is taken",
-						target->id, resolution->conflict->collection)));
+	object = miru_mend_writable(mend, resolution->chosen,
+								resolution->name[0] == 'v');
+	if (mend->has_row)
+		miru_mend_update(mend, object, given_up(resolution));
+	else
+		miru_mend_insert(mend,
+						 miru_object_overlay(miru_mend_writable(mend,
+																last_image(
+																	resolution),
+																false),
+											 object));
 }
 
 /* field_name returns what the field is called now. */
 static const char *
 field_name(const Resolution *resolution)
 {
-	const MiruRelation *rel = resolution->target.rel;
+	const MiruRelation *rel = resolution->mend.target.rel;
 	const char *key = resolution->conflict->field;
 
 	if (rel->data_attnum != 0)
@@ -268,19 +166,18 @@ field_name(const Resolution *resolution)
 }
 
 static void
-write_field(Resolution *resolution, bool has_row)
+write_field(Resolution *resolution)
 {
-	MiruTarget *target = &resolution->target;
+	MiruMend *mend = &resolution->mend;
 	const char *name = field_name(resolution);
 	JsonbParseState *state;
-	Jsonb *object;
 
-	if (!has_row)
+	if (!mend->has_row)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("record \"%s\" of collection \"%s\" is not there any more",
-					target->id, resolution->conflict->collection)));
+					mend->target.id, resolution->conflict->collection)));
 	miru_build_begin(&state);
 	if (resolution->chosen != NULL)
 	{
@@ -288,41 +185,43 @@ write_field(Resolution *resolution, bool has_row)
 		pushJsonbValue(&state, WJB_VALUE,
 					   miru_value_of_jsonb(resolution->chosen));
 	}
-	object = miru_build_end(&state);
-	if (target->rel->data_attnum != 0)
-	{
-		Jsonb *document = miru_target_read(target);
-		List *kept = list_delete(miru_object_names(document),
-								 makeString(pstrdup(name)));
-
-		object = miru_object_overlay(miru_object_pick(document, kept), object);
-	}
-	miru_target_update(target, object);
+	miru_mend_update(mend, miru_build_end(&state),
+					 list_make1(makeString(pstrdup(name))));
 }
 
 static void
 write_choice(Resolution *resolution)
 {
-	bool has_row;
+	const MiruConflict *conflict = resolution->conflict;
 
-	find_target(resolution);
-	has_row = miru_target_lock(&resolution->target);
-	if (resolution->conflict->field != NULL)
-		write_field(resolution, has_row);
+	if (resolution->pusher == NULL)
+		miru_mend_begin(&resolution->mend, resolution->feed,
+						conflict->collection, conflict->record);
 	else
-		write_record(resolution, has_row);
+		miru_mend_begin_pushed(&resolution->mend, resolution->feed,
+							   conflict->collection, conflict->record);
+	if (conflict->field != NULL)
+		write_field(resolution);
+	else
+		write_record(resolution);
 }
 
 /* ----- SQL ----- */
 
 static void
-check_arguments(FunctionCallInfo fcinfo)
+check_key(FunctionCallInfo fcinfo)
 {
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument \"%s\" must not be null",
 						PG_ARGISNULL(0) ? "feed" : "conflict")));
+}
+
+static void
+check_arguments(FunctionCallInfo fcinfo)
+{
+	check_key(fcinfo);
 	if (PG_ARGISNULL(2) == PG_ARGISNULL(3))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -340,40 +239,50 @@ lock_conflict(const char *feed, int64 id)
 					   ExclusiveLock);
 }
 
-static void
-check_open(const MiruConflict *conflict, const char *feed, int64 id)
+static MiruConflict *
+read_conflict(MiruTable *table, const char *feed, int64 id)
 {
+	MiruConflict *conflict = id > 0 ? miru_conflict_read(table, feed, id)
+									: NULL;
+
 	if (conflict == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("conflict " INT64_FORMAT
 						" of feed \"%s\" does not exist",
 						id, feed)));
+	return conflict;
+}
+
+static void
+check_open(const MiruConflict *conflict, const char *feed)
+{
 	if (conflict->is_resolved)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("conflict " INT64_FORMAT
 						" of feed \"%s\" is resolved already",
-						id, feed)));
+						conflict->id, feed),
+				 errhint("mirusync.restore() decides it again.")));
 }
 
-/* resolve decides the conflict of this id; SPI is connected. */
+/* begin reads the conflict and makes this the only decision of it. */
 static void
-resolve(Resolution *resolution, int64 id, const char *choose, Jsonb *value)
+begin(Resolution *resolution, MiruTable *table, int64 id)
 {
-	MiruTable table;
-
 	lock_conflict(resolution->feed, id);
-	table = miru_table_open("conflict", true);
-	if (id > 0)
-		resolution->conflict = miru_conflict_read(&table, resolution->feed, id);
-	check_open(resolution->conflict, resolution->feed, id);
-	take_choice(resolution, choose, value);
+	*table = miru_table_open("conflict", true);
+	resolution->conflict = read_conflict(table, resolution->feed, id);
+}
+
+static void
+finish(Resolution *resolution, MiruTable *table)
+{
 	write_choice(resolution);
-	miru_conflict_set_resolved(&table, resolution->conflict, resolution->name,
+	miru_conflict_set_resolved(table, resolution->conflict, resolution->name,
 							   resolution->pusher ? resolution->pusher->user
 												  : NULL);
-	miru_table_close(&table);
+	miru_table_close(table);
 	CommandCounterIncrement();
 }
 
@@ -382,14 +291,52 @@ Datum
 mirusync_resolve_0_2(PG_FUNCTION_ARGS)
 {
 	Resolution resolution = {0};
+	MiruTable table;
 
 	PreventCommandIfReadOnly("mirusync.resolve()");
 	check_arguments(fcinfo);
 	resolution.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
-	resolve(&resolution, PG_GETARG_INT64(1),
-			PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
-			PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
+	begin(&resolution, &table, PG_GETARG_INT64(1));
+	check_open(resolution.conflict, resolution.feed);
+	take_choice(&resolution,
+				PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+				PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
+	finish(&resolution, &table);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * mirusync_restore_side_0_2 is restore(feed, conflict, side): resolve, where
+ * somebody may have decided already.  Without a side the one that lost is meant.
+ */
+Datum
+mirusync_restore_side_0_2(PG_FUNCTION_ARGS)
+{
+	Resolution resolution = {0};
+	MiruTable table;
+	const char *side;
+
+	PreventCommandIfReadOnly("mirusync.restore()");
+	check_key(fcinfo);
+	resolution.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	SPI_connect();
+	begin(&resolution, &table, PG_GETARG_INT64(1));
+	if (resolution.conflict->is_erased)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("values of conflict " INT64_FORMAT
+						" of feed \"%s\" were erased",
+						resolution.conflict->id, resolution.feed)));
+	if (!PG_ARGISNULL(2))
+		side = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	else
+		side = resolution.conflict->outcome == MIRU_INCOMING_STANDS
+			? "stored"
+			: "incoming";
+	take_choice(&resolution, side, NULL);
+	finish(&resolution, &table);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -462,10 +409,12 @@ miru_resolve_asked(const MiruPusher *pusher, Jsonb *message,
 				   MiruResolved *resolved)
 {
 	Resolution resolution = {.feed = pusher->user, .pusher = pusher};
+	MiruTable table;
 	JsonbValue value;
 	Jsonb *asked = NULL;
 	bool has_value;
 	int64 id;
+	char *choice;
 
 	if (miru_object_get(message, "resolve", &value))
 		asked = JsonbValueToJsonb(&value);
@@ -475,13 +424,18 @@ miru_resolve_asked(const MiruPusher *pusher, Jsonb *message,
 				 errmsg("\"resolve\" is not an object")));
 	id = asked_conflict(asked);
 	has_value = miru_object_get(asked, "value", &value);
+	choice = asked_choice(asked, has_value);
 	begin_origin(pusher);
-	resolve(&resolution, id, asked_choice(asked, has_value),
-			has_value ? JsonbValueToJsonb(&value) : NULL);
+	begin(&resolution, &table, id);
+	check_open(resolution.conflict, resolution.feed);
+	take_choice(&resolution, choice,
+				has_value ? JsonbValueToJsonb(&value) : NULL);
+	finish(&resolution, &table);
 	miru_origin_set(-1);
 	resolved->collection = resolution.conflict->collection;
 	resolved->id = resolution.conflict->record;
-	return miru_target_role(&resolution.collection, resolution.target.rel);
+	return miru_target_role(&resolution.mend.collection,
+							resolution.mend.target.rel);
 }
 
 char *

@@ -29,6 +29,9 @@
 
 #define MAX_TEXT_KEYS 4
 
+/* How many rows this process has deleted. */
+static int64 deleted;
+
 MiruTable
 miru_table_open(const char *name, bool for_writing)
 {
@@ -74,6 +77,13 @@ void
 miru_table_delete(MiruTable *table, HeapTuple row)
 {
 	CatalogTupleDelete(table->heap, &row->t_self);
+	deleted++;
+}
+
+int64
+miru_table_deleted(void)
+{
+	return deleted;
 }
 
 int64

@@ -40,6 +40,9 @@ extern void miru_table_update(MiruTable *table, HeapTuple old,
 
 extern void miru_table_delete(MiruTable *table, HeapTuple row);
 
+/* miru_table_deleted returns how many rows this process has deleted so far. */
+extern int64 miru_table_deleted(void);
+
 /* Returns the number up to which a collection is trimmed. */
 typedef int64 (*MiruTrimUpto)(void *arg, const char *collection);
 

@@ -446,7 +446,8 @@ insert_columns(Statement *statement, MiruTarget *target, Jsonb *object)
 	foreach(cell, names)
 		appendStringInfo(&statement->sql, ", %s",
 						 quote_identifier(strVal(lfirst(cell))));
-	appendStringInfoString(&statement->sql, ") SELECT ");
+	appendStringInfo(&statement->sql, ")%s SELECT ",
+					 target->overriding ? " OVERRIDING SYSTEM VALUE" : "");
 	for (int i = 0; i < rel->key_count; i++)
 	{
 		if (i > 0)

@@ -18,6 +18,8 @@ typedef struct MiruTarget
 	MiruCollection *collection;
 	const char *feed;
 	const char *id; /* in its canonical form */
+	bool
+		overriding; /* a key that the table always makes is given all the same */
 	Datum key[INDEX_MAX_KEYS];
 } MiruTarget;
 

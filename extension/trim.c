@@ -38,6 +38,7 @@
 #include "record.h"
 #include "registry.h"
 #include "tcop/pquery.h"
+#include "trim.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -124,10 +125,13 @@ read_bounds(Trim *trim)
 	GetUserIdAndSecContext(&trim->user, &trim->security);
 	SetUserIdAndSecContext(miru_owner(),
 						   trim->security | SECURITY_LOCAL_USERID_CHANGE);
+	/* In a background process there is no portal that would have one. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	result =
 		SPI_execute_with_args("SELECT collection, history_upto, tombstones_upto"
 							  " FROM mirusync.trim_bounds($1, $2)",
 							  2, types, values, NULL, false, 0);
+	PopActiveSnapshot();
 	SetUserIdAndSecContext(trim->user, trim->security);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read what to trim: %s",
@@ -309,14 +313,12 @@ check_arguments(FunctionCallInfo fcinfo)
 	PreventCommandIfReadOnly("mirusync.trim()");
 }
 
-/* mirusync_trim_0_2 is trim(feed, batch_rows, active). */
-Datum
-mirusync_trim_0_2(PG_FUNCTION_ARGS)
+void
+miru_trim(const char *feed, int64 batch, const Interval *active)
 {
 	Trim trim = {0};
 	MemoryContext caller;
 
-	check_arguments(fcinfo);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	caller = CurrentMemoryContext;
 	trim.call = AllocSetContextCreate(caller, "mirusync trim",
@@ -326,20 +328,27 @@ mirusync_trim_0_2(PG_FUNCTION_ARGS)
 	trim.step = AllocSetContextCreate(trim.call, "mirusync trim step",
 									  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(trim.call);
-	trim.batch = PG_GETARG_INT32(1);
+	trim.batch = batch;
 	trim.active = palloc(sizeof(Interval));
-	*trim.active = *PG_GETARG_INTERVAL_P(2);
-	if (PG_ARGISNULL(0))
+	*trim.active = *active;
+	if (feed == NULL)
 		trim_feeds(&trim);
 	else
 	{
-		char *feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
-
 		miru_feed_check(feed);
 		MemoryContextSwitchTo(trim.step);
 		trim_feed(&trim, feed);
 	}
 	MemoryContextSwitchTo(caller);
 	SPI_finish();
+}
+
+/* mirusync_trim_0_2 is trim(feed, batch_rows, active). */
+Datum
+mirusync_trim_0_2(PG_FUNCTION_ARGS)
+{
+	check_arguments(fcinfo);
+	miru_trim(PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)),
+			  PG_GETARG_INT32(1), PG_GETARG_INTERVAL_P(2));
 	PG_RETURN_VOID();
 }

@@ -10,6 +10,7 @@
  * There is no pause before a ring; what is put while one is under way goes
  * into the next.  Only between rings that follow one another closely is there a
  * short one, else ringing would take the processor from those who commit.
+ * From time to time it sends somebody to trim (trimmer.c).
  *
  * The launcher is connected to no database, so it is in nobody's way.  When
  * the server starts it has a worker look into each database, one after the
@@ -43,6 +44,7 @@
 #include "storage/latch.h"
 #include "storage/sinval.h"
 #include "tcop/tcopprot.h"
+#include "trimmer.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -65,8 +67,8 @@ PGDLLEXPORT void mirusync_worker_main(Datum arg);
 #define BUSY_US	 400
 #define PAUSE_US 1000
 
-static void
-set_signals(void)
+void
+miru_worker_set_signals(void)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -102,8 +104,8 @@ set(const char *name, const char *value)
 }
 
 /* What a database or the server sets for its users is not meant for us. */
-static void
-use_own_settings(void)
+void
+miru_worker_use_own_settings(void)
 {
 	set("search_path", "pg_catalog, pg_temp");
 	set("synchronous_commit", "off");
@@ -112,8 +114,8 @@ use_own_settings(void)
 	set("statement_timeout", "0");
 }
 
-static bool
-has_extension(void)
+bool
+miru_worker_has_extension(void)
 {
 	bool found;
 
@@ -155,12 +157,12 @@ mirusync_worker_main(Datum arg)
 	Oid database = DatumGetObjectId(arg);
 	static uint64 hashes[MIRU_BOARD_FEEDS];
 
-	set_signals();
+	miru_worker_set_signals();
 	if (!miru_board_attach(database))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	use_own_settings();
-	if (!has_extension())
+	miru_worker_use_own_settings();
+	if (!miru_worker_has_extension())
 	{
 		miru_board_want(database, false);
 		proc_exit(0);
@@ -173,7 +175,7 @@ mirusync_worker_main(Datum arg)
 		int count = miru_board_take(hashes, &all);
 
 		if (count == 0 && !all)
-			sleep_until_called(-1);
+			sleep_until_called(miru_trimmer_send());
 		else
 		{
 			ring(hashes, count, all);
@@ -240,22 +242,30 @@ has_database(Oid database)
 	return found;
 }
 
+void
+miru_worker_describe(BackgroundWorker *worker, const char *kind, Oid database)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	snprintf(worker->bgw_name, BGW_MAXLEN, "mirusync %s for database %u", kind,
+			 database);
+	snprintf(worker->bgw_type, BGW_MAXLEN, "mirusync %s", kind);
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS |
+		BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker->bgw_library_name, sizeof(worker->bgw_library_name),
+			 LIBRARY);
+	snprintf(worker->bgw_function_name, sizeof(worker->bgw_function_name),
+			 "mirusync_%s_main", kind);
+	worker->bgw_main_arg = ObjectIdGetDatum(database);
+}
+
 static bool
 start_worker(Sent *sent, Oid database)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
-	snprintf(worker.bgw_name, BGW_MAXLEN, "mirusync worker for database %u",
-			 database);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "mirusync worker");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS |
-		BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), LIBRARY);
-	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name),
-			 "mirusync_worker_main");
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	miru_worker_describe(&worker, "worker", database);
 	worker.bgw_notify_pid = MyProcPid;
 	sent->database = database;
 	return RegisterDynamicBackgroundWorker(&worker, &sent->handle);
@@ -351,7 +361,7 @@ mirusync_launcher_main(Datum arg)
 	Sent *sent;
 	List *unseen;
 
-	set_signals();
+	miru_worker_set_signals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	miru_board_launch_from_here();
 	MemoryContextSwitchTo(TopMemoryContext);

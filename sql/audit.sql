@@ -167,7 +167,7 @@ INSERT INTO mirusync.document SELECT 'quill' || i % 20, 'note', 'q' || i, jsonb_
 INSERT INTO mirusync.conflict (feed, id, collection, record, rule, outcome, stored_clock, incoming_clock, incoming_seq, user_id, at)
 	SELECT 'quill1', i, 'note', '1', 'lww', 'stored', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 10000 + i, 'quill1', now() FROM generate_series(1000, 4000) i;
 ANALYZE mirusync.change_log, mirusync.record, mirusync.conflict, mirusync.feed;
-CREATE FUNCTION reads(statement text) RETURNS TABLE (scans numeric, few boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION reads(statement text, most int DEFAULT 100) RETURNS TABLE (scans numeric, few boolean) LANGUAGE plpgsql AS $$
 DECLARE
 	a record;
 	b record;
@@ -175,13 +175,22 @@ BEGIN
 	SELECT * INTO a FROM xact_tables;
 	EXECUTE statement;
 	SELECT * INTO b FROM xact_tables;
-	RETURN QUERY SELECT b.scans - a.scans, b.by_index - a.by_index < 100;
+	RETURN QUERY SELECT b.scans - a.scans, b.by_index - a.by_index < most;
 END $$;
 SET plan_cache_mode = force_custom_plan;
 SELECT * FROM reads($$SELECT * FROM mirusync.history('quill1', 'note', 'q21')$$);
 SELECT * FROM reads($$SELECT * FROM mirusync.blame('quill1', 'note', 'q21')$$);
 SELECT * FROM reads($$SELECT mirusync.as_of('quill1', 'note', 'q21', now())$$);
 SELECT * FROM reads($$SELECT * FROM mirusync.explain('quill1', 2)$$);
+SELECT * FROM reads($$SELECT mirusync.record_at('quill1', 'note', 'q21', 5)$$);
+SELECT * FROM reads($$SELECT mirusync.seq_at('quill1', now())$$);
+-- Of a feed no more than it has: here 300 records, each with a change.
+SELECT * FROM reads($$SELECT count(*) FROM mirusync.feed_as_of('quill1', now() - interval '1 day')$$, 5000);
+SELECT mirusync.set_retention('note', '1 day', 100, '1 day', 100);
+SELECT * FROM reads($$SELECT * FROM mirusync.trim_bounds('quill1', '1 day')$$, 3000);
+SELECT mirusync.set_retention('note');
+SELECT mirusync.push('quill1', 'd', '{"changes": [{"number": 1, "kind": "patch", "collection": "note", "id": "q21", "fields": {"i": 0}}]}') #> '{verdicts,0,verdict}' AS verdict;
+SELECT * FROM reads($$SELECT * FROM mirusync.undo_preview('quill1', 'd', from_seq => 290)$$, 200);
 RESET plan_cache_mode;
 EXPLAIN (COSTS OFF) SELECT * FROM mirusync.change_log WHERE feed = 'quill1' AND collection = 'note' AND id = 'q21';
 

@@ -127,7 +127,38 @@ SELECT try('regress_mirusync_relay', $$SELECT mirusync.grant_relay('regress_miru
 SELECT try('regress_mirusync_auditor', $$SELECT mirusync.grant_auditor('regress_mirusync_ordinary')$$);
 SELECT try('regress_mirusync_ordinary', $$CREATE TABLE mirusync.mine (a int)$$);
 
-DROP FUNCTION may, try;
+-- Every function, called as each role with something of each type: who may is
+-- let in, also to all that it calls in its turn, and nobody else is.
+CREATE FUNCTION call_of(f pg_proc) RETURNS text LANGUAGE sql AS $$
+	SELECT format(CASE f.prokind WHEN 'p' THEN 'CALL %s(%s)' ELSE 'SELECT count(*) FROM %s(%s)' END, f.oid::regproc,
+		string_agg(CASE WHEN t.oid = 'mirusync.change_log'::regtype THEN 'NULL::mirusync.change_log' ELSE format('%L::%s',
+			CASE t.typcategory WHEN 'A' THEN '{1}' WHEN 'B' THEN 't' WHEN 'D' THEN '2026-01-01' WHEN 'T' THEN '1 day' WHEN 'N' THEN
+					CASE t.typname WHEN 'regclass' THEN 'mirusync.document' WHEN 'regrole' THEN 'regress_mirusync_ordinary' ELSE '1' END
+				WHEN 'S' THEN 'a' ELSE CASE t.typname WHEN 'jsonb' THEN '{}' WHEN 'hlc' THEN '2026-01-01T00:00:00Z' ELSE '1' END END,
+			t.oid::regtype) END, ', ' ORDER BY a.n))
+	FROM unnest(f.proargtypes) WITH ORDINALITY a(type, n) JOIN pg_type t ON t.oid = a.type
+$$;
+CREATE FUNCTION try_any(who name, statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('SET LOCAL ROLE %I', who);
+	EXECUTE statement;
+	RAISE EXCEPTION 'done' USING ERRCODE = 'MSXXX';
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN sqlerrm;
+WHEN OTHERS THEN
+	RETURN 'may';
+END $$;
+CREATE TEMP TABLE tried AS
+	SELECT g.short, f.oid::regprocedure AS function, has_function_privilege(g.rolname, f.oid, 'EXECUTE') AS may,
+		try_any(g.rolname, call_of(f)) AS told
+	FROM pg_proc f, grantee g
+	WHERE f.pronamespace = 'mirusync'::regnamespace AND g.short <> 'public'
+		AND NOT f.prorettype = ANY ('{trigger,event_trigger}'::regtype[]) AND NOT f.proargtypes::oid[] && '{internal,cstring}'::regtype[]::oid[];
+SELECT short, may, count(*) > 5 AS several, count(*) FILTER (WHERE (told = 'may') <> may) AS otherwise FROM tried GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT * FROM tried WHERE (told = 'may') <> may ORDER BY 1, 2;
+DROP TABLE tried;
+
+DROP FUNCTION may, try, try_any, call_of;
 DROP VIEW grantee;
 DROP OWNED BY regress_mirusync_relay, regress_mirusync_auditor;
 DROP ROLE regress_mirusync_relay, regress_mirusync_auditor, regress_mirusync_ordinary;

@@ -262,6 +262,7 @@ export class Device {
         epoch: changes[0].epoch,
         digested: this.digested,
         ...(discard.length ? { discard } : {}),
+        report: { cursor: this.meta.cursor.seq, unsent: this.outbox.size },
         changes: changes.map(({ number, kind, collection, id, fields, clock, base }) => (
           { number, kind, collection, id, ...(fields ? { fields } : {}), clock, base })),
       };

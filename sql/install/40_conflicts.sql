@@ -36,6 +36,8 @@ CREATE TABLE mirusync.conflict (
 );
 CREATE INDEX conflict_change ON mirusync.conflict (feed, incoming_seq);
 COMMENT ON INDEX mirusync.conflict_change IS 'what history() reads: conflicts that a change was in';
+CREATE INDEX conflict_record ON mirusync.conflict (feed, collection, record);
+COMMENT ON INDEX mirusync.conflict_record IS 'what undo() reads: conflicts of a record';
 COMMENT ON TABLE mirusync.conflict IS 'changes that neither writer knew of, where a value lost';
 COMMENT ON COLUMN mirusync.conflict.feed IS 'feed of the record';
 COMMENT ON COLUMN mirusync.conflict.id IS 'id of the conflict';

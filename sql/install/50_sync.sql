@@ -86,7 +86,10 @@ COMMENT ON FUNCTION mirusync.doorbell_hash(text) IS
 CREATE FUNCTION mirusync.worker_status(OUT state text, OUT pid int,
 	OUT started_at timestamptz, OUT rings bigint, OUT feeds bigint,
 	OUT waiting int, OUT overflows bigint, OUT restarts bigint,
-	OUT failed_at timestamptz)
+	OUT failed_at timestamptz, OUT trim_started_at timestamptz,
+	OUT trim_ended_at timestamptz, OUT trim_rows bigint,
+	OUT trim_next timestamptz, OUT trim_failed_at timestamptz,
+	OUT trim_error text)
 RETURNS record
 AS 'MODULE_PATHNAME', 'mirusync_worker_status_0_2'
 LANGUAGE C VOLATILE PARALLEL SAFE;

@@ -173,8 +173,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq AND l.kind <> 'patch'
-		ORDER BY l.seq LIMIT 1;
+			AND l.seq + 0 > record_at.seq AND l.kind <> 'patch'
+		-- By the record's index, not by the feed's: hence + 0.
+		ORDER BY l.seq + 0 LIMIT 1;
 	IF ending.seq IS NOT NULL THEN
 		missing := ending.previous;
 		fields := ending.old;
@@ -187,9 +188,9 @@ BEGIN
 		FROM mirusync.change_log l
 		WHERE l.feed = record_at.feed
 			AND l.collection = record_at.collection AND l.id = record_at.id
-			AND l.seq > record_at.seq
+			AND l.seq + 0 > record_at.seq
 			AND (ending.seq IS NULL OR l.seq < ending.seq)
-		ORDER BY l.seq DESC
+		ORDER BY l.seq + 0 DESC
 	LOOP
 		EXIT WHEN missing <> change.seq OR change.erasure IS NOT NULL;
 		missing := change.previous;
@@ -230,7 +231,7 @@ BEGIN
 		WHERE l.feed = record_made_again.feed
 			AND l.collection = record_made_again.collection
 			AND l.id = record_made_again.id
-		ORDER BY l.seq
+		ORDER BY l.seq + 0
 	LOOP
 		EXIT WHEN change.seq > record_made_again.seq;
 		known := (change.kind <> 'patch'
@@ -319,13 +320,15 @@ COMMENT ON FUNCTION mirusync.feed_as_of(text, timestamptz) IS
 CREATE FUNCTION mirusync.writer(device text, user_id text, role oid,
 	application text)
 RETURNS text
-LANGUAGE sql STABLE CALLED ON NULL INPUT PARALLEL SAFE
+LANGUAGE plpgsql STABLE CALLED ON NULL INPUT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce('device ' || to_json(device),
+BEGIN
+	RETURN coalesce('device ' || to_json(device),
 		'user ' || to_json(user_id), 'SQL'
 		|| coalesce(' by role ' || to_json(pg_get_userbyid(role)::text), '')
-		|| coalesce(' (' || application || ')', ''))
+		|| coalesce(' (' || application || ')', ''));
+END
 $$;
 COMMENT ON FUNCTION mirusync.writer(text, text, oid, text) IS
 'who wrote, in words; for explain()';

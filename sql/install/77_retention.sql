@@ -44,6 +44,8 @@ BEGIN
 		RAISE EXCEPTION 'collection % does not exist', to_json(collection)
 			USING ERRCODE = 'MS002';
 	END IF;
+	-- An age that cannot be subtracted would end every trim.
+	PERFORM now() - history_age, now() - tombstone_age;
 	DELETE FROM mirusync.retention r
 		WHERE r.collection = set_retention.collection;
 	INSERT INTO mirusync.retention SELECT collection, history_age,
@@ -58,14 +60,16 @@ COMMENT ON FUNCTION mirusync.set_retention(text, interval, bigint, interval, big
 -- Never above what a device has said that it has seen, if it was active of
 -- late: its next change may name that base, and history is what it is merged by.
 -- Tombstones go up to one that is there: the floor is not raised for nothing.
--- Compiling the query takes longer than running it does.
+-- Planning and compiling the query take longer than running it does: it is
+-- planned once in a session, and not compiled.
 CREATE FUNCTION mirusync.trim_bounds(feed text, active interval)
 RETURNS TABLE (collection text, history_upto bigint, tombstones_upto bigint)
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
-	SELECT r.collection,
+BEGIN
+	RETURN QUERY SELECT r.collection,
 		CASE WHEN b.seq > 0 THEN least(b.seq, seen.cursor) END,
 		(SELECT max(d.seq) FROM mirusync.record d
 			WHERE d.feed = trim_bounds.feed
@@ -93,7 +97,8 @@ AS $$
 				WHERE d.feed = trim_bounds.feed
 					AND d.collection = r.collection AND d.deleted
 					AND r.tombstone_count IS NOT NULL
-				ORDER BY d.seq DESC OFFSET r.tombstone_count LIMIT 1)) AS seq) t
+				ORDER BY d.seq DESC OFFSET r.tombstone_count LIMIT 1)) AS seq) t;
+END
 $$;
 COMMENT ON FUNCTION mirusync.trim_bounds(text, interval) IS
 'numbers up to which trim() would trim a feed''s history and tombstones now';

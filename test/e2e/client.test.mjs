@@ -303,6 +303,36 @@ test('a restored backup makes the device start over, and nothing unsent is lost'
   assert.deepEqual(a.note.getSnapshot(), [{ id: 'n1', title: 'kept', more: true }]);
 });
 
+test('from below the floor the device starts over, and what it wrote meanwhile counts', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  const b = await c.connected(user);
+  for (const id of ['n1', 'n2'])
+    await a.note.put(id, { title: id }).verdict;
+  await waitUntil(() => b.note.get('n2'), { what: 'the notes at the other' });
+  /* With each push a device says how far it is. */
+  const told = await s.query(
+    'SELECT cursor <= 2 AS near, unsent::int FROM mirusync.devices WHERE user_id = $1 AND cursor IS NOT NULL', [user]);
+  assert.deepEqual(told, [{ near: true, unsent: 1 }]);
+
+  a.net.cut();
+  await waitUntil(() => a.status.state === 'reconnecting');
+  const unsent = a.note.put('n3', { title: 'n3' });
+  const patched = a.note.patch('n2', { text: 'patched' });
+  await b.note.delete('n1').verdict;
+  await s.query("SELECT mirusync.set_retention('note', tombstone_count => 0)");
+  await s.query("CALL mirusync.trim($1, active => '0 s')", [user]);
+  assert.equal((await s.query('SELECT floor::int FROM mirusync.feed WHERE feed = $1', [user]))[0].floor, 3);
+  a.net.mend();
+  for (const { verdict } of [unsent, patched])
+    assert.equal((await verdict).verdict, 'applied');
+  await waitUntil(() => !a.note.get('n1'), { what: 'the end of the note' });
+  for (const client of [a, b])
+    await waitUntil(() => client.note.get('n3') && client.note.get('n2').text === 'patched', { what: 'the rest' });
+  assert.deepEqual(a.note.getSnapshot().map(({ id }) => id).sort(), ['n2', 'n3']);
+  await s.query("SELECT mirusync.set_retention('note')");
+});
+
 test('another user finds nothing of the former one', async () => {
   const [anna, bert] = [newUser('anna'), newUser('bert')];
   const storage = lastingStorage();

@@ -197,6 +197,82 @@ s.test('commits do not wait for who notifies, and share rings', async () => {
   });
 });
 
+/* configure sets something for the whole server, null: back. */
+async function configure(name, value) {
+  await s.query(value === null ? `ALTER SYSTEM RESET ${name}` : `ALTER SYSTEM SET ${name} = '${value}'`);
+  await s.query('SELECT pg_reload_conf()');
+}
+
+/* fill makes a feed of so many old changes, of which retention keeps one. */
+async function fill(feed, count) {
+  await s.query(
+    `SELECT count(mirusync.put($1, 'logbook_entry', '1', jsonb_build_object('n', 0)))`, [feed]);
+  for (let i = 1; i < count; i++)
+    await s.query("SELECT mirusync.patch($1, 'logbook_entry', '1', jsonb_build_object('n', $2::int))", [feed, i]);
+  await s.query("SELECT mirusync.set_retention('logbook_entry', history_count => 1)");
+}
+
+const kept = async (feed) => Number((await s.query(
+  'SELECT count(*) FROM mirusync.change_log WHERE feed = $1', [feed]))[0].count);
+
+const trimmer = async () => (await s.query(
+  "SELECT pid, wait_event_type FROM pg_stat_activity WHERE backend_type = 'mirusync trimmer'"))[0];
+
+s.test('the worker has retention done, while it rings', async () => {
+  const user = newUser();
+  const device = await s.live(user);
+  await running();
+  await fill(user, 5);
+  await withClients([undefined, undefined], async (holder, writer) => {
+    /* Somebody is in the middle of writing to the feed: trimming waits, rings do not. */
+    await holder.query('BEGIN');
+    await holder.query('SELECT 1 FROM mirusync.feed WHERE feed = $1 FOR UPDATE', [user]);
+    await configure('mirusync.trim_interval', '1s');
+    const waiting = await waitUntil(async () => (await trimmer())?.wait_event_type === 'Lock' && trimmer(),
+      { what: 'trimming to wait' });
+    const other = newUser();
+    const hears = await s.live(other);
+    await writer.query(...put(other));
+    await hears.event('ENTRY_CREATED');
+    const during = await status();
+    assert.equal(during.trim_ended_at, null);
+    assert.ok(during.trim_started_at <= during.trim_next);
+
+    /* Cut off: it says so, and the next one does it. */
+    await s.query('SELECT pg_terminate_backend($1)', [waiting.pid]);
+    const cut = await waitUntil(async () => {
+      const now = await status();
+      return now.trim_failed_at && now;
+    }, { what: 'the end' });
+    assert.match(cut.trim_error ?? '', /^(it was terminated)?$/);
+    assert.equal(await kept(user), 5);
+    await waitUntil(async () => (await trimmer())?.pid !== waiting.pid && trimmer(), { what: 'the next one' });
+    await holder.query('COMMIT');
+  });
+  await waitUntil(async () => await kept(user) === 1, { what: 'history to be trimmed' });
+  const done = await waitUntil(async () => {
+    const now = await status();
+    return now.trim_ended_at && now.trim_error === null && now;
+  }, { what: 'the end of a run' });
+  assert.ok(done.trim_next > done.trim_started_at);
+  await device.event('ENTRY_CREATED');
+});
+
+s.test('trimming that fails says why, and others go on', async () => {
+  const user = newUser();
+  await fill(user, 3);
+  await s.query("INSERT INTO mirusync.retention VALUES ('broken', '170000000 years')");
+  const failed = await waitUntil(async () => {
+    const now = await status();
+    return now.trim_error && now;
+  }, { what: 'the error' });
+  assert.match(failed.trim_error, /out of range/);
+  assert.equal(failed.state, 'running');
+  await s.query("DELETE FROM mirusync.retention WHERE collection = 'broken'");
+  await waitUntil(async () => await kept(user) === 1, { what: 'history to be trimmed' });
+  await configure('mirusync.trim_interval', null);
+});
+
 s.test('more feeds than can be kept are a ring for all', async () => {
   const user = newUser();
   const device = await s.live(user);
@@ -379,6 +455,27 @@ s.test('workers come back with the server', async () => {
     await device.event('ENTRY_CREATED');
     assert.equal((await ringOf(rings, await hashOf(user))).processId, (await running()).pid);
   });
+});
+
+s.test('trimming goes on after a crash in the middle of it', async () => {
+  const user = newUser();
+  const { pid } = await running();
+  const holder = await connect();
+  await holder.query('BEGIN');
+  await fill(user, 4);
+  await holder.query('SELECT 1 FROM mirusync.feed WHERE feed = $1 FOR UPDATE', [user]);
+  await configure('mirusync.trim_interval', '1s');
+  const waiting = await waitUntil(async () => (await trimmer())?.wait_event_type === 'Lock' && trimmer(),
+    { what: 'trimming to wait' });
+  process.kill(waiting.pid, 'SIGKILL');
+  /* The server starts anew, and everything in its memory is gone. */
+  await running(undefined, pid);
+  await waitUntil(async () => await kept(user) === 1, { what: 'history to be trimmed', timeout: 20000 });
+  const now = await status();
+  assert.equal(now.trim_failed_at, null);
+  assert.ok(now.trim_rows >= 0);
+  await configure('mirusync.trim_interval', null);
+  await s.query("SELECT mirusync.set_retention('logbook_entry')");
 });
 
 test('where no process is to be had, whoever commits rings', async () => {
