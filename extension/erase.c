@@ -3,11 +3,11 @@
  *     Erasing what history holds of a record, or of a whole feed.
  *
  * Owns mirusync.erasure: what was erased, when, and by whom; what is SQL of it
- * is in sql/install/79_erasure.sql.  What was stays a
- * change with its number, time and writer; from which value to which it was
- * goes, and whatever else keeps such values: conflicts, the inbox of rejected
- * changes, verdicts that are kept for their devices, and last images of
- * deleted records.  What stands in the application's table stays.
+ * is in sql/install/79_erasure.sql.  What was stays a change with its number,
+ * time and writer; from which value to which it was goes, and whatever else
+ * keeps such values: conflicts, the inbox of rejected changes, verdicts that
+ * are kept for their devices, last images of deleted records, and elements
+ * that were removed from sets.  What stands in the application's table stays.
  *
  * An erasure reaches up to the head of the feed when it begins.  It is noted
  * first, in a transaction of its own, then rows go in batches, each in a

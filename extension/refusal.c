@@ -2,7 +2,7 @@
  * refusal.c
  *     The inbox: pushed changes that were refused and wait.
  *
- * Owns mirusync.refusal.
+ * Owns mirusync.refusal; erase_others() deletes what is to be erased.
  *
  * A row is one change.  Changes of one event came together and are tried
  * together; "part_of" says so, as in the change log.  What waits behind what

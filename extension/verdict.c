@@ -2,7 +2,7 @@
  * verdict.c
  *     Exactly once: the verdicts of numbered changes.
  *
- * Owns mirusync.verdict and mirusync.device.
+ * Owns mirusync.verdict and mirusync.device; erase_others() erases in the first.
  *
  * A pushed change is known by user, device and the device's own number,
  * exactly and not by a high-water mark: a page and its service worker may
