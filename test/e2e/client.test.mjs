@@ -284,25 +284,7 @@ test('the next life goes on from its cursor', async () => {
   assert.equal(changesReceived, 2);
 });
 
-test('a restored backup makes the device start over, and nothing unsent is lost', async () => {
-  const user = newUser();
-  const a = await c.connected(user);
-  await a.note.put('n1', { title: 'kept' }).verdict;
-  await a.note.put('n2', { title: 'of a lost history' }).verdict;
-  await waitUntil(() => a.leader.device.cursor.seq === 2);
-  a.net.cut();
-  a.note.patch('n1', { more: true });
-  /* Another history: n2 never was, and the epoch is another. */
-  await s.query('SELECT mirusync.new_epoch()');
-  await s.query(`DELETE FROM mirusync.record WHERE feed = $1 AND id = 'n2'`, [user]);
-  await s.query(`SET session_replication_role = replica; DELETE FROM mirusync.document WHERE feed = '${user}' AND id = 'n2'; RESET session_replication_role`);
-  await s.query('DELETE FROM mirusync.change_log WHERE feed = $1 AND seq = 2', [user]);
-  await s.query('UPDATE mirusync.feed SET head = 1 WHERE feed = $1', [user]);
-  a.net.mend();
-  await waitUntil(() => a.status.unsent === 0 && !a.note.get('n2'), { what: 'the new history', timeout: 20000 });
-  assert.deepEqual(a.note.getSnapshot(), [{ id: 'n1', title: 'kept', more: true }]);
-});
-
+/* Before the next one: a floor rises at most once an hour after an epoch began. */
 test('from below the floor the device starts over, and what it wrote meanwhile counts', async () => {
   const user = newUser();
   const a = await c.connected(user);
@@ -331,6 +313,25 @@ test('from below the floor the device starts over, and what it wrote meanwhile c
     await waitUntil(() => client.note.get('n3') && client.note.get('n2').text === 'patched', { what: 'the rest' });
   assert.deepEqual(a.note.getSnapshot().map(({ id }) => id).sort(), ['n2', 'n3']);
   await s.query("SELECT mirusync.set_retention('note')");
+});
+
+test('a restored backup makes the device start over, and nothing unsent is lost', async () => {
+  const user = newUser();
+  const a = await c.connected(user);
+  await a.note.put('n1', { title: 'kept' }).verdict;
+  await a.note.put('n2', { title: 'of a lost history' }).verdict;
+  await waitUntil(() => a.leader.device.cursor.seq === 2);
+  a.net.cut();
+  a.note.patch('n1', { more: true });
+  /* Another history: n2 never was, and the epoch is another. */
+  await s.query('SELECT mirusync.new_epoch()');
+  await s.query(`DELETE FROM mirusync.record WHERE feed = $1 AND id = 'n2'`, [user]);
+  await s.query(`SET session_replication_role = replica; DELETE FROM mirusync.document WHERE feed = '${user}' AND id = 'n2'; RESET session_replication_role`);
+  await s.query('DELETE FROM mirusync.change_log WHERE feed = $1 AND seq = 2', [user]);
+  await s.query('UPDATE mirusync.feed SET head = 1 WHERE feed = $1', [user]);
+  a.net.mend();
+  await waitUntil(() => a.status.unsent === 0 && !a.note.get('n2'), { what: 'the new history', timeout: 20000 });
+  assert.deepEqual(a.note.getSnapshot(), [{ id: 'n1', title: 'kept', more: true }]);
 });
 
 test('another user finds nothing of the former one', async () => {
