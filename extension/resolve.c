@@ -29,6 +29,7 @@
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "object.h"
+#include "origin.h"
 #include "record.h"
 #include "registry.h"
 #include "resolve.h"
