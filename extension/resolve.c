@@ -264,7 +264,9 @@ check_open(const MiruConflict *conflict, const char *feed)
 				 errmsg("conflict " INT64_FORMAT
 						" of feed \"%s\" is resolved already",
 						conflict->id, feed),
-				 errhint("mirusync.restore() decides it again.")));
+				 conflict->is_erased
+					 ? 0
+					 : errhint("mirusync.restore() decides it again.")));
 }
 
 /* begin reads the conflict and makes this the only decision of it. */

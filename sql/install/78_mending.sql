@@ -170,7 +170,8 @@ AS $$
 BEGIN
 	RETURN QUERY SELECT l.seq, mirusync.undo_matches(l, undo_touches.which),
 		l.old -> undo_touches.field, l.new -> undo_touches.field,
-		 mirusync.writer(l.device, l.role, l.application),
+		 mirusync.writer(l.device, l.user_id, l.role,
+				l.application),
 		CASE WHEN l.device IS NULL THEN mirusync.undo_mark(l.application) END
 	FROM mirusync.change_log l
 	WHERE l.feed = undo_touches.feed AND l.collection = undo_touches.collection
@@ -314,7 +315,8 @@ BEGIN
 			FROM mirusync.field_stamps(feed, collection, id) s
 				-- At most one, whatever the planner thinks of their number.
 				CROSS JOIN LATERAL (SELECT l.seq,
-						mirusync.writer(l.device, l.role, l.application) AS who
+						mirusync.writer(l.device, l.user_id, l.role,
+				l.application) AS who
 					FROM mirusync.change_log l
 					WHERE l.feed = undo_value.feed AND l.seq = s.seq
 						AND NOT mirusync.undo_matches(l, which) LIMIT 1) w
@@ -476,7 +478,8 @@ BEGIN
 	below := 9223372036854775807;
 	FOR l IN SELECT c.seq, c.kind, c.old, c.new, c.previous,
 			mirusync.undo_matches(c, which) AS mine, format('number %s of %s',
-				c.seq, mirusync.writer(c.device, c.role, c.application)) AS who
+				c.seq, mirusync.writer(c.device, c.user_id, c.role,
+					c.application)) AS who
 		FROM mirusync.change_log c
 		WHERE c.feed = undo_record.feed
 			AND c.collection = undo_record.collection
