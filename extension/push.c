@@ -455,8 +455,14 @@ apply_batch(MiruPush *push)
 	reject_digested(push, digested);
 	foreach(cell, push->changes)
 	{
-		if (!is_settled(push, lfirst(cell)))
-			push->open = lappend(push->open, lfirst(cell));
+		if (is_settled(push, lfirst(cell)))
+			continue;
+		if (((MiruChange *) lfirst(cell))->number <= push->taken)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg(
+						 "an earlier batch of the session is not finished")));
+		push->open = lappend(push->open, lfirst(cell));
 	}
 	miru_waiting_let_go(push);
 	if (push->open == NIL)

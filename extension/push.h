@@ -21,11 +21,13 @@ typedef struct MiruPush
 	int64 digested;		   /* highest number that the device has digested */
 	MiruResolved resolved; /* by such a message */
 	const char *message;
-	Jsonb *batch;	   /* native, once parsed */
-	List *changes;	   /* MiruChange */
-	List *kept;		   /* MiruVerdict of replayed changes */
-	List *open;		   /* of a batch: changes to be applied */
-	bool waits;		   /* of a batch: its device has changes in the inbox */
+	Jsonb *batch;  /* native, once parsed */
+	List *changes; /* MiruChange */
+	List *kept;	   /* MiruVerdict of replayed changes */
+	List *open;	   /* of a batch: changes to be applied */
+	int64 taken; /* of a batch: its session's earlier batches in the group have
+				  * numbers up to this, whose verdicts are not kept yet */
+	bool waits;	 /* of a batch: its device has changes in the inbox */
 	bool any_rejected; /* of a batch: of those to be applied */
 	/* of a batch, once finished: new verdicts by MiruVerdictKind */
 	int32 verdicts[MIRU_REJECTED + 1];

@@ -219,6 +219,32 @@ find_blocker(Member **order, int place)
 	return NULL;
 }
 
+/*
+ * taken_by_session returns the highest number in the session's earlier batches
+ * of the group.  A session may send a batch twice without waiting, and would
+ * find no verdict of the first.
+ */
+static int64
+taken_by_session(Member **order, int place)
+{
+	const MiruPusher *pusher = &order[place]->push.pusher;
+	int64 taken = 0;
+
+	for (int i = place - 1; i >= 0; i--)
+	{
+		const MiruPush *earlier = &order[i]->push;
+		ListCell *cell;
+
+		if (strcmp(earlier->pusher.user, pusher->user) != 0)
+			break;
+		if (earlier->is_event || !is_same_session(&earlier->pusher, pusher))
+			continue;
+		foreach(cell, earlier->changes)
+			taken = Max(taken, ((MiruChange *) lfirst(cell))->number);
+	}
+	return taken;
+}
+
 /* lock_devices locks the devices of numbered batches. */
 static void
 lock_devices(Member **order, int count)
@@ -245,6 +271,7 @@ apply_group(Member *members, int count)
 		MiruPush *push = &order[i]->push;
 
 		push->error = find_blocker(order, i);
+		push->taken = taken_by_session(order, i);
 		if (push->error == NULL)
 			miru_push_apply(push);
 	}

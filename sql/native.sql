@@ -216,3 +216,8 @@ BEGIN READ ONLY;
 SELECT status, code FROM mirusync.push_many('{nora}', '{phone}', '{s1}', '{native}', ARRAY['{"type": "push", "changes": [
 	{"number": 900, "kind": "put", "collection": "note", "id": "later", "fields": {"x": 1}}]}']);
 ROLLBACK;
+
+-- A batch that comes twice in one group, by one session, is applied once.
+SELECT status, code FROM mirusync.push_many('{nora,nora}', '{phone,phone}', '{s1,s1}', '{native,batch}', ARRAY['{"type": "push", "changes": [
+	{"number": 901, "kind": "put", "collection": "note", "id": "twice", "fields": {"x": 1}}]}', '{"changes": [
+	{"number": 901, "kind": "put", "collection": "note", "id": "twice", "fields": {"x": 1}}]}']) WHERE kind = 'verdict';

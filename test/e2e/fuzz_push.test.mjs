@@ -117,7 +117,7 @@ s.test(`messages of any kind are answered, and harm nothing (seed ${SEED})`, asy
       });
       sent += rows.length;
       const arrays = [0, 1, 2, 3, 4].map((i) => rows.map((row) => row[i]));
-      const about = () => `seed ${SEED}: ${JSON.stringify(rows.map((r) => [r[3], r[4]]))}`.slice(0, 4000);
+      const about = () => `seed ${SEED}: ${JSON.stringify(rows.map((r) => [r[3], r[4]]))}`.slice(0, 9000);
       const { rows: answers } = await client.query("SELECT * FROM mirusync.push_many($1, $2, $3, $4, $5, '{event,native}')", arrays)
         .catch((error) => assert.fail(`${error.code} ${error.message}; ${about()}`));
       const verdicts = answers.filter((a) => a.kind === 'verdict');
