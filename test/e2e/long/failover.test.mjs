@@ -97,6 +97,11 @@ s.test('the standby is promoted: nothing acknowledged is lost, sessions go on', 
   const made = [];
   const acknowledged = [];
   let stopped = false;
+  t.after(async () => {
+    stopped = true;
+    device.terminate();
+    await clients.closeAll();
+  });
   const writing = Promise.all([
     (async () => {
       while (!stopped) {
@@ -150,5 +155,4 @@ s.test('the standby is promoted: nothing acknowledged is lost, sessions go on', 
   assert.equal(witness.closed, null);
   assert.equal(client.rejected.length, 0);
   clients.sound();
-  await clients.closeAll();
 }, { timeout: 90000 });

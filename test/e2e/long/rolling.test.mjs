@@ -93,6 +93,7 @@ s.test('a rolling restart of two relays under load', async (t) => {
   t.after(() => {
     for (const device of devices)
       device.finished = true;
+    return clients.closeAll();
   });
   const natives = [];
   for (const user of users)
@@ -101,6 +102,7 @@ s.test('a rolling restart of two relays under load', async (t) => {
       natives.push(Object.assign(client, { user, made: [] }));
     }
   let stopped = false;
+  t.after(() => { stopped = true; });
   const writing = Promise.all(natives.map(async (client, i) => {
     for (let n = 0; !stopped; n++) {
       const id = `n${i}-${n}`;
@@ -168,5 +170,4 @@ s.test('a rolling restart of two relays under load', async (t) => {
   assert.ok(closes.length >= devices.length, 'each was moved');
   assert.ok(closes.every((code) => code === 1001), `closed with ${closes}`);
   clients.sound();
-  await clients.closeAll();
 }, { timeout: 120000 });
