@@ -33,7 +33,7 @@ s.test('devices hear that everything is deleted, and go on', async () => {
 
   await s.query('CALL mirusync.forget($1, 6)', [user]);
   await waitUntil(() => replica(near.events).size === 0, { what: 'the deletes' });
-  await waitUntil(() => s.relay.log.includes(`starting over feed=${user}`),
+  await waitUntil(() => s.relay.log.includes(`starting over user=${user}`),
     { what: 'the session that stayed to start over' });
   const [{ count }] = await s.query(`SELECT count(*)::int FROM mirusync.record WHERE feed = $1`, [user]);
   assert.equal(count, 0);

@@ -42,7 +42,7 @@ s.test('who is connected does not notice, and who was away starts over', async (
   await put(user, after);
   await waitUntil(() => replica(near.events).get(`logbook_entry/${after.id}`)?.notes === 'after',
     { what: 'the entry made after' });
-  assert.ok(!s.relay.log.includes(`starting over feed=${user}`));
+  assert.ok(!s.relay.log.includes(`starting over user=${user}`));
   assert.equal(replica(near.events).size, 3);
 
   /* It gets every record that there is, and what it makes is kept. */
