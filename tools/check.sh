@@ -4,10 +4,10 @@
 #     Runs every suite and counts every single test.
 #
 # usage: tools/check.sh [unit|fuzz|client|regress|isolation|upgrade|e2e]...    (default: all)
-#        tools/check.sh long
+#        tools/check.sh asan | long
 #
 # `make check` comes here after tools/setup.sh and a build; `make check-long` with
-# "long": faults under load, ten thousand sessions, and fuzzing for longer.  Every suite is run,
+# "long": the relay under sanitizers, faults under load, ten thousand sessions, and fuzzing for longer.  Every suite is run,
 # whatever became of the one before.  The last line is "N passed, N failed";
 # the exit status is 1 if a test failed, if a suite ended badly without naming
 # a test, or if a suite ran none.  Servers are private ones (tools/stack.mjs).
@@ -138,7 +138,38 @@ run_e2e() {
 }
 
 
+# The relay built with sanitizers, in the tests that do not measure memory or
+# time.  An error of theirs ends the relay, and so the test.
+ASAN_TESTS="access ask auth auth_keys auth_revoke auth_sources batching bounds catchup
+	conformance drain hibernation limits native native_auth native_http order proxy
+	relays reload restart tls"
+
+run_asan() {
+	local test passed=0 failed=0
+	begin asan
+	mkdir "$work/asan"
+	cp -r relay mirusync.control "$work/asan/"
+	if ! { make -s -C "$work/asan/relay" clean &&
+		make -s -C "$work/asan/relay" "-j$(nproc)" SANITIZE=address,undefined \
+			CFLAGS="-O1 -g -fno-sanitize-recover=all"; }; then
+		report asan 1 0 1
+		return
+	fi
+	for test in $ASAN_TESTS; do
+		if MIRUSYNC_RELAY=$work/asan/relay/mirusync-relay timeout 300 \
+			node --test --test-reporter=spec "test/e2e/$test.test.mjs" >"$work/asan.log" 2>&1; then
+			echo "$test: ok"
+			passed=$((passed + 1))
+		else
+			cat "$work/asan.log"
+			failed=$((failed + 1))
+		fi
+	done
+	report asan 0 "$passed" "$failed"
+}
+
 run_long() {
+	run_asan
 	run_fuzz "${MIRUSYNC_FUZZ_SECONDS:-60}"
 	export MIRUSYNC_FUZZ_MESSAGES=${MIRUSYNC_FUZZ_MESSAGES:-50000}
 	run_node long test/e2e/long
@@ -156,7 +187,7 @@ export MIRUSYNC_STAGE=$work/stage
 
 for suite; do
 	case $suite in
-		unit | fuzz | client | regress | isolation | upgrade | e2e | long) "run_$suite" ;;
+		unit | fuzz | client | regress | isolation | upgrade | e2e | asan | long) "run_$suite" ;;
 		*) echo "unknown suite \"$suite\""; total_failed=$((total_failed + 1)) ;;
 	esac
 done
