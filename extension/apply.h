@@ -24,4 +24,8 @@ extern void miru_apply(const MiruPusher *pusher, MiruChange *change);
  */
 extern void miru_apply_outcome(MiruChange *change);
 
+/* miru_brought_back: see outcome.c. */
+extern bool
+miru_brought_back(const MiruChange *change, const MiruDelivery *delivery);
+
 #endif /* MIRUSYNC_APPLY_H */

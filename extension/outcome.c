@@ -24,6 +24,17 @@ typedef enum Standing
 	OTHERWISE
 } Standing;
 
+/*
+ * miru_brought_back tells whether a change brought back what the transaction
+ * itself had deleted.  To others that is a change of some fields; its device
+ * has none of the others any more.
+ */
+bool
+miru_brought_back(const MiruChange *change, const MiruDelivery *delivery)
+{
+	return change->made && !delivery->deleted && !delivery->created;
+}
+
 /* has_other tells whether "object" has a field that is otherwise in "than". */
 static bool
 has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
@@ -70,7 +81,7 @@ standing_of(const MiruChange *change, const MiruDelivery *delivery)
 		miru_object_lacking(delivery->collection, sent, stored) != NIL)
 		return OTHERWISE;
 	/* After a put the device believes that it has the whole record. */
-	if (change->kind == MIRU_PUT)
+	if (change->kind == MIRU_PUT || miru_brought_back(change, delivery))
 		return has_other(stored, sent, true) ? WITH_MORE : AS_SENT;
 	/* Generated columns, and what triggers did. */
 	if (delivery->changed != NULL && has_other(delivery->changed, sent, true))

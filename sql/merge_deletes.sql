@@ -207,6 +207,14 @@ SELECT s AS seed, round, changes, array_agg(DISTINCT result) FROM seed, played J
 GROUP BY s, round, changes HAVING count(DISTINCT result) <> 1 OR min(result) <> 'deleted';
 SELECT mirusync.detach('pad');
 
+-- A batch that deletes a record and brings it back is told of all that came back.
+SELECT mirusync.push('again', 'd', '{"changes": [{"number": 1, "kind": "put", "collection": "merge_page", "id": "p", "base": 0,
+	"fields": {"a": 1, "b": 2}, "clock": "2020-01-01T00:00:00Z"}]}');
+SELECT mirusync.push('again', 'd', '{"changes": [
+	{"number": 2, "kind": "delete", "collection": "merge_page", "id": "p", "base": 1, "clock": "2020-01-01T00:00:01Z"},
+	{"number": 3, "kind": "patch", "collection": "merge_page", "id": "p", "base": 1, "clock": "2020-01-01T00:00:02Z",
+		"fields": {"b": 3}}]}');
+
 -- Errors.
 SELECT mirusync.set_delete_rule('plan', 'lww');
 SELECT mirusync.set_delete_rule('plan', NULL);
