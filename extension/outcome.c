@@ -14,6 +14,7 @@
 #include "batch.h"
 #include "capture.h"
 #include "change_log.h"
+#include "nodes/value.h"
 #include "object.h"
 
 /* How what is stored relates to what was sent. */
@@ -99,6 +100,74 @@ is_same_device(const MiruOrigin *a, const MiruOrigin *b)
 		 strcmp(a->session, b->session) == 0);
 }
 
+/* is_member tells whether a name is in a list of String. */
+static bool
+is_member(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(strVal(lfirst(cell)), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * has_unchanged tells whether "object" has a field that the transaction has
+ * not changed, and that is otherwise in "than", or, if that counts, not there.
+ */
+static bool
+has_unchanged(const Jsonb *object, const Jsonb *than, bool missing_counts,
+			  const MiruDelivery *delivery)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue item;
+	char *name = NULL;
+
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		JsonbValue other;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(item.val.string.val, item.val.string.len);
+		if (token != WJB_VALUE || is_member(delivery->changed_names, name))
+			continue;
+		if (miru_object_get(than, name, &other)
+				? !miru_values_equal(&item, &other)
+				: missing_counts)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * tell_unchanged: a later change of the same device was told what the
+ * transaction changed.  Of what it left as it was this one must tell: a field
+ * that was sent in vain, and those that a put did not send.
+ */
+static void
+tell_unchanged(MiruChange *change, MiruDelivery *delivery)
+{
+	bool is_whole = change->kind == MIRU_PUT ||
+		miru_brought_back(change, delivery);
+
+	if (change->kind == MIRU_DELETE || delivery->deleted)
+		return;
+	if (has_unchanged(change->object, delivery->object, delivery->is_document,
+					  delivery))
+	{
+		change->verdict = MIRU_MERGED;
+		change->winner = delivery;
+	}
+	else if (is_whole &&
+			 has_unchanged(delivery->object, change->object, true, delivery))
+		change->winner = delivery;
+}
+
 /* tell_gone: a trigger has deleted what was pushed, or taken it elsewhere. */
 static void
 tell_gone(MiruChange *change)
@@ -140,9 +209,11 @@ settle(MiruChange *change)
 		change->winner = last->delivery;
 		return;
 	}
-	/* The verdict of its own later change tells the device what stands. */
 	if (last != first && is_same_device(first, last))
+	{
+		tell_unchanged(change, last->delivery);
 		return;
+	}
 	standing = standing_of(change, last->delivery);
 	/* Of a delete nothing stands where there is a record. */
 	if (standing == OTHERWISE)

@@ -31,12 +31,12 @@ export async function prepareLoad(s) {
 }
 
 export class Load {
-  constructor(s, { phones = 3, skews = [0, 0, 0], relays = () => s.relays.filter((r) => r.running) } = {}) {
+  constructor(s, { seed = SEED, phones = 3, skews = [0, 0, 0], relays = () => s.relays.filter((r) => r.running) } = {}) {
     this.s = s;
     this.relays = relays;
-    this.seed = SEED;
+    this.seed = seed;
     this.patience = 60000;
-    this.below = chance(SEED);
+    this.below = chance(seed);
     this.committed = new Map();
     this.runners = [];
     this.users = [newUser('load'), newUser('load')];

@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+import { once } from 'node:events';
 import { chmod } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { chance } from '../replica.mjs';
@@ -95,6 +96,11 @@ export class RelayProxy extends Proxy {
     this.relay = relay;
     this.stack = relay.stack;
     this.server.listen(0, '127.0.0.1');
+  }
+
+  async listen() {
+    await once(this.server, 'listening');
+    return this;
   }
 
   target() { return { port: this.relay.port, host: '127.0.0.1' }; }

@@ -167,7 +167,7 @@ export class Phone extends Runner {
   async push() {
     const session = await this.connected();
     try {
-      const answer = await session.ask({ type: 'push', epoch: this.cursor.epoch, changes: this.outbox }, SILENCE);
+      const answer = await session.ask({ type: 'push', epoch: this.cursor.epoch, changes: this.outbox.slice(0, 100) }, SILENCE);
       if (answer.type === 'error') {
         this.count(`${answer.code} ${answer.sqlstate ?? ''}`);
         assert.ok(answer.retry, `${this.name}: a push was refused for good: ${JSON.stringify(answer)}`);
