@@ -7,6 +7,7 @@
 #   make demo             a private Postgres, a relay and a page to play with
 #   make check            every test, against private servers
 #   make check-long       those that take longer
+#   make soak             everything at once, while everything fails (SOAK_MINUTES, SEED)
 #   make lint | bench | bench-smoke | screenshots | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -15,7 +16,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo screenshots check check-long lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long soak lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -50,6 +51,12 @@ check-long:
 	@tools/setup.sh build test
 	@$(BUILD) >&2
 	@tools/check.sh long
+
+# An hour, or as many minutes as SOAK_MINUTES says; SEED repeats a run.
+soak:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@SOAK_SECONDS=$$(( $${SOAK_MINUTES:-60} * 60 )) node --test test/e2e/soak.test.mjs
 
 lint:
 	@tools/setup.sh build client lint

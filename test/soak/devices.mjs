@@ -100,12 +100,14 @@ export class SoakPhone extends Phone {
   }
 
   settle(verdict) {
+    const change = this.outbox.find((c) => c.number === verdict.number);
     super.settle(verdict);
     const { replay, ...fate } = verdict;
     const before = this.fates.get(verdict.number);
     if (before !== undefined)
-      assert.deepEqual(fate, before, `${this.name}: a change has one fate`);
-    this.fates.set(verdict.number, fate);
+      assert.deepEqual(fate, before.fate, `${this.name}: a change has one fate`);
+    else
+      this.fates.set(verdict.number, { fate, collection: change.collection, id: change.id });
   }
 
   /* A push by HTTP, of the same changes, whose answer counts as well. */
