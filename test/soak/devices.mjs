@@ -14,6 +14,7 @@ import { lastingStorage } from '../e2e/client.mjs';
 import { created, deleted, entry, sleep, updated } from '../e2e/harness.mjs';
 import { EventPhone, Phone, Runner, Writer } from '../e2e/long/runners.mjs';
 import { api } from '../e2e/native.mjs';
+import { Replica } from '../e2e/replica.mjs';
 import { COLLECTIONS, NUMBERS, SHARED, TABLE, TALLY, TEXTS } from './world.mjs';
 
 /* How much of a second a runner rests on average, between two things to do. */
@@ -91,7 +92,7 @@ function changeOf(runner) {
 export class SoakPhone extends Phone {
   constructor(load, user, name, skew) {
     super(load, user, name, skew);
-    Object.assign(this, { clock: new SkewedClock(skew), tags: [], book: load.books.get(user), fates: new Map() });
+    Object.assign(this, { clock: new SkewedClock(skew), tags: [], book: load.books.get(user), fates: new Map(), digested: 0 });
   }
 
   change() {
@@ -132,11 +133,28 @@ export class SoakPhone extends Phone {
     }
   }
 
+  /* All below the first that has no verdict; it says so once in a while. */
+  extras() {
+    if (this.luck(10))
+      return {};
+    this.digested = (this.outbox[0]?.number ?? this.number + 1) - 1;
+    return { digested: this.digested };
+  }
+
   get hello() { return `${this.user}-${this.name}`; }
+
+  /* Its records are cleared: it reads all from the beginning. */
+  clear() {
+    this.drop();
+    this.replica = new Replica();
+    this.cursor = { epoch: 0, seq: 0 };
+  }
 
   async pause() {
     if (this.luck(40) === 0)
       await this.offline();
+    else if (this.luck(80) === 0 && !this.outbox.length)
+      this.clear();
     else if (this.luck(12) === 0)
       this.drop();
     await rest(this.load, this.luck(4 * PACE));

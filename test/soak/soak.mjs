@@ -162,6 +162,8 @@ export class Soak extends Load {
         this.proveClient(runner, stored);
   }
 
+  digested(phone) { return phone.digested; }
+
   /* No change of a device stands in the log twice. */
   async proveOnce(user) {
     const twice = await this.s.query(`SELECT device, number, array_agg(seq) AS seqs, count(*)::int FROM mirusync.change_log

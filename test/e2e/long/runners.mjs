@@ -163,11 +163,14 @@ export class Phone extends Runner {
       this.said.splice(0, TRACE);
   }
 
+  /* extras: what else it says in a push. */
+  extras() { return {}; }
+
   /* push sends what is not answered, all of it. */
   async push() {
     const session = await this.connected();
     try {
-      const answer = await session.ask({ type: 'push', epoch: this.cursor.epoch, changes: this.outbox.slice(0, 100) }, SILENCE);
+      const answer = await session.ask({ type: 'push', epoch: this.cursor.epoch, changes: this.outbox.slice(0, 100), ...this.extras() }, SILENCE);
       if (answer.type === 'error') {
         this.count(`${answer.code} ${answer.sqlstate ?? ''}`);
         assert.ok(answer.retry, `${this.name}: a push was refused for good: ${JSON.stringify(answer)}`);
