@@ -8,6 +8,7 @@
 #   make check            every test, against private servers
 #   make check-long       faults under load, many sessions, longer fuzzing
 #   make check-node18     the client's tests under the oldest Node that it is for
+#   make soak             everything at once, while everything fails (SOAK_MINUTES, SEED)
 #   make valgrind         the extension's tests on a server under valgrind
 #   make lint | bench | bench-smoke | screenshots | clean | setup
 #
@@ -17,7 +18,7 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo screenshots check check-long check-node18 valgrind lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long check-node18 soak valgrind lint bench bench-smoke
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -61,6 +62,12 @@ check-node18:
 valgrind:
 	@$(BUILD) >&2
 	@tools/valgrind.sh
+
+# An hour, or as many minutes as SOAK_MINUTES says; SEED repeats a run.
+soak:
+	@tools/setup.sh build test
+	@$(BUILD) >&2
+	@SOAK_SECONDS=$$(( $${SOAK_MINUTES:-60} * 60 )) node --test test/e2e/soak.test.mjs
 
 lint:
 	@tools/setup.sh build client lint

@@ -495,6 +495,7 @@ insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object,
 	win(merge, stamps, rules)->revives = revives;
 	inserted = miru_target_insert(&merge->target, object);
 	miru_origin_set(-1);
+	merge->change->made = inserted;
 	if (!inserted)
 		miru_origin_remove(merge->change->origin);
 	return inserted;
@@ -658,6 +659,7 @@ miru_apply(const MiruPusher *pusher, MiruChange *change)
 	merge.change = change;
 	merge.object = change->object;
 	change->origin = -1;
+	change->made = false;
 	change->conflicts = NIL;
 	check_feed(&merge);
 	find_target(&merge);

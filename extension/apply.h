@@ -31,4 +31,8 @@ extern void miru_apply_outcome(MiruChange *change);
 extern MiruVerdictKind
 miru_apply_told(const MiruChange *change, const MiruDelivery *delivery);
 
+/* miru_brought_back: see outcome.c. */
+extern bool
+miru_brought_back(const MiruChange *change, const MiruDelivery *delivery);
+
 #endif /* MIRUSYNC_APPLY_H */

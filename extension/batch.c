@@ -456,7 +456,8 @@ is_news(const MiruChange *change, const char *name, JsonbValue *stored)
 		return true;
 	if (miru_object_get(change->object, name, &other))
 		return !miru_values_equal(&other, stored);
-	if (change->kind == MIRU_PUT || is_delta(change, name))
+	if (change->kind == MIRU_PUT || is_delta(change, name) ||
+		miru_brought_back(change, winner))
 		return true;
 	return winner->changed != NULL &&
 		miru_object_get(winner->changed, name, &other);

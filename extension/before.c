@@ -131,6 +131,14 @@ miru_before_read(MiruBefore *before, MiruTarget *target,
 		read_pending(before, pending, pusher);
 	else
 		read_stored(before, target);
+	/* The row was made between the two looks: now it can be locked. */
+	if (pending == NULL && !before->has_row && before->known &&
+		!before->deleted)
+	{
+		init(before);
+		before->has_row = miru_target_lock(target);
+		read_stored(before, target);
+	}
 	if (target->rel->data_attnum == 0)
 		check_locked(before, target);
 }

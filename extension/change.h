@@ -55,6 +55,7 @@ typedef struct MiruChange
 	int64 inbox;		  /* its number in mirusync.rejected, 0: none */
 	bool no_room;		  /* the inbox was full */
 	int origin;			  /* its entry in capture.c's list, or -1 */
+	bool made;			  /* there was no row, and it inserted one */
 	int64 seq;			  /* number got, or of what stands (stale) */
 	List *conflicts;	  /* MiruConflict, where a value lost */
 	MiruDelivery *winner; /* what stands, if it is not just what was

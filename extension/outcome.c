@@ -13,6 +13,8 @@
 #include "apply.h"
 #include "batch.h"
 #include "capture.h"
+#include "change_log.h"
+#include "nodes/value.h"
 #include "object.h"
 
 /* How what is stored relates to what was sent. */
@@ -22,6 +24,17 @@ typedef enum Standing
 	WITH_MORE, /* as sent, and the server added to it */
 	OTHERWISE
 } Standing;
+
+/*
+ * miru_brought_back tells whether a change brought back what the transaction
+ * itself had deleted.  To others that is a change of some fields; its device
+ * has none of the others any more.
+ */
+bool
+miru_brought_back(const MiruChange *change, const MiruDelivery *delivery)
+{
+	return change->made && !delivery->deleted && !delivery->created;
+}
 
 /* has_other tells whether "object" has a field that is otherwise in "than". */
 static bool
@@ -69,7 +82,7 @@ standing_of(const MiruChange *change, const MiruDelivery *delivery)
 		miru_object_lacking(delivery->collection, sent, stored) != NIL)
 		return OTHERWISE;
 	/* After a put the device believes that it has the whole record. */
-	if (change->kind == MIRU_PUT)
+	if (change->kind == MIRU_PUT || miru_brought_back(change, delivery))
 		return has_other(stored, sent, true) ? WITH_MORE : AS_SENT;
 	/* Generated columns, and what triggers did. */
 	if (delivery->changed != NULL && has_other(delivery->changed, sent, true))
@@ -85,6 +98,74 @@ is_same_device(const MiruOrigin *a, const MiruOrigin *b)
 	return (a->session == NULL && b->session == NULL) ||
 		(a->session != NULL && b->session != NULL &&
 		 strcmp(a->session, b->session) == 0);
+}
+
+/* is_member tells whether a name is in a list of String. */
+static bool
+is_member(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(strVal(lfirst(cell)), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * has_unchanged tells whether "object" has a field that the transaction has
+ * not changed, and that is otherwise in "than", or, if that counts, not there.
+ */
+static bool
+has_unchanged(const Jsonb *object, const Jsonb *than, bool missing_counts,
+			  const MiruDelivery *delivery)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue item;
+	char *name = NULL;
+
+	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		JsonbValue other;
+
+		if (token == WJB_KEY)
+			name = pnstrdup(item.val.string.val, item.val.string.len);
+		if (token != WJB_VALUE || is_member(delivery->changed_names, name))
+			continue;
+		if (miru_object_get(than, name, &other)
+				? !miru_values_equal(&item, &other)
+				: missing_counts)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * tell_unchanged: a later change of the same device was told what the
+ * transaction changed.  Of what it left as it was this one must tell: a field
+ * that was sent in vain, and those that a put did not send.
+ */
+static void
+tell_unchanged(MiruChange *change, MiruDelivery *delivery)
+{
+	bool is_whole = change->kind == MIRU_PUT ||
+		miru_brought_back(change, delivery);
+
+	if (change->kind == MIRU_DELETE || delivery->deleted)
+		return;
+	if (has_unchanged(change->object, delivery->object, delivery->is_document,
+					  delivery))
+	{
+		change->verdict = MIRU_MERGED;
+		change->winner = delivery;
+	}
+	else if (is_whole &&
+			 has_unchanged(delivery->object, change->object, true, delivery))
+		change->winner = delivery;
 }
 
 /* tell_gone: a trigger has deleted what was pushed, or taken it elsewhere. */
@@ -128,9 +209,11 @@ miru_apply_outcome(MiruChange *change)
 		change->winner = last->delivery;
 		return;
 	}
-	/* The verdict of its own later change tells the device what stands. */
 	if (last != first && is_same_device(first, last))
+	{
+		tell_unchanged(change, last->delivery);
 		return;
+	}
 	standing = standing_of(change, last->delivery);
 	/* Of a delete nothing stands where there is a record. */
 	if (standing == OTHERWISE)

@@ -207,6 +207,34 @@ SELECT s AS seed, round, changes, array_agg(DISTINCT result) FROM seed, played J
 GROUP BY s, round, changes HAVING count(DISTINCT result) <> 1 OR min(result) <> 'deleted';
 SELECT mirusync.detach('pad');
 
+-- A batch that deletes a record and brings it back is told of all that came back.
+SELECT mirusync.push('again', 'd', '{"changes": [{"number": 1, "kind": "put", "collection": "merge_page", "id": "p", "base": 0,
+	"fields": {"a": 1, "b": 2}, "clock": "2020-01-01T00:00:00Z"}]}');
+SELECT mirusync.push('again', 'd', '{"changes": [
+	{"number": 2, "kind": "delete", "collection": "merge_page", "id": "p", "base": 1, "clock": "2020-01-01T00:00:01Z"},
+	{"number": 3, "kind": "patch", "collection": "merge_page", "id": "p", "base": 1, "clock": "2020-01-01T00:00:02Z",
+		"fields": {"b": 3}}]}');
+
+-- Of what an earlier change of the batch sent in vain the device is told, too.
+SELECT mirusync.create_collection('merge_vain', 'lww_field');
+SELECT mirusync.push('vain', 'other', '{"changes": [
+	{"number": 1, "kind": "put", "collection": "merge_vain", "id": "p", "fields": {"a": 1, "b": 1}, "clock": "2020-01-01T00:00:00Z"}]}');
+SELECT mirusync.push('vain', 'other', '{"changes": [
+	{"number": 2, "kind": "patch", "collection": "merge_vain", "id": "p", "base": 1, "fields": {"a": 2}, "clock": "2021-01-01T00:00:00Z"}]}');
+SELECT mirusync.push('vain', 'd', '{"changes": [
+	{"number": 1, "kind": "patch", "collection": "merge_vain", "id": "p", "base": 1, "clock": "2020-01-01T00:00:01Z",
+		"fields": {"a": 5, "b": 5}},
+	{"number": 2, "kind": "patch", "collection": "merge_vain", "id": "p", "base": 1, "clock": "2020-01-01T00:00:02Z",
+		"fields": {"b": 6}}]}') #- '{verdicts,0,conflicts}' AS verdicts;
+SELECT mirusync.push('vain', 'd', '{"changes": [
+	{"number": 3, "kind": "put", "collection": "merge_vain", "id": "p", "base": 1, "clock": "2020-01-01T00:00:03Z",
+		"fields": {"b": 7}},
+	{"number": 4, "kind": "patch", "collection": "merge_vain", "id": "p", "base": 1, "clock": "2020-01-01T00:00:04Z",
+		"fields": {"b": 8}}]}') #- '{verdicts,0,conflicts}' AS verdicts;
+SELECT data FROM mirusync.document WHERE feed = 'vain';
+DELETE FROM mirusync.document WHERE collection = 'merge_vain';
+DELETE FROM mirusync.collection WHERE name = 'merge_vain';
+
 -- Errors.
 SELECT mirusync.set_delete_rule('plan', 'lww');
 SELECT mirusync.set_delete_rule('plan', NULL);

@@ -7,6 +7,11 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 
+import { createHash } from 'node:crypto';
+
+/* chanceOf gives a generator to each name; what one draws is nothing to the others. */
+export const chanceOf = (name) => chance(createHash('sha256').update(name).digest().readUInt32LE() % 2147483648);
+
 /* A small generator, so that a seed repeats the choices. */
 export function chance(seed) {
   let state = seed;
@@ -53,7 +58,8 @@ export class Replica {
       set(name, value);
     for (const name of removed)
       set(name, undefined);
-    if (seq > record.whole)
+    /* Of a batch that deletes the record and brings it back both have one number. */
+    if (seq >= record.whole)
       record.deleted = false;
   }
 

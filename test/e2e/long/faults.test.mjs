@@ -13,7 +13,7 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { sleep, useStack, waitUntil } from '../harness.mjs';
 import { Load, prepareLoad, SEED } from './load.mjs';
-import { Proxy } from './proxy.mjs';
+import { RelayProxy } from './proxy.mjs';
 
 const run = promisify(execFile);
 
@@ -178,7 +178,7 @@ fault('the network is cut in the midst of messages', async (load) => {
     proxy.heal();
 }, {
   load: () => {
-    proxies = s.relays.map((relay) => new Proxy(relay, SEED));
+    proxies = s.relays.map((relay) => new RelayProxy(relay, SEED));
     return { relays: () => proxies };
   },
 });
