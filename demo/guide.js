@@ -77,10 +77,12 @@ export class Guide {
 
   async play(devices) {
     const [{ store }] = devices;
-    const pieces = store.pieces.list({ order: 'title' }).filter((piece) => !store.conflictsOf('piece', piece.id).length);
+    const all = store.pieces.list({ order: 'title' });
+    const pieces = all.filter((piece) => !store.conflictsOf('piece', piece.id).length);
     const shown = pieces.find((piece) => piece.id === devices[1].app.shown) ?? pieces[0];
     if (!shown) {
-      this.at(0, 'There is no piece to write about. Add one to the repertoire first.');
+      this.at(0, all.length ? 'Each piece has a conflict already. Decide one of them first.'
+        : 'There is no piece to write about. Add one to the repertoire first.');
       return;
     }
     const { id, title } = shown;
@@ -121,7 +123,7 @@ export class Guide {
       if (this.watching !== run || !seen || open)
         return;
       this.watching = null;
-      this.at(STEPS.length, 'Decided: both devices have it, and the history tells how.');
+      this.at(STEPS.length, 'Decided: both devices have it. If that is another note, the history tells who chose it.');
     });
   }
 }

@@ -180,8 +180,6 @@ start_signals(void)
 	uv_signal_start(&on_hup, on_reload, SIGHUP);
 	uv_signal_start(&on_term, on_signal, SIGTERM);
 	uv_signal_start(&on_int, on_signal, SIGINT);
-	uv_signal_init(loop_uv(), &on_hup);
-	uv_signal_start(&on_hup, on_reload, SIGHUP);
 }
 
 /* The extension understands us: the other connections may come. */

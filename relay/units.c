@@ -81,5 +81,7 @@ units_read(SettingType type, const char *text, int64_t *value)
 		if (strcmp(pos, unit->name) == 0)
 			return !__builtin_mul_overflow(number, unit->factor, value);
 	}
-	return false;
+	/* Nothing is nothing in every unit. */
+	*value = 0;
+	return number == 0 && *pos == '\0';
 }

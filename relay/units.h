@@ -29,7 +29,7 @@ extern const char *units_wanted(SettingType type);
 /* units_render writes a number as a file would say it, in the best unit. */
 extern void units_render(char buf[32], SettingType type, int64_t value);
 
-/* units_read reads digits, blanks and a unit; false if it is anything else. */
+/* units_read reads digits, blanks and a unit, which 0 need not have; false if it is anything else. */
 extern bool units_read(SettingType type, const char *text, int64_t *value);
 
 #endif

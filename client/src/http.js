@@ -5,6 +5,9 @@
  *
  * A round pulls to the end, pushes what there is, and pulls again if it pushed.
  * Rounds do not overlap: one that is asked for while another runs comes after.
+ * A socket may come while a round runs.  What the device was told by both cannot
+ * be told apart, so at the end of the round the socket goes, and another one begins
+ * where the round ended.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -25,8 +28,9 @@ export class Http {
    * @param {import('./device.js').Device} world.device
    * @param {import('./statistics.js').Statistics} world.statistics
    * @param {(user: string) => Promise<void>} world.user  a user whose data this may not be
+   * @param {Pick<import('./connection.js').Connection, 'state' | 'lose'>} [world.connection]
    */
-  constructor({ url, fetch, time, credentials, device, statistics, user }) {
+  constructor({ url, fetch, time, credentials, device, statistics, user, connection }) {
     this.url = url;
     this.fetch = fetch;
     this.time = time;
@@ -34,6 +38,7 @@ export class Http {
     this.device = device;
     this.statistics = statistics;
     this.user = user;
+    this.connection = connection;
     /** @type {Promise<void>} */
     this.last = Promise.resolve();
   }
@@ -109,6 +114,8 @@ export class Http {
         await this.pull();
     } finally {
       device.lost();
+      if (this.connection?.state === 'live')
+        this.connection.lose('lost');
     }
     await device.saver.done();
   }

@@ -63,7 +63,7 @@ export class Leader {
     /** @type {Promise<import('./http.js').Http> | undefined} */
     this.loaded = undefined;
     /* Most pages never need it, so it comes when it is needed. */
-    this.http = () => this.loaded ??= (world.loadHttp?.() ?? import('./http.js')).then(({ Http }) => new Http(shared));
+    this.http = () => this.loaded ??= (world.loadHttp?.() ?? import('./http.js')).then(({ Http }) => new Http({ ...shared, connection: this.connection }));
     this.connection = new Connection({ ...shared, http: this.http, changed: () => this.report() });
   }
 

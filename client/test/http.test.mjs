@@ -63,6 +63,19 @@ test('a round pulls, pushes what there is, and pulls again if it pushed', async 
   assert.equal((await verdict).verdict, 'applied');
 });
 
+test('a socket that came while a round ran begins anew', async () => {
+  const lost = [];
+  http.connection = { state: 'greeting', lose: (reason) => lost.push(reason) };
+  await http.round();
+  assert.deepEqual(lost, [], 'it has the cursor of the round, or says so later');
+  answers.pull = () => {
+    http.connection.state = 'live';
+    return PAGE;
+  };
+  await http.round();
+  assert.deepEqual(lost, ['lost']);
+});
+
 test('what is put off is sent again after the time that was said, but not for ever', async () => {
   let busy = 2;
   const { push } = answers;

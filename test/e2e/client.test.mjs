@@ -484,6 +484,28 @@ test('syncNow without a connection brings both sides together', async () => {
   await assert.rejects(a.syncNow(), { code: 'unreachable' });
 });
 
+test('a socket that comes while a round over HTTP runs does not stand still', async () => {
+  let asked = false;
+  let go;
+  const gate = new Promise((resolve) => { go = resolve; });
+  const a = await c.open(newUser(), { fetch: async (url, request) => {
+    const answer = await fetch(url, request);
+    asked ||= url.includes('/pull');
+    if (asked)
+      await gate;
+    return answer;
+  } });
+  const round = a.syncNow();
+  await waitUntil(() => asked, { what: 'the round' });
+  a.connect();
+  await waitUntil(() => a.status.state === 'connected', { what: 'the socket' });
+  go();
+  await round;
+  a.note.put('n1', { title: 'Milk' });
+  await waitUntil(() => !a.status.unsent && a.status.caughtUp, { what: 'the verdict, and all there is' });
+  assert.equal(a.status.via, 'socket');
+});
+
 test('syncNow of a connected client ends when all is judged', async () => {
   const user = newUser();
   const a = await c.connected(user);

@@ -308,6 +308,20 @@ describe('the demo', () => {
     }
   });
 
+  test('at no width something of the log lies upon something else, or is cut', async () => {
+    for (const width of [1400, 1300, 800, 360]) {
+      await page.setViewportSize({ width, height: 850 });
+      await frame('Phone').evaluate(() => window.device.app.go('log', null));
+      const { notes, button, figures, first } = await frame('Phone').evaluate(() => {
+        const box = (selector) => document.querySelector(selector).getBoundingClientRect().toJSON();
+        return { notes: box('.compose [name=notes]'), button: box('.compose button'), figures: box('.figure + .figure'), first: box('.bars span') };
+      });
+      assert.ok(notes.width > 140, `${width}: one can read what to write`);
+      assert.ok(button.top < notes.bottom && button.left >= notes.right, `${width}: the button is beside it`);
+      assert.ok(first.left >= figures.right || first.top >= figures.bottom, `${width}: the week is beside the figures, or below`);
+    }
+  });
+
   test('the other views are accessible too, and nothing is wider than 360 px', async () => {
     await page.setViewportSize({ width: 360, height: 700 });
     await page.getByRole('button', { name: 'Phone', exact: true }).click();

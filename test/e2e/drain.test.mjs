@@ -156,6 +156,7 @@ s.test('SIGTERM closes every session with 1001 and exits with 0', async () => {
   const end = await relay.child.ended;
   assert.deepEqual([end.code, end.signal], [0, null]);
   assert.ok(Date.now() - start < 8000);
+  assert.doesNotMatch(readFileSync(relay.logPath, 'utf8'), / warn .*open handles/, 'nothing held the loop open');
   await stranger.ended;
   await waitUntil(async () => (await s.query(`SELECT count(*)::int AS n FROM pg_stat_activity
     WHERE usename = 'mirusync_relay'`))[0].n > 0, { what: 'only the other relay' });

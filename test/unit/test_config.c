@@ -197,6 +197,7 @@ reads_units(void **state UNUSED)
 				 {SETTING_DURATION, "5min", 300000},
 				 {SETTING_DURATION, "1h", 3600000},
 				 {SETTING_DURATION, "0s", 0},
+				 {SETTING_DURATION, "0", 0},
 				 {SETTING_DURATION, "5", -1},
 				 {SETTING_DURATION, "5m", -1},
 				 {SETTING_DURATION, "5S", -1},
