@@ -448,7 +448,8 @@ static bool
 is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
 {
 	static const char body[] = "{\"error\":\"Too many connections\"}";
-	char forwarded[1024];
+	/* All of it: the client may have written most, and the proxy's is behind. */
+	char forwarded[HEADERS_MAX_BYTES];
 
 	if (conn->peer != NULL || conn->door == DOOR_METRICS)
 		return true;
