@@ -396,6 +396,20 @@ SELECT mirusync.detach('news'), mirusync.detach('outer_one'), mirusync.detach('d
 DROP OWNED BY regress_mirusync_pusher;
 DROP ROLE regress_mirusync_pusher;
 
+-- Numbers far apart are looked up without reading what is kept between them.
+INSERT INTO mirusync.verdict (user_id, device, number, verdict)
+	SELECT 'petra', 'hoarder', n, jsonb_build_object('number', n, 'verdict', 'applied')
+	FROM generate_series(1, 5000) AS n;
+BEGIN;
+SELECT v -> 'number' AS number, v -> 'replay' AS replay FROM verdicts('hoarder', '
+	{"number": 9000, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 4001, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 1, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 3, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 8000, "kind": "delete", "collection": "book", "id": "1"}') v;
+SELECT pg_stat_get_xact_tuples_fetched('mirusync.verdict'::regclass) < 100 AS few;
+ROLLBACK;
+
 SELECT mirusync.detach('mark');
 SELECT mirusync.detach('book');
 DELETE FROM mirusync.event_type WHERE type = 'SCRAP_CREATED';
