@@ -30,6 +30,8 @@ typedef struct MiruPush
 	/* of a batch, once finished: new verdicts by MiruVerdictKind */
 	int32 verdicts[MIRU_REJECTED + 1];
 	ErrorData *error; /* it failed as a whole */
+	/* of a batch: the one of its device before it in the group, or NULL */
+	const struct MiruPush *former;
 } MiruPush;
 
 /*

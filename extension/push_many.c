@@ -219,6 +219,25 @@ find_blocker(Member **order, int place)
 	return NULL;
 }
 
+/* find_former returns the batch of the same device before this one, or NULL. */
+static const MiruPush *
+find_former(Member **order, int place)
+{
+	const MiruPush *push = &order[place]->push;
+
+	for (int i = place - 1; i >= 0 && !push->is_event; i--)
+	{
+		const MiruPush *earlier = &order[i]->push;
+
+		if (strcmp(earlier->pusher.user, push->pusher.user) != 0)
+			break;
+		if (!earlier->is_event &&
+			strcmp(earlier->pusher.device, push->pusher.device) == 0)
+			return earlier;
+	}
+	return NULL;
+}
+
 /* lock_devices locks the devices of numbered batches. */
 static void
 lock_devices(Member **order, int count)
@@ -244,6 +263,7 @@ apply_group(Member *members, int count)
 	{
 		MiruPush *push = &order[i]->push;
 
+		push->former = find_former(order, i);
 		push->error = find_blocker(order, i);
 		if (push->error == NULL)
 			miru_push_apply(push);

@@ -186,21 +186,17 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 	const char *owner[] = {user, device};
 	MiruTable table = miru_table_open("verdict", false);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	int64 *sorted = palloc(Max(count, 1) * sizeof(int64));
 	List *found = NIL;
 	int end;
 
-	memcpy(sorted, numbers, count * sizeof(int64));
-	qsort(sorted, count, sizeof(int64), compare_numbers);
 	for (int first = 0; first < count; first = end)
 	{
 		end = first + 1;
-		while (end < count && sorted[end] - sorted[end - 1] <= NEAR)
+		while (end < count && numbers[end] - numbers[end - 1] <= NEAR)
 			end++;
-		found = find_near(found, &table, owner, sorted + first, end - first,
+		found = find_near(found, &table, owner, numbers + first, end - first,
 						  snapshot);
 	}
-	pfree(sorted);
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
 	return found;

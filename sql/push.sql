@@ -213,6 +213,13 @@ SELECT * FROM many('{ida}', '{event}', ARRAY[
 SELECT status, code, body FROM mirusync.push_many('{kim,kim}', '{d,d}', '{page,worker}', '{batch,batch}',
 	array_fill('{"changes": [{"number": 1, "kind": "put", "collection": "scrap", "id": "k", "fields": {"a": 1}}]}'::text, '{2}'))
 	WHERE kind = 'verdict';
+-- A message that is sent twice: the second is for the next group, and what comes behind it.
+SELECT message, status, code, left(body, 90) AS body
+	FROM mirusync.push_many('{kim,liv,kim,kim}', '{d,d,d,d}', '{one,one,one,one}', '{batch,batch,batch,batch}', ARRAY[
+	'{"changes": [{"number": 9, "kind": "delete", "collection": "book", "id": "777"}, {"number": 7, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 9, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 10, "kind": "delete", "collection": "book", "id": "777"}, {"number": 7, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 11, "kind": "delete", "collection": "book", "id": "777"}]}']) WHERE kind = 'verdict';
 SELECT count(*) FROM many('{}', '{}', '{}');
 SELECT * FROM mirusync.push_many('{a}', '{a}', '{a}', '{morse}', '{x}');
 SELECT * FROM mirusync.push_many('{a}', '{a,b}', '{a}', '{event}', '{x}');
