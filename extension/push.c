@@ -428,6 +428,29 @@ keep_report(MiruPush *push, int32 epoch)
 	miru_verdict_report(push->pusher.user, push->pusher.device, &report);
 }
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* numbers_of returns the numbers of the changes, sorted. */
+static int64 *
+numbers_of(const MiruPush *push, int *count)
+{
+	int64 *numbers = palloc(Max(list_length(push->changes), 1) * sizeof(int64));
+	ListCell *cell;
+
+	*count = 0;
+	foreach(cell, push->changes)
+		numbers[(*count)++] = ((MiruChange *) lfirst(cell))->number;
+	qsort(numbers, *count, sizeof(int64), compare_numbers);
+	return numbers;
+}
+
 /* apply_batch: each change has a verdict of its own. */
 static void
 apply_batch(MiruPush *push)
@@ -435,7 +458,7 @@ apply_batch(MiruPush *push)
 	int64 digested;
 	int32 epoch;
 	int64 *numbers;
-	int count = 0;
+	int count;
 	ListCell *cell;
 
 	if (push->batch == NULL)
@@ -447,9 +470,7 @@ apply_batch(MiruPush *push)
 	digested = miru_verdict_digest(push->pusher.user, push->pusher.device,
 								   digested);
 	keep_report(push, epoch);
-	numbers = palloc(Max(list_length(push->changes), 1) * sizeof(int64));
-	foreach(cell, push->changes)
-		numbers[count++] = ((MiruChange *) lfirst(cell))->number;
+	numbers = numbers_of(push, &count);
 	push->kept = miru_verdict_find(push->pusher.user, push->pusher.device,
 								   numbers, count);
 	reject_digested(push, digested);

@@ -50,6 +50,12 @@ enum
 /* Tells our advisory locks from the application's, which use 1 and 2. */
 #define LOCK_CLASS 19789
 
+/*
+ * Numbers no further apart are looked for by one scan.  What lies between
+ * numbers is the device's choice, and may be all that is kept of it.
+ */
+#define NEAR 16
+
 int64
 miru_verdict_lock_key(const char *user, const char *device)
 {
@@ -130,38 +136,25 @@ miru_verdict_report(const char *user, const char *device,
 		6, types, values, nulls);
 }
 
-/* is_one_of tells whether a number is one of those. */
-static bool
-is_one_of(int64 number, const int64 *numbers, int count)
+static int
+compare_numbers(const void *a, const void *b)
 {
-	for (int i = 0; i < count; i++)
-	{
-		if (numbers[i] == number)
-			return true;
-	}
-	return false;
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
 }
 
-List *
-miru_verdict_find(const char *user, const char *device, const int64 *numbers,
-				  int count)
+/* find_near adds the verdicts of sorted numbers that are near each other. */
+static List *
+find_near(List *found, MiruTable *table, const char *const *owner,
+		  const int64 *numbers, int count, Snapshot snapshot)
 {
-	const char *owner[] = {user, device};
-	MiruTable table = miru_table_open("verdict", false);
-	TupleDesc desc = RelationGetDescr(table.heap);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	int64 least = PG_INT64_MAX;
-	int64 most = 0;
-	List *found = NIL;
+	TupleDesc desc = RelationGetDescr(table->heap);
 	MiruScan scan;
 	HeapTuple row;
 
-	for (int i = 0; i < count; i++)
-	{
-		least = Min(least, numbers[i]);
-		most = Max(most, numbers[i]);
-	}
-	miru_scan_begin_at(&scan, &table, "verdict_pkey", owner, 2, least - 1,
+	miru_scan_begin_at(&scan, table, "verdict_pkey", owner, 2, numbers[0] - 1,
 					   snapshot);
 	while ((row = miru_scan_next(&scan, true)) != NULL)
 	{
@@ -172,9 +165,10 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 
 		heap_deform_tuple(row, desc, values, nulls);
 		number = DatumGetInt64(values[VERDICT_NUMBER - 1]);
-		if (number > most)
+		if (number > numbers[count - 1])
 			break;
-		if (!is_one_of(number, numbers, count))
+		if (bsearch(&number, numbers, count, sizeof(int64), compare_numbers) ==
+			NULL)
 			continue;
 		verdict = palloc(sizeof(MiruVerdict));
 		verdict->number = number;
@@ -182,6 +176,27 @@ miru_verdict_find(const char *user, const char *device, const int64 *numbers,
 		found = lappend(found, verdict);
 	}
 	miru_scan_end(&scan);
+	return found;
+}
+
+List *
+miru_verdict_find(const char *user, const char *device, const int64 *numbers,
+				  int count)
+{
+	const char *owner[] = {user, device};
+	MiruTable table = miru_table_open("verdict", false);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	List *found = NIL;
+	int end;
+
+	for (int first = 0; first < count; first = end)
+	{
+		end = first + 1;
+		while (end < count && numbers[end] - numbers[end - 1] <= NEAR)
+			end++;
+		found = find_near(found, &table, owner, numbers + first, end - first,
+						  snapshot);
+	}
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
 	return found;

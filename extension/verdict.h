@@ -40,7 +40,10 @@ miru_verdict_digest(const char *user, const char *device, int64 digested);
 extern void miru_verdict_report(const char *user, const char *device,
 								const MiruReport *report);
 
-/* miru_verdict_find returns the kept verdicts (MiruVerdict) of numbers. */
+/*
+ * miru_verdict_find returns the kept verdicts (MiruVerdict) of numbers, which
+ * are sorted.
+ */
 extern List *miru_verdict_find(const char *user, const char *device,
 							   const int64 *numbers, int count);
 

@@ -557,6 +557,7 @@ static void
 headers(const HttpHead *head, int status, char *buf, size_t size)
 {
 	char origin[512];
+	ApiPath path = PATH_STATUS;
 	size_t len;
 
 	buf[0] = '\0';
@@ -567,9 +568,9 @@ headers(const HttpHead *head, int status, char *buf, size_t size)
 	len = strlen(buf);
 	if (status == 401)
 		snprintf(buf + len, size - len, "WWW-Authenticate: Bearer\r\n");
-	else if (status == 405)
+	else if (status == 405 && path_of(head, &path) == ERROR_METHOD_NOT_ALLOWED)
 		snprintf(buf + len, size - len, "Allow: %s, OPTIONS\r\n",
-				 http_span_is(head->path, "/sync/push") ? "POST" : "GET");
+				 paths[path].method);
 }
 
 /* The user is let in, or was not: a call goes on, or ends. */

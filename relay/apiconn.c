@@ -327,12 +327,12 @@ static bool
 is_welcome(ApiConn *conn)
 {
 	HttpSpan forwarded = conn->request.head.forwarded;
-	char text[1024] = "";
+	char text[HEAD_MAX_BYTES]; /* more than any header can be */
 
 	if (conn->peer != NULL)
 		return true;
-	if (forwarded.len < sizeof(text))
-		memcpy(text, forwarded.text ? forwarded.text : "", forwarded.len);
+	memcpy(text, forwarded.text ? forwarded.text : "", forwarded.len);
+	text[forwarded.len] = '\0';
 	return peers_admit_forwarded(text, true, &conn->peer);
 }
 

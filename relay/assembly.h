@@ -26,6 +26,9 @@ typedef struct Assembly
 static inline void
 assembly_add(Assembly *assembly, const char *piece, size_t len)
 {
+	/* A fragment may be empty, before there is any text. */
+	if (len == 0)
+		return;
 	if (assembly->len + len > assembly->capacity)
 	{
 		size_t capacity = assembly->capacity ? assembly->capacity * 2

@@ -89,6 +89,7 @@ static struct lws_vhost *plain_vhost;
 static struct lws_vhost *tls_vhost; /* NULL without TLS */
 static const Config *config;
 static const WsHandlers *handlers;
+static WsConn *adopting;   /* its handshake begins before its SSL knows it */
 static WsConn *handshakes; /* oldest first */
 static WsConn *closings;   /* oldest first */
 static int handshake_count;
@@ -182,6 +183,8 @@ on_tls_state(const SSL *ssl, int where, int result)
 	WsConn *conn = SSL_get_app_data(ssl);
 
 	(void) result;
+	if (conn == NULL)
+		conn = adopting;
 	if ((where & SSL_CB_HANDSHAKE_DONE) == 0 || conn == NULL || conn->secure)
 		return;
 	conn->secure = true;
@@ -233,6 +236,7 @@ ws_adopt(int fd, Door door, Peer *peer)
 	static LogLimit limit;
 	WsConn *conn;
 	lws_adopt_desc_t info;
+	struct lws *wsi;
 	bool tls = door == DOOR_TCP && tls_vhost != NULL;
 
 	/*
@@ -257,7 +261,11 @@ ws_adopt(int fd, Door door, Peer *peer)
 	conn_counts[door]++;
 	loop_task_init(&conn->show, show, conn);
 	enlist(conn, &handshakes, config->handshake_timeout_ms);
-	if (lws_adopt_descriptor_vhost_via_info(&info) != NULL)
+	/* With a client that is fast, or us slow, the handshake may end in here. */
+	adopting = tls ? conn : NULL;
+	wsi = lws_adopt_descriptor_vhost_via_info(&info);
+	adopting = NULL;
+	if (wsi != NULL)
 	{
 		if (tls)
 			SSL_set_app_data(lws_get_ssl(conn->wsi), conn);
@@ -448,7 +456,8 @@ static bool
 is_welcome(WsConn *conn, struct lws *wsi, bool is_upgrade, HttpReply *reply)
 {
 	static const char body[] = "{\"error\":\"Too many connections\"}";
-	char forwarded[1024];
+	/* All of it: the client may have written most, and the proxy's is behind. */
+	char forwarded[HEADERS_MAX_BYTES];
 
 	if (conn->peer != NULL || conn->door == DOOR_METRICS)
 		return true;

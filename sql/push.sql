@@ -213,6 +213,13 @@ SELECT * FROM many('{ida}', '{event}', ARRAY[
 SELECT status, code, body FROM mirusync.push_many('{kim,kim}', '{d,d}', '{page,worker}', '{batch,batch}',
 	array_fill('{"changes": [{"number": 1, "kind": "put", "collection": "scrap", "id": "k", "fields": {"a": 1}}]}'::text, '{2}'))
 	WHERE kind = 'verdict';
+-- A message that is sent twice: the second is for the next group, and what comes behind it.
+SELECT message, status, code, left(body, 90) AS body
+	FROM mirusync.push_many('{kim,liv,kim,kim}', '{d,d,d,d}', '{one,one,one,one}', '{batch,batch,batch,batch}', ARRAY[
+	'{"changes": [{"number": 9, "kind": "delete", "collection": "book", "id": "777"}, {"number": 7, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 9, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 10, "kind": "delete", "collection": "book", "id": "777"}, {"number": 7, "kind": "delete", "collection": "book", "id": "777"}]}',
+	'{"changes": [{"number": 11, "kind": "delete", "collection": "book", "id": "777"}]}']) WHERE kind = 'verdict';
 SELECT count(*) FROM many('{}', '{}', '{}');
 SELECT * FROM mirusync.push_many('{a}', '{a}', '{a}', '{morse}', '{x}');
 SELECT * FROM mirusync.push_many('{a}', '{a,b}', '{a}', '{event}', '{x}');
@@ -395,6 +402,20 @@ DELETE FROM mirusync.collection WHERE name = 'sign';
 SELECT mirusync.detach('news'), mirusync.detach('outer_one'), mirusync.detach('diary');
 DROP OWNED BY regress_mirusync_pusher;
 DROP ROLE regress_mirusync_pusher;
+
+-- Numbers far apart are looked up without reading what is kept between them.
+INSERT INTO mirusync.verdict (user_id, device, number, verdict)
+	SELECT 'petra', 'hoarder', n, jsonb_build_object('number', n, 'verdict', 'applied')
+	FROM generate_series(1, 5000) AS n;
+BEGIN;
+SELECT v -> 'number' AS number, v -> 'replay' AS replay FROM verdicts('hoarder', '
+	{"number": 9000, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 4001, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 1, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 3, "kind": "delete", "collection": "book", "id": "1"},
+	{"number": 8000, "kind": "delete", "collection": "book", "id": "1"}') v;
+SELECT pg_stat_get_xact_tuples_fetched('mirusync.verdict_pkey'::regclass) < 100 AS few;
+ROLLBACK;
 
 SELECT mirusync.detach('mark');
 SELECT mirusync.detach('book');

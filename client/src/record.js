@@ -23,6 +23,13 @@
 const NOTHING = { seq: 0, fields: null };
 
 /**
+ * A field may be called like something that every object has, constructor or
+ * __proto__: so nothing is looked up in an object, nor set.
+ * @param {Record<string, any> | null | undefined} object
+ */
+const mapOf = (object) => new Map(Object.entries(object ?? {}));
+
+/**
  * whole: as of seq the record was these fields, or was not there (null).
  * @param {Base | undefined} base
  * @param {number} seq
@@ -32,17 +39,18 @@ const NOTHING = { seq: 0, fields: null };
 export function whole(base = NOTHING, seq, fields) {
   if (base !== NOTHING && seq <= base.seq)
     return base;
-  const later = Object.entries(base.marks ?? {}).filter(([, at]) => at > seq);
-  if (!later.length)
+  const marks = [...mapOf(base.marks)].filter(([, at]) => at > seq);
+  if (!marks.length)
     return { seq, fields };
-  const next = { ...fields };
-  for (const [name] of later) {
-    if (base.fields && name in base.fields)
-      next[name] = base.fields[name];
+  const next = mapOf(fields);
+  const had = mapOf(base.fields);
+  for (const [name] of marks) {
+    if (had.has(name))
+      next.set(name, had.get(name));
     else
-      delete next[name];
+      next.delete(name);
   }
-  return { seq, fields: next, marks: Object.fromEntries(later) };
+  return { seq, fields: Object.fromEntries(next), marks: Object.fromEntries(marks) };
 }
 
 /**
@@ -56,18 +64,19 @@ export function whole(base = NOTHING, seq, fields) {
 export function part(base = NOTHING, seq, fields, removed = []) {
   if (base.fields === null && base !== NOTHING && seq <= base.seq)
     return base;
-  const next = { ...base.fields };
-  const marks = { ...base.marks };
-  const newer = (/** @type {string} */ name) => seq > (marks[name] ?? base.seq);
-  for (const name of Object.keys(fields).filter(newer)) {
-    next[name] = fields[name];
-    marks[name] = seq;
+  const next = mapOf(base.fields);
+  const said = mapOf(fields);
+  const marks = mapOf(base.marks);
+  for (const name of [...said.keys(), ...removed]) {
+    if (seq > (marks.get(name) ?? base.seq)) {
+      if (said.has(name))
+        next.set(name, said.get(name));
+      else
+        next.delete(name);
+      marks.set(name, seq);
+    }
   }
-  for (const name of removed.filter(newer)) {
-    delete next[name];
-    marks[name] = seq;
-  }
-  return { seq: base.seq, fields: next, marks };
+  return { seq: base.seq, fields: Object.fromEntries(next), marks: Object.fromEntries(marks) };
 }
 
 /**

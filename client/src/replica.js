@@ -59,7 +59,7 @@ export class Replica {
     const key = keyOf({ collection, id });
     const before = this.views.get(collection)?.get(id) ?? null;
     const fields = shown(this.base(key), this.pending(key));
-    if (before === fields || same(before, fields))
+    if (same(before, fields))
       return undefined;
     return this.show(collection, id, fields);
   }

@@ -47,6 +47,18 @@ test('fields that lost to their removal are not there', () => {
   assert.deepEqual(judged({ seq: 1, fields: { y: 0, x: 1 } }, { kind: 'patch', fields: { y: 2 } }, { ...verdict, verdict: 'stale', fields: undefined }).fields, { x: 1 });
 });
 
+test('a field may be called like something that every object has', () => {
+  const parse = (text) => JSON.parse(text);
+  const named = '"constructor":1,"toString":2,"__proto__":{"x":3}';
+  let base = part(whole(undefined, 1, { a: 1 }), 2, parse(`{${named}}`));
+  assert.equal(JSON.stringify(base.fields), `{"a":1,${named}}`);
+  base = part(base, 3, parse('{"constructor":4,"__proto__":5}'), ['toString']);
+  assert.equal(JSON.stringify(shown(base, [])), '{"a":1,"constructor":4,"__proto__":5}');
+  /* Removed under a later number than that of the whole record. */
+  base = whole(part(whole(undefined, 1, {}), 5, {}, ['constructor', '__proto__']), 3, parse(`{${named}}`));
+  assert.deepEqual(Object.entries(base.fields), [['toString', 2]]);
+});
+
 test('a message that begins below the cursor brings what it has', () => {
   /* Own title as 5; then others' text, of 4, under the record's latest number. */
   let base = judged(whole(undefined, 1, { title: 'a', text: 'a' }), { kind: 'patch', fields: { title: 'mine' } }, { verdict: 'applied', seq: 5 });

@@ -221,8 +221,12 @@ s.test('limits by address are those of the client behind the proxy', async () =>
   assert.equal((await call('203.0.113.20')).body.error.reason, 'too many connections of the address');
   assert.equal((await call('198.51.100.1, 203.0.113.21')).status, 200);
   devices.push(await s.open(newUser(), from('203.0.113.21')));
+  /* What the client itself wrote stands before that, as much as a head holds. */
+  const long = `${'198.51.100.1, '.repeat(200)}203.0.113.20`;
+  assert.equal((await http(s.relay, '/health', from(long))).status, 429);
+  assert.equal((await call(long)).status, 429);
   const name = 'connections_refused_total{reason="connections_per_address"}';
-  assert.equal((await metrics(s.relay))(name), before(name) + 3);
+  assert.equal((await metrics(s.relay))(name), before(name) + 5);
   /* One that leaves makes room. */
   await devices[0].close();
   await waitUntil(async () => (await upgrade(s.relay, path, { 'X-Forwarded-For': '203.0.113.20' })).upgraded);

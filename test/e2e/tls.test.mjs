@@ -235,6 +235,44 @@ s.test('those that shook hands and say nothing make room for others', async () =
     socket.destroy();
 });
 
+/* preloaded runs body with relays whose write() stops for a while after a flight of a handshake. */
+async function preloaded(body) {
+  const { relayBinary } = s.stack;
+  await writeFile(`${dir}/slow.c`, `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t)) dlsym(RTLD_NEXT, "write");
+	ssize_t done = next(fd, buf, len);
+	if (len > 5 && *(const char *) buf == 22)
+		usleep(50000);
+	return done;
+}
+`);
+  await promisify(execFile)('cc', ['-shared', '-fPIC', '-o', `${dir}/slow.so`, `${dir}/slow.c`, '-ldl']);
+  await writeFile(`${dir}/slow`, `#!/bin/sh\nLD_PRELOAD=${dir}/slow.so exec ${relayBinary} "$@"\n`, { mode: 0o755 });
+  Object.defineProperty(s.stack, 'relayBinary', { value: `${dir}/slow`, configurable: true });
+  try {
+    await body();
+  } finally {
+    delete s.stack.relayBinary;
+  }
+}
+
+/* A relay that has no processor for a moment finds the client's answer there, and is done in one go. */
+s.test('a handshake that is over at once is one like others', async (t) => {
+  if (process.env.MIRUSYNC_RELAY || process.env.MIRUSYNC_RELAY_UNDER)
+    t.skip('it is about our own build');
+  else
+    await preloaded(async () => {
+      const relay = await s.stack.addRelay({ metrics_port: await freePort() });
+      for (let i = 0; i < 3; i++)
+        assert.equal((await api(relay, newUser(), '/sync/status', { ca })).status, 200);
+      assert.equal((await metrics(relay))('tls_handshakes_failed_total'), 0);
+    });
+});
+
 s.test('a session that is held back over TLS costs no processor time, and goes on', async () => {
   const user = newUser();
   const a = await s.live(user, { ca });
