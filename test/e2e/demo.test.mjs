@@ -309,6 +309,7 @@ describe('the demo', () => {
   });
 
   test('at no width something of the log lies upon something else, or is cut', async () => {
+    await page.evaluate(() => document.querySelector('nav [data-show=phone]').click());
     for (const width of [1400, 1300, 800, 360]) {
       await page.setViewportSize({ width, height: 850 });
       await frame('Phone').evaluate(() => window.device.app.go('log', null));
