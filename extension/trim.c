@@ -74,9 +74,24 @@ typedef struct Trim
 	int security;
 } Trim;
 
+/*
+ * A commit takes the snapshot away, and no row is written or deleted without
+ * one.  A statement has it from its portal; a background process has no portal.
+ */
+static void
+take_snapshot(void)
+{
+	if (ActivePortal != NULL)
+		EnsurePortalSnapshotExists();
+	else if (!ActiveSnapshotSet())
+		PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 static void
 commit(Trim *trim)
 {
+	if (ActivePortal == NULL && ActiveSnapshotSet())
+		PopActiveSnapshot();
 	MemoryContextSwitchTo(trim->call);
 	MemoryContextReset(trim->step);
 	SPI_commit();
@@ -125,13 +140,11 @@ read_bounds(Trim *trim)
 	GetUserIdAndSecContext(&trim->user, &trim->security);
 	SetUserIdAndSecContext(miru_owner(),
 						   trim->security | SECURITY_LOCAL_USERID_CHANGE);
-	/* In a background process there is no portal that would have one. */
-	PushActiveSnapshot(GetTransactionSnapshot());
+	take_snapshot();
 	result =
 		SPI_execute_with_args("SELECT collection, history_upto, tombstones_upto"
 							  " FROM mirusync.trim_bounds($1, $2)",
 							  2, types, values, NULL, false, 0);
-	PopActiveSnapshot();
 	SetUserIdAndSecContext(trim->user, trim->security);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read what to trim: %s",
@@ -178,8 +191,7 @@ tombstones_upto(void *arg, const char *collection)
 static void
 lock(const Trim *trim, MiruTable *table, MiruFeed *feed)
 {
-	/* A commit takes it away, and no row is written or deleted without. */
-	EnsurePortalSnapshotExists();
+	take_snapshot();
 	*table = miru_table_open("feed", true);
 	miru_feed_lock(table, feed, trim->feed, miru_epoch_current(),
 				   GetCurrentTimestamp());
