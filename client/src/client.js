@@ -126,8 +126,7 @@ export class Client {
       emit: (type, event) => this.events.emit(type, event),
     };
     this.follower = this.follow();
-    /** @type {(() => void)[]} */
-    this.unlisten = [];
+    this.listening = new AbortController();
     /** Resolves when what is stored is here to be seen. @type {Promise<void>} */
     this.ready = this.start();
     this.ready.catch(() => {});
@@ -263,9 +262,9 @@ export class Client {
 
   /** listen to the browser: online, visible, frozen. */
   listen() {
+    /* The controller has the signal that ends them all. */
     const on = (/** @type {any} */ target, /** @type {string} */ type, /** @type {(event: any) => void} */ listener) => {
-      target?.addEventListener?.(type, listener);
-      this.unlisten.push(() => target?.removeEventListener?.(type, listener));
+      target?.addEventListener?.(type, listener, this.listening);
     };
     const { document: page, window: frame } = globalThis;
     const awake = () => {
@@ -471,8 +470,7 @@ export class Client {
     if (this.closed)
       return;
     this.closed = true;
-    for (const end of this.unlisten)
-      end();
+    this.listening.abort();
     if (this.tabs) {
       await this.tabs.resign();
       this.tabs.channel.close();

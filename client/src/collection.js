@@ -126,9 +126,9 @@ export class Collection {
    */
   write(kind, id, fields) {
     if (kind !== 'delete' && (typeof fields !== 'object' || !fields || Array.isArray(fields)))
-      throw new SyncError('wrong_use', 'the fields of a record are an object');
+      throw new SyncError('wrong_use', 'fields must be an object');
     if ((typeof id !== 'string' && typeof id !== 'number') || id === '')
-      throw new SyncError('wrong_use', 'the id of a record is a text that is not empty');
+      throw new SyncError('wrong_use', 'id must be a text, not empty');
     return { id: String(id), ...this.client.write(kind, this.name, String(id), fields) };
   }
 }

@@ -111,8 +111,8 @@ export class Saver {
     let error = cause;
     if (!(error instanceof SyncError)) {
       const full = /** @type {any} */ (cause)?.name === 'QuotaExceededError';
-      error = full ? new SyncError('storage_full', 'the browser gives no more room', cause)
-        : new SyncError('storage_failed', `what is synced could not be stored: ${cause}`, cause);
+      error = full ? new SyncError('storage_full', 'no more room', cause)
+        : new SyncError('storage_failed', `not stored: ${cause}`, cause);
     }
     if (/** @type {SyncError} */ (error).code === 'lost_lead')
       this.ended = true;
