@@ -218,13 +218,33 @@ write_on(ApiConn *conn)
 		watch_on(conn);
 }
 
+/* status_text: for people; programs read the code in the body. */
 static const char *
 status_text(int status)
 {
-	for (int i = 0; i < ERROR_CODES; i++)
-		if (error_infos[i].status == status)
-			return error_infos[i].code;
-	return status < 300 ? "OK" : "error";
+	static const struct
+	{
+		int status;
+		const char *text;
+	} texts[] = {
+		{200, "OK"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{413, "Content Too Large"},
+		{422, "Unprocessable Content"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{503, "Service Unavailable"},
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return status < 400 ? "OK" : "Error";
 }
 
 void

@@ -35,7 +35,7 @@ const PLANS = {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
 		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, bulkUpdates: 1,
 		fanoutSessions: 500, fanoutSeconds: 3, fanoutOutstanding: 128, hotOutstanding: 16,
-		firstRecords: process.env.FIRST ? [+process.env.FIRST] : [10000], reconnectUsers: 100,
+		firstRecords: [10000], reconnectUsers: 100,
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
@@ -66,6 +66,7 @@ if (process.env.BENCH_SECONDS) {
 		plan[name] = Number(process.env.BENCH_SECONDS)
 }
 plan.storedUsers = Number(process.env.BENCH_STORED_USERS ?? plan.storedUsers)
+plan.rounds = Number(process.env.BENCH_ROUNDS ?? plan.rounds)
 
 /* Naming servers says nothing of workloads, and the other way round. */
 function isWanted(name) {
