@@ -36,6 +36,7 @@ setup:
 
 demo:
 	@tools/setup.sh build demo
+	@echo "demo: building, which takes a minute or two the first time" >&2
 	@$(BUILD) >&2
 	@exec node tools/demo.mjs
 

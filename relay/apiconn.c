@@ -233,6 +233,7 @@ status_text(int status)
 		{403, "Forbidden"},
 		{404, "Not Found"},
 		{405, "Method Not Allowed"},
+		{411, "Length Required"},
 		{413, "Content Too Large"},
 		{422, "Unprocessable Content"},
 		{429, "Too Many Requests"},
