@@ -205,6 +205,9 @@ keyring_tick(int64_t now_ms)
 {
 	struct stat seen;
 
+	/* They were read when the relay started. */
+	if (next_check_ms == 0)
+		next_check_ms = now_ms + config->keys_check_interval_ms;
 	if (now_ms < next_check_ms)
 		return;
 	next_check_ms = now_ms + config->keys_check_interval_ms;
