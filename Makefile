@@ -68,7 +68,7 @@ valgrind:
 soak:
 	@tools/setup.sh build test
 	@$(BUILD) >&2
-	@SOAK_SECONDS=$$(( $${SOAK_MINUTES:-60} * 60 )) node --test test/e2e/soak.test.mjs
+	@SOAK_SECONDS=$$(( $${SOAK_MINUTES:-60} * 60 )) node --test test/e2e/all_at_once.test.mjs
 
 lint:
 	@tools/setup.sh build client lint

@@ -1,5 +1,5 @@
 /*
- * soak.test.mjs
+ * all_at_once.test.mjs
  *     The soak of test/soak: two minutes of it with `make check`, an hour with
  *     `make soak`.  SEED repeats what happened.
  *
