@@ -8,6 +8,12 @@
 import { useStack } from './harness.mjs';
 import { Soak } from '../soak/soak.mjs';
 
+/*
+ * What Node has left of connections that were cut while they were made can keep
+ * its own cleanup turning for ever, when all is said and done.
+ */
+process.on('exit', () => process.exit());
+
 const SEED = Number(process.env.SEED || Date.now() % 1e6);
 const SECONDS = Number(process.env.SOAK_SECONDS || 120);
 
