@@ -35,7 +35,7 @@ const PLANS = {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
 		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, bulkUpdates: 1,
 		fanoutSessions: 500, fanoutSeconds: 3, fanoutOutstanding: 128, hotOutstanding: 16,
-		firstRecords: [10000], reconnectUsers: 100,
+		firstRecords: [10000], reconnectUsers: 100, storedUsers: 0, storedRecords: 10,
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
