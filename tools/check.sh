@@ -141,7 +141,7 @@ run_e2e() {
 # The relay built with sanitizers, in the tests that do not measure memory or
 # time.  An error of theirs ends the relay, and so the test.
 ASAN_TESTS="access ask auth auth_keys auth_revoke auth_sources batching bounds catchup
-	conformance drain hibernation limits native native_auth native_http order proxy
+	conformance drain hibernation native native_auth native_http order proxy
 	relays reload restart tls"
 
 run_asan() {
