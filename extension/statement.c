@@ -5,11 +5,39 @@
  * For tables where neither speed nor a flush at commit asks for the direct
  * access of table.c.
  *
+ * All of them find their rows by an index, and are planned so.  A table that is
+ * nearly empty would be read whole, and that plan would be kept while the
+ * table grows.
+ *
  * SPDX-License-Identifier: PostgreSQL
  */
 #include "postgres.h"
 
+#include "optimizer/cost.h"
 #include "statement.h"
+
+/*
+ * execute runs a plan, which may be made just now.  Our tables have no
+ * triggers: nobody else's statement is planned meanwhile.
+ */
+static int
+execute(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	bool saved = enable_seqscan;
+	int result;
+
+	enable_seqscan = false;
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		enable_seqscan = saved;
+	}
+	PG_END_TRY();
+	return result;
+}
 
 void
 miru_statement_run(SPIPlanPtr *plan, const char *sql, int count, Oid *types,
@@ -25,7 +53,7 @@ miru_statement_run(SPIPlanPtr *plan, const char *sql, int count, Oid *types,
 				 SPI_result_code_string(SPI_result));
 		SPI_keepplan(*plan);
 	}
-	result = SPI_execute_plan(*plan, values, nulls, false, 0);
+	result = execute(*plan, values, nulls);
 	if (result < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(result));

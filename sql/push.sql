@@ -417,6 +417,18 @@ SELECT v -> 'number' AS number, v -> 'replay' AS replay FROM verdicts('hoarder',
 SELECT pg_stat_get_xact_tuples_fetched('mirusync.verdict_pkey'::regclass) < 100 AS few;
 ROLLBACK;
 
+-- What is kept of a device is found by its index also where the plan is made
+-- while the table is nearly empty.
+BEGIN;
+DELETE FROM mirusync.verdict;
+ANALYZE mirusync.verdict, mirusync.device;
+CREATE TEMP VIEW scans AS SELECT sum(seq_scan) AS whole, sum(idx_scan) AS by_index FROM pg_stat_xact_all_tables
+	WHERE relid IN ('mirusync.verdict'::regclass, 'mirusync.device'::regclass);
+SELECT whole, by_index FROM scans \gset
+SELECT mirusync.push('petra', 'tidy', '{"digested": 1, "report": {"unsent": 0}, "changes": []}');
+SELECT whole - :whole AS whole, by_index > :by_index AS by_index FROM scans;
+ROLLBACK;
+
 SELECT mirusync.detach('mark');
 SELECT mirusync.detach('book');
 DELETE FROM mirusync.event_type WHERE type = 'SCRAP_CREATED';
