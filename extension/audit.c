@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "delivery.h"
+#include "element_set.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -110,8 +111,12 @@ put_fields(ReturnSetInfo *result, MiruRecord *record, Jsonb *object,
 	MiruCollection *collection = miru_collection_get(record->collection);
 	MiruRelation *rel = collection ? miru_relation_get(collection->relid)
 								   : NULL;
+	/* Who wrote a set is who wrote an element of it last. */
+	const MiruStamps *folded = miru_set_forget_elements(stamps);
 	ListCell *cell;
 
+	if (folded != NULL)
+		stamps = folded;
 	foreach(cell, miru_object_names(object))
 	{
 		const char *name = strVal(lfirst(cell));

@@ -241,6 +241,18 @@ DELETE FROM mirusync.change_log WHERE feed = 'rob' AND seq = :first + 2;
 SELECT mirusync.record_at('rob', 'note', 'r', :first) AS one, mirusync.record_at('rob', 'note', 'r', :first + 1) AS two;
 ROLLBACK;
 
+-- Who wrote a set is who wrote an element of it last.
+CREATE TABLE shelf (id int PRIMARY KEY, owner text NOT NULL, tags text[]);
+SELECT mirusync.attach('shelf', feed => 'owner');
+SELECT mirusync.set_rule('shelf', 'tags', 'set');
+SELECT mirusync.push('sal', 'phone', '{"changes": [{"number": 1, "kind": "put", "collection": "shelf", "id": "1", "fields": {"tags": ["a"]}}]}') ->> 'verdicts' IS NOT NULL AS pushed;
+SELECT mirusync.push('sal', 'tablet', '{"changes": [{"number": 1, "kind": "patch", "collection": "shelf", "id": "1", "add": {"tags": ["b"]}, "base": 1}]}') ->> 'verdicts' IS NOT NULL AS pushed;
+SELECT field, value, former, seq, device FROM mirusync.blame('sal', 'shelf', '1') WHERE field = 'tags';
+SELECT mirusync.push('sal', 'phone', '{"changes": [{"number": 2, "kind": "patch", "collection": "shelf", "id": "1", "remove": {"tags": ["b"]}, "base": 2}]}') ->> 'verdicts' IS NOT NULL AS pushed;
+SELECT field, value, former, seq, device FROM mirusync.blame('sal', 'shelf', '1') WHERE field = 'tags';
+SELECT * FROM mirusync.verify('sal');
+DROP TABLE shelf;
+
 DROP FUNCTION push, content, reads, replica;
 DELETE FROM mirusync.conflict WHERE feed = 'quill1';
 DELETE FROM mirusync.document WHERE collection = 'note' AND feed ~ '^(quill[0-9]+|nora|rob)$';
