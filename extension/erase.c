@@ -25,13 +25,11 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "change_log.h"
-#include "epoch.h"
 #include "erase.h"
 #include "executor/spi.h"
-#include "feed.h"
+#include "feed_steps.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "record.h"
 #include "registry.h"
 #include "utils/array.h"
@@ -58,47 +56,9 @@ typedef struct Erase
 	int64 batch; /* rows in a transaction */
 	int64 upto;	 /* head when it began */
 	int64 number;
-	int64 changes;		/* erased so far */
-	MemoryContext step; /* emptied with each transaction */
-	Oid user;			/* the caller */
-	int security;
+	int64 changes; /* erased so far */
+	MiruSteps steps;
 } Erase;
-
-static void
-become_owner(Erase *erase)
-{
-	GetUserIdAndSecContext(&erase->user, &erase->security);
-	SetUserIdAndSecContext(miru_owner(),
-						   erase->security | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-static void
-become_caller(Erase *erase)
-{
-	SetUserIdAndSecContext(erase->user, erase->security);
-}
-
-/* commit ends the transaction of a step, and begins that of the next. */
-static void
-commit(Erase *erase)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(
-		MemoryContextGetParent(erase->step));
-
-	MemoryContextReset(erase->step);
-	SPI_commit();
-	MemoryContextSwitchTo(old_context);
-	CHECK_FOR_INTERRUPTS();
-}
-
-/* lock locks the feed for the rest of the transaction. */
-static void
-lock(const Erase *erase, MiruTable *table, MiruFeed *feed)
-{
-	*table = miru_table_open("feed", true);
-	miru_feed_lock(table, feed, erase->feed, miru_epoch_current(),
-				   GetCurrentTimestamp());
-}
 
 /* ----- statements, in 79_erasure.sql ----- */
 
@@ -120,12 +80,12 @@ ask(Erase *erase, const char *sql, int64 number, int64 limit)
 		values[1] = CStringGetTextDatum(erase->collection);
 		values[2] = CStringGetTextDatum(erase->id);
 	}
-	become_owner(erase);
+	miru_steps_become_owner(&erase->steps);
 	if (SPI_execute_with_args(sql, lengthof(types), types, values, nulls, false,
 							  0) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not erase");
-	become_caller(erase);
+	miru_steps_become_caller(&erase->steps);
 	answer = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
 						   &isnull);
 	return isnull ? Int64GetDatum(0) : answer;
@@ -139,13 +99,13 @@ begin(Erase *erase)
 	MiruFeed feed;
 
 	miru_feed_check(erase->feed);
-	lock(erase, &table, &feed);
+	miru_steps_lock(&table, &feed, erase->feed);
 	erase->upto = feed.head;
 	erase->number = DatumGetInt64(
 		ask(erase, "SELECT mirusync.erase_begin($1, $2, $3, $4, $5)",
 			erase->upto, GetSessionUserId()));
 	miru_table_close(&table);
-	commit(erase);
+	miru_steps_commit(&erase->steps);
 }
 
 /* ----- history and state ----- */
@@ -192,10 +152,10 @@ erase_history(Erase *erase)
 		MiruTable table;
 		MiruFeed feed;
 
-		lock(erase, &table, &feed);
+		miru_steps_lock(&table, &feed, erase->feed);
 		erase_changes(erase, &seq);
 		miru_table_close(&table);
-		commit(erase);
+		miru_steps_commit(&erase->steps);
 	} while (seq > 0);
 }
 
@@ -211,11 +171,11 @@ erase_state(Erase *erase)
 		MiruTable table;
 		MiruFeed feed;
 
-		lock(erase, &table, &feed);
+		miru_steps_lock(&table, &feed, erase->feed);
 		seen = miru_record_erase(erase->feed, erase->collection, erase->id,
 								 &from, erase->upto, erase->batch);
 		miru_table_close(&table);
-		commit(erase);
+		miru_steps_commit(&erase->steps);
 	} while (seen == erase->batch);
 }
 
@@ -230,7 +190,7 @@ erase_others(Erase *erase)
 		done = DatumGetInt64(
 			ask(erase, "SELECT mirusync.erase_others($1, $2, $3, $4, $5)",
 				erase->number, erase->batch));
-		commit(erase);
+		miru_steps_commit(&erase->steps);
 	} while (done > 0);
 }
 
@@ -246,8 +206,6 @@ miru_erasure_forget(const char *feed, int64 *from, int64 upto, int64 max)
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	const CallContext *context = (const CallContext *) fcinfo->context;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -261,12 +219,7 @@ check_arguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch_rows must be at least 1")));
-	if (context == NULL || !IsA(context, CallContext) || context->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot erase inside a transaction block"),
-				 errdetail("mirusync.erase() commits after each batch.")));
-	PreventCommandIfReadOnly("mirusync.erase()");
+	miru_steps_check_call("mirusync.erase()", fcinfo);
 }
 
 /* mirusync_erase_0_2 is erase(feed, collection, id, batch_rows). */
@@ -274,10 +227,8 @@ Datum
 mirusync_erase_0_2(PG_FUNCTION_ARGS)
 {
 	Erase erase = {0};
-	MemoryContext old_context;
 
 	check_arguments(fcinfo);
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	erase.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!PG_ARGISNULL(1))
 	{
@@ -285,9 +236,7 @@ mirusync_erase_0_2(PG_FUNCTION_ARGS)
 		erase.id = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	}
 	erase.batch = PG_GETARG_INT32(3);
-	erase.step = AllocSetContextCreate(CurrentMemoryContext, "mirusync erase",
-									   ALLOCSET_DEFAULT_SIZES);
-	old_context = MemoryContextSwitchTo(erase.step);
+	miru_steps_begin(&erase.steps);
 
 	begin(&erase);
 	erase_history(&erase);
@@ -295,9 +244,8 @@ mirusync_erase_0_2(PG_FUNCTION_ARGS)
 	erase_others(&erase);
 	(void) ask(&erase, "SELECT mirusync.erase_end($1, $4, $5)", erase.number,
 			   erase.changes);
-	commit(&erase);
+	miru_steps_commit(&erase.steps);
 
-	MemoryContextSwitchTo(old_context);
-	SPI_finish();
+	miru_steps_end(&erase.steps);
 	PG_RETURN_VOID();
 }

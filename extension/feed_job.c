@@ -30,6 +30,7 @@
 #include "feed.h"
 #include "feed_job.h"
 #include "feed_rows.h"
+#include "feed_steps.h"
 #include "miscadmin.h"
 #include "partition.h"
 #include "storage/lock.h"
@@ -51,19 +52,6 @@ job_lock(const MiruFeedJob *job)
 }
 
 static void
-check_called_alone(const MiruFeedJob *job, FunctionCallInfo fcinfo)
-{
-	if (!IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-			 errmsg("%s cannot run inside a transaction block or a function",
-					job->procedure),
-			 errdetail("It commits as it goes.")));
-}
-
-static void
 check_owner(const MiruFeedJob *job)
 {
 	char *name = get_rel_name(job->relid);
@@ -82,8 +70,7 @@ miru_job_start(MiruFeedJob *job, FunctionCallInfo fcinfo)
 {
 	LOCKTAG tag;
 
-	PreventCommandIfReadOnly(job->procedure);
-	check_called_alone(job, fcinfo);
+	miru_steps_check_call(job->procedure, fcinfo);
 	check_owner(job);
 	if (job->batch_rows < 1)
 		ereport(ERROR,

@@ -39,20 +39,17 @@
 #include "conflict.h"
 #include "convert.h"
 #include "doorbell.h"
-#include "epoch.h"
 #include "erase.h"
 #include "executor/spi.h"
-#include "feed.h"
+#include "feed_steps.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "push.h"
 #include "record.h"
 #include "refusal.h"
 #include "registry.h"
 #include "storage/latch.h"
-#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -67,41 +64,12 @@ PG_FUNCTION_INFO_V1(mirusync_forget_0_2);
 typedef struct Forget
 {
 	char *feed;
-	int64 batch;		/* rows in a transaction */
-	int64 grace;		/* microseconds */
-	int64 head;			/* of step 3; higher numbers stay */
-	TimestampTz at;		/* of step 3; later verdicts stay */
-	MemoryContext step; /* emptied with each transaction */
-	Oid user;			/* the caller */
-	int security;
+	int64 batch;	/* rows in a transaction */
+	int64 grace;	/* microseconds */
+	int64 head;		/* of step 3; higher numbers stay */
+	TimestampTz at; /* of step 3; later verdicts stay */
+	MiruSteps steps;
 } Forget;
-
-static void
-become_owner(Forget *forget)
-{
-	GetUserIdAndSecContext(&forget->user, &forget->security);
-	SetUserIdAndSecContext(miru_owner(),
-						   forget->security | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-static void
-become_caller(Forget *forget)
-{
-	SetUserIdAndSecContext(forget->user, forget->security);
-}
-
-/* commit ends the transaction of a step, and begins that of the next. */
-static void
-commit(Forget *forget)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(
-		MemoryContextGetParent(forget->step));
-
-	MemoryContextReset(forget->step);
-	SPI_commit();
-	MemoryContextSwitchTo(old_context);
-	CHECK_FOR_INTERRUPTS();
-}
 
 /* ----- step 1 ----- */
 
@@ -114,7 +82,7 @@ delete_documents(Forget *forget)
 	int settings = miru_push_fix_search_path();
 	int result;
 
-	become_owner(forget);
+	miru_steps_become_owner(&forget->steps);
 	result = SPI_execute_with_args(
 		"DELETE FROM mirusync.document WHERE ctid OPERATOR(pg_catalog.=) ANY"
 		" (ARRAY(SELECT ctid FROM mirusync.document"
@@ -123,7 +91,7 @@ delete_documents(Forget *forget)
 	if (result != SPI_OK_DELETE)
 		elog(ERROR, "could not delete documents: %s",
 			 SPI_result_code_string(result));
-	become_caller(forget);
+	miru_steps_become_caller(&forget->steps);
 	miru_settings_restore(settings);
 	return SPI_processed;
 }
@@ -225,7 +193,7 @@ wait_for_devices(Forget *forget)
 	TimestampTz last = check_empty(forget);
 	long left;
 
-	commit(forget);
+	miru_steps_commit(&forget->steps);
 	while (last != DT_NOBEGIN &&
 		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 												   last + forget->grace)) > 0)
@@ -249,24 +217,13 @@ feed_exists(const Forget *forget)
 	return exists;
 }
 
-/* lock locks the feed for the rest of the transaction. */
-static void
-lock(const Forget *forget, MiruTable *table, MiruFeed *feed)
-{
-	/* A commit takes it away, and no row is written or deleted without. */
-	EnsurePortalSnapshotExists();
-	*table = miru_table_open("feed", true);
-	miru_feed_lock(table, feed, forget->feed, miru_epoch_current(),
-				   GetCurrentTimestamp());
-}
-
 static void
 restart(Forget *forget)
 {
 	MiruTable table;
 	MiruFeed feed;
 
-	lock(forget, &table, &feed);
+	miru_steps_lock(&table, &feed, forget->feed);
 	(void) check_empty(forget);
 	forget->head = feed.head;
 	forget->at = GetCurrentTimestamp();
@@ -293,10 +250,10 @@ purge(Forget *forget, Purge delete)
 		MiruTable table;
 		MiruFeed feed;
 
-		lock(forget, &table, &feed);
+		miru_steps_lock(&table, &feed, forget->feed);
 		deleted = delete (forget->feed, &from, forget->head, forget->batch);
 		miru_table_close(&table);
-		commit(forget);
+		miru_steps_commit(&forget->steps);
 	} while (deleted == forget->batch);
 }
 
@@ -322,14 +279,14 @@ purge_pushes(Forget *forget)
 
 	do
 	{
-		EnsurePortalSnapshotExists();
-		become_owner(forget);
+		miru_steps_snapshot();
+		miru_steps_become_owner(&forget->steps);
 		deleted = miru_verdict_forget(forget->feed, forget->at, forget->batch);
 		if (deleted == 0)
 			deleted = miru_refusal_forget(forget->feed, forget->at,
 										  forget->batch);
-		become_caller(forget);
-		commit(forget);
+		miru_steps_become_caller(&forget->steps);
+		miru_steps_commit(&forget->steps);
 	} while (deleted > 0);
 }
 
@@ -347,8 +304,6 @@ grace_usec(const Interval *grace)
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	const CallContext *context = (const CallContext *) fcinfo->context;
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -362,12 +317,7 @@ check_arguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("grace must be between 0 and 1 hour")));
-	if (context == NULL || !IsA(context, CallContext) || context->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot forget a feed inside a transaction block"),
-				 errdetail("mirusync.forget() commits after each batch.")));
-	PreventCommandIfReadOnly("mirusync.forget()");
+	miru_steps_check_call("mirusync.forget()", fcinfo);
 }
 
 /* mirusync_forget_0_2 is forget(feed, batch_rows, grace). */
@@ -375,27 +325,23 @@ Datum
 mirusync_forget_0_2(PG_FUNCTION_ARGS)
 {
 	Forget forget = {0};
-	MemoryContext old_context;
 
 	check_arguments(fcinfo);
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	forget.feed = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	forget.batch = PG_GETARG_INT32(1);
 	forget.grace = grace_usec(PG_GETARG_INTERVAL_P(2));
-	forget.step = AllocSetContextCreate(CurrentMemoryContext, "mirusync forget",
-										ALLOCSET_DEFAULT_SIZES);
-	old_context = MemoryContextSwitchTo(forget.step);
+	miru_steps_begin(&forget.steps);
 
 	/* Of a user without a feed, all verdicts there are. */
 	forget.at = GetCurrentTimestamp();
 	while (delete_documents(&forget) == forget.batch)
-		commit(&forget);
-	commit(&forget);
+		miru_steps_commit(&forget.steps);
+	miru_steps_commit(&forget.steps);
 	if (feed_exists(&forget))
 	{
 		wait_for_devices(&forget);
 		restart(&forget);
-		commit(&forget);
+		miru_steps_commit(&forget.steps);
 		purge(&forget, miru_change_log_forget);
 		purge(&forget, miru_record_forget_feed);
 		purge(&forget, purge_conflicts);
@@ -403,7 +349,6 @@ mirusync_forget_0_2(PG_FUNCTION_ARGS)
 	}
 	purge_pushes(&forget);
 
-	MemoryContextSwitchTo(old_context);
-	SPI_finish();
+	miru_steps_end(&forget.steps);
 	PG_RETURN_VOID();
 }

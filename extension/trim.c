@@ -29,20 +29,14 @@
 #include "catalog/pg_type.h"
 #include "change_log.h"
 #include "convert.h"
-#include "epoch.h"
 #include "executor/spi.h"
-#include "feed.h"
+#include "feed_steps.h"
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "record.h"
-#include "registry.h"
-#include "tcop/pquery.h"
 #include "trim.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mirusync_trim_0_2);
@@ -61,43 +55,15 @@ typedef struct Bound
 /* What a call works with. */
 typedef struct Trim
 {
-	int64 batch;		/* rows to look at in a transaction */
-	Interval *active;	/* devices seen within it are waited for */
-	MemoryContext call; /* lasts for the call */
-	MemoryContext one;	/* of a feed; reset after each */
-	MemoryContext step; /* emptied with each transaction */
+	int64 batch;	 /* rows to look at in a transaction */
+	Interval active; /* devices seen within it are waited for */
+	MiruSteps steps;
+	MemoryContext one; /* of a feed; reset after each */
 	char *feed;
 	List *bounds;  /* of Bound */
 	int64 history; /* the greatest of each */
 	int64 tombstones;
-	Oid user; /* the caller */
-	int security;
 } Trim;
-
-/*
- * A commit takes the snapshot away, and no row is written or deleted without
- * one.  A statement has it from its portal; a background process has no portal.
- */
-static void
-take_snapshot(void)
-{
-	if (ActivePortal != NULL)
-		EnsurePortalSnapshotExists();
-	else if (!ActiveSnapshotSet())
-		PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit(Trim *trim)
-{
-	if (ActivePortal == NULL && ActiveSnapshotSet())
-		PopActiveSnapshot();
-	MemoryContextSwitchTo(trim->call);
-	MemoryContextReset(trim->step);
-	SPI_commit();
-	CHECK_FOR_INTERRUPTS();
-	MemoryContextSwitchTo(trim->step);
-}
 
 /* ----- what to trim ----- */
 
@@ -132,20 +98,18 @@ read_bounds(Trim *trim)
 {
 	Oid types[] = {TEXTOID, INTERVALOID};
 	Datum values[] = {CStringGetTextDatum(trim->feed),
-					  IntervalPGetDatum(trim->active)};
+					  IntervalPGetDatum(&trim->active)};
 	int result;
 
 	trim->bounds = NIL;
 	trim->history = trim->tombstones = 0;
-	GetUserIdAndSecContext(&trim->user, &trim->security);
-	SetUserIdAndSecContext(miru_owner(),
-						   trim->security | SECURITY_LOCAL_USERID_CHANGE);
-	take_snapshot();
+	miru_steps_become_owner(&trim->steps);
+	miru_steps_snapshot();
 	result =
 		SPI_execute_with_args("SELECT collection, history_upto, tombstones_upto"
 							  " FROM mirusync.trim_bounds($1, $2)",
 							  2, types, values, NULL, false, 0);
-	SetUserIdAndSecContext(trim->user, trim->security);
+	miru_steps_become_caller(&trim->steps);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read what to trim: %s",
 			 SPI_result_code_string(result));
@@ -187,16 +151,6 @@ tombstones_upto(void *arg, const char *collection)
 
 /* ----- trimming it ----- */
 
-/* lock locks the feed for the rest of the transaction. */
-static void
-lock(const Trim *trim, MiruTable *table, MiruFeed *feed)
-{
-	take_snapshot();
-	*table = miru_table_open("feed", true);
-	miru_feed_lock(table, feed, trim->feed, miru_epoch_current(),
-				   GetCurrentTimestamp());
-}
-
 static void
 trim_history(Trim *trim)
 {
@@ -208,11 +162,11 @@ trim_history(Trim *trim)
 		MiruTable table;
 		MiruFeed feed;
 
-		lock(trim, &table, &feed);
+		miru_steps_lock(&table, &feed, trim->feed);
 		seen = miru_change_log_trim(trim->feed, &from, trim->history,
 									trim->batch, history_upto, trim);
 		miru_table_close(&table);
-		commit(trim);
+		miru_steps_commit(&trim->steps);
 	}
 }
 
@@ -227,7 +181,7 @@ prepare_floor(Trim *trim)
 	MiruFeed feed;
 	int64 floor;
 
-	lock(trim, &table, &feed);
+	miru_steps_lock(&table, &feed, trim->feed);
 	floor = feed.floor;
 	if (trim->tombstones > floor &&
 		miru_feed_raise_floor(&table, &feed, trim->tombstones))
@@ -237,7 +191,7 @@ prepare_floor(Trim *trim)
 		ForceSyncCommit();
 	}
 	miru_table_close(&table);
-	commit(trim);
+	miru_steps_commit(&trim->steps);
 	return Min(floor, trim->tombstones);
 }
 
@@ -256,11 +210,11 @@ trim_tombstones(Trim *trim)
 		MiruTable table;
 		MiruFeed feed;
 
-		lock(trim, &table, &feed);
+		miru_steps_lock(&table, &feed, trim->feed);
 		seen = miru_record_trim(trim->feed, &from, last, trim->batch,
 								tombstones_upto, trim);
 		miru_table_close(&table);
-		commit(trim);
+		miru_steps_commit(&trim->steps);
 	}
 }
 
@@ -269,7 +223,7 @@ trim_feed(Trim *trim, const char *name)
 {
 	trim->feed = MemoryContextStrdup(trim->one, name);
 	read_bounds(trim);
-	commit(trim);
+	miru_steps_commit(&trim->steps);
 	trim_history(trim);
 	trim_tombstones(trim);
 	MemoryContextReset(trim->one);
@@ -285,11 +239,11 @@ trim_feeds(Trim *trim)
 	{
 		ListCell *cell;
 
-		MemoryContextSwitchTo(trim->call);
+		MemoryContextSwitchTo(trim->steps.call);
 		names = miru_feeds_after(after, FEEDS_AT_ONCE);
 		foreach(cell, names)
 		{
-			MemoryContextSwitchTo(trim->step);
+			MemoryContextSwitchTo(trim->steps.step);
 			trim_feed(trim, lfirst(cell));
 			after = lfirst(cell);
 		}
@@ -301,7 +255,6 @@ trim_feeds(Trim *trim)
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	const CallContext *context = (const CallContext *) fcinfo->context;
 	Interval *active;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
@@ -317,42 +270,25 @@ check_arguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("active must not be negative")));
-	if (context == NULL || !IsA(context, CallContext) || context->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot trim inside a transaction block"),
-				 errdetail("mirusync.trim() commits after each batch.")));
-	PreventCommandIfReadOnly("mirusync.trim()");
+	miru_steps_check_call("mirusync.trim()", fcinfo);
 }
 
 void
 miru_trim(const char *feed, int64 batch, const Interval *active)
 {
-	Trim trim = {0};
-	MemoryContext caller;
+	Trim trim = {.batch = batch, .active = *active};
 
-	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	caller = CurrentMemoryContext;
-	trim.call = AllocSetContextCreate(caller, "mirusync trim",
-									  ALLOCSET_DEFAULT_SIZES);
-	trim.one = AllocSetContextCreate(trim.call, "mirusync trim feed",
+	miru_steps_begin(&trim.steps);
+	trim.one = AllocSetContextCreate(trim.steps.call, "mirusync trim feed",
 									 ALLOCSET_DEFAULT_SIZES);
-	trim.step = AllocSetContextCreate(trim.call, "mirusync trim step",
-									  ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(trim.call);
-	trim.batch = batch;
-	trim.active = palloc(sizeof(Interval));
-	*trim.active = *active;
 	if (feed == NULL)
 		trim_feeds(&trim);
 	else
 	{
 		miru_feed_check(feed);
-		MemoryContextSwitchTo(trim.step);
 		trim_feed(&trim, feed);
 	}
-	MemoryContextSwitchTo(caller);
-	SPI_finish();
+	miru_steps_end(&trim.steps);
 }
 
 /* mirusync_trim_0_2 is trim(feed, batch_rows, active). */
