@@ -36,9 +36,27 @@ miru_brought_back(const MiruChange *change, const MiruDelivery *delivery)
 	return change->made && !delivery->deleted && !delivery->created;
 }
 
-/* has_other tells whether "object" has a field that is otherwise in "than". */
+/* is_member tells whether a name is in a list of String. */
 static bool
-has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
+is_member(List *names, const char *name)
+{
+	ListCell *cell;
+
+	foreach(cell, names)
+	{
+		if (strcmp(strVal(lfirst(cell)), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * has_other tells whether "object" has a field, other than those of "but",
+ * that is otherwise in "than", or, if that counts, not there.
+ */
+static bool
+has_other(const Jsonb *object, const Jsonb *than, bool missing_counts,
+		  List *but)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -52,14 +70,11 @@ has_other(const Jsonb *object, const Jsonb *than, bool missing_counts)
 
 		if (token == WJB_KEY)
 			name = pnstrdup(item.val.string.val, item.val.string.len);
-		if (token != WJB_VALUE)
+		if (token != WJB_VALUE || is_member(but, name))
 			continue;
-		if (!miru_object_get(than, name, &other))
-		{
-			if (missing_counts)
-				return true;
-		}
-		else if (!miru_values_equal(&item, &other))
+		if (miru_object_get(than, name, &other)
+				? !miru_values_equal(&item, &other)
+				: missing_counts)
 			return true;
 	}
 	return false;
@@ -78,14 +93,15 @@ standing_of(const MiruChange *change, const MiruDelivery *delivery)
 	if (VARSIZE(sent) == VARSIZE(stored) &&
 		memcmp(sent, stored, VARSIZE(sent)) == 0)
 		return AS_SENT;
-	if (has_other(sent, stored, false) ||
+	if (has_other(sent, stored, false, NIL) ||
 		miru_object_lacking(delivery->collection, sent, stored) != NIL)
 		return OTHERWISE;
 	/* After a put the device believes that it has the whole record. */
 	if (change->kind == MIRU_PUT || miru_brought_back(change, delivery))
-		return has_other(stored, sent, true) ? WITH_MORE : AS_SENT;
+		return has_other(stored, sent, true, NIL) ? WITH_MORE : AS_SENT;
 	/* Generated columns, and what triggers did. */
-	if (delivery->changed != NULL && has_other(delivery->changed, sent, true))
+	if (delivery->changed != NULL &&
+		has_other(delivery->changed, sent, true, NIL))
 		return WITH_MORE;
 	return AS_SENT;
 }
@@ -98,50 +114,6 @@ is_same_device(const MiruOrigin *a, const MiruOrigin *b)
 	return (a->session == NULL && b->session == NULL) ||
 		(a->session != NULL && b->session != NULL &&
 		 strcmp(a->session, b->session) == 0);
-}
-
-/* is_member tells whether a name is in a list of String. */
-static bool
-is_member(List *names, const char *name)
-{
-	ListCell *cell;
-
-	foreach(cell, names)
-	{
-		if (strcmp(strVal(lfirst(cell)), name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * has_unchanged tells whether "object" has a field that the transaction has
- * not changed, and that is otherwise in "than", or, if that counts, not there.
- */
-static bool
-has_unchanged(const Jsonb *object, const Jsonb *than, bool missing_counts,
-			  const MiruDelivery *delivery)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue item;
-	char *name = NULL;
-
-	iterator = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		JsonbValue other;
-
-		if (token == WJB_KEY)
-			name = pnstrdup(item.val.string.val, item.val.string.len);
-		if (token != WJB_VALUE || is_member(delivery->changed_names, name))
-			continue;
-		if (miru_object_get(than, name, &other)
-				? !miru_values_equal(&item, &other)
-				: missing_counts)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -157,14 +129,15 @@ tell_unchanged(MiruChange *change, MiruDelivery *delivery)
 
 	if (change->kind == MIRU_DELETE || delivery->deleted)
 		return;
-	if (has_unchanged(change->object, delivery->object, delivery->is_document,
-					  delivery))
+	if (has_other(change->object, delivery->object, delivery->is_document,
+				  delivery->changed_names))
 	{
 		change->verdict = MIRU_MERGED;
 		change->winner = delivery;
 	}
 	else if (is_whole &&
-			 has_unchanged(delivery->object, change->object, true, delivery))
+			 has_other(delivery->object, change->object, true,
+					   delivery->changed_names))
 		change->winner = delivery;
 }
 

@@ -131,9 +131,9 @@ read_was(Restoration *restoration, Oid type, Datum place)
 						restoration->id, restoration->collection)));
 }
 
-/* read_last finds the image that a deleted record left. */
-static void
-read_last(Restoration *restoration)
+/* sync_state returns the record as sync knows it, or NULL. */
+static MiruRecord *
+sync_state(const Restoration *restoration)
 {
 	MiruTable table = miru_table_open("record", false);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -143,6 +143,15 @@ read_last(Restoration *restoration)
 
 	UnregisterSnapshot(snapshot);
 	miru_table_close(&table);
+	return record;
+}
+
+/* read_last finds the image that a deleted record left. */
+static void
+read_last(Restoration *restoration)
+{
+	MiruRecord *record = sync_state(restoration);
+
 	if (record != NULL)
 		restoration->last =
 			miru_object_without_hidden(restoration->mend.target.rel,
@@ -271,14 +280,8 @@ insert(Restoration *restoration)
 static int64
 number_of(const Restoration *restoration)
 {
-	MiruTable table = miru_table_open("record", false);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	MiruRecord *record = miru_record_find(&table, restoration->feed,
-										  restoration->collection,
-										  restoration->id, snapshot);
+	MiruRecord *record = sync_state(restoration);
 
-	UnregisterSnapshot(snapshot);
-	miru_table_close(&table);
 	return record ? record->seq : 0;
 }
 
