@@ -34,11 +34,11 @@ export class Replica {
   /* whole: all fields are known as of this number; null: the record is gone. */
   whole(id, seq, fields) {
     const record = this.record(id);
+    if (seq < record.whole)
+      return;
     for (const [name, value] of Object.entries(fields ?? {}))
       if ((record.fields.get(name)?.seq ?? 0) <= seq)
         record.fields.set(name, { seq, value });
-    if (seq < record.whole)
-      return;
     record.whole = seq;
     record.deleted = fields === null;
     for (const [name, { seq: at }] of record.fields)
