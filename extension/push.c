@@ -193,10 +193,28 @@ apply_part(void *arg)
 		change->verdict = MIRU_APPLIED;
 		part->current = change;
 		miru_waiting_check(part->push, change);
-		miru_apply(&part->push->pusher, change);
+		miru_apply(&part->push->pusher, change, part->push->direct);
 	}
 	part->current = NULL;
 	check_constraints(role);
+}
+
+/*
+ * run_isolated runs something of the push in a subtransaction: first with new
+ * documents inserted directly.  That cannot step aside for who was faster with
+ * the same one, so then it runs once more without.
+ */
+static ErrorData *
+run_isolated(MiruPush *push, void (*body)(void *arg), void *arg)
+{
+	ErrorData *error;
+
+	push->direct = true;
+	error = miru_run_isolated(body, arg);
+	push->direct = false;
+	if (error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+		error = miru_run_isolated(body, arg);
+	return error;
 }
 
 /* throw_unless_verdict passes an error on that is nobody's fault. */
@@ -212,7 +230,7 @@ static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
 	Part part = {push, list_make1(change), check, NULL};
-	ErrorData *error = miru_run_isolated(apply_part, &part);
+	ErrorData *error = run_isolated(push, apply_part, &part);
 
 	if (error == NULL)
 		return;
@@ -265,7 +283,7 @@ static void
 apply_changes(MiruPush *push, List *changes)
 {
 	Part part = {push, changes, true, NULL};
-	ErrorData *error = miru_run_isolated(apply_part, &part);
+	ErrorData *error = run_isolated(push, apply_part, &part);
 	ListCell *cell;
 
 	if (error == NULL)
@@ -334,7 +352,7 @@ apply_together(MiruPush *push)
 		refuse_together(push, change, &wrong);
 		return;
 	}
-	error = miru_run_isolated(apply_part, &part);
+	error = run_isolated(push, apply_part, &part);
 	if (error == NULL)
 		return;
 	throw_unless_verdict(error);
@@ -542,7 +560,8 @@ void
 miru_push_apply(MiruPush *push)
 {
 	miru_pusher_begin(&push->pusher);
-	push->error = miru_run_isolated(apply_push, push);
+	push->error = push->is_event ? run_isolated(push, apply_push, push)
+								 : miru_run_isolated(apply_push, push);
 	miru_pusher_end();
 	if (push->error != NULL && push->is_event &&
 		!miru_is_transient(push->error->sqlerrcode))
@@ -556,7 +575,7 @@ miru_push_apply_together(MiruPush *push, List *changes)
 	ErrorData *error;
 
 	miru_pusher_begin(&push->pusher);
-	error = miru_run_isolated(apply_part, &part);
+	error = run_isolated(push, apply_part, &part);
 	miru_pusher_end();
 	return error;
 }
