@@ -52,6 +52,7 @@
 #include "target.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
@@ -175,6 +176,29 @@ check_before(const MiruChange *change, Oid role)
 	return next;
 }
 
+/*
+ * apply_change applies a change in a memory context of its own, which stays
+ * only if something of it is still needed: a group may have thousands.  After
+ * an error the caller may look at what was set so far.
+ */
+static void
+apply_change(MiruPush *push, MiruChange *change)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync change",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+
+	miru_waiting_check(push, change);
+	miru_apply(&push->pusher, change, push->direct);
+	MemoryContextSwitchTo(caller);
+	if (change->winner != NULL || change->conflicts != NIL)
+		return;
+	change->feed = pstrdup(change->feed);
+	change->id = pstrdup(change->id);
+	MemoryContextDelete(context);
+}
+
 static void
 apply_part(void *arg)
 {
@@ -192,8 +216,7 @@ apply_part(void *arg)
 			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
 		part->current = change;
-		miru_waiting_check(part->push, change);
-		miru_apply(&part->push->pusher, change, part->push->direct);
+		apply_change(part->push, change);
 	}
 	part->current = NULL;
 	check_constraints(role);
@@ -480,8 +503,7 @@ apply_batch(MiruPush *push)
 	ListCell *cell;
 
 	if (push->batch == NULL)
-		push->batch = DatumGetJsonbP(
-			DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+		push->batch = miru_jsonb_parse(push->message);
 	push->changes = miru_batch_parse(push->batch, &digested, &epoch);
 	if (epoch != MIRU_NO_EPOCH)
 		drop_lost_bases(push, epoch);
@@ -529,8 +551,7 @@ apply_resolve(MiruPush *push)
 static void
 apply_native(MiruPush *push)
 {
-	push->batch = DatumGetJsonbP(
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+	push->batch = miru_jsonb_parse(push->message);
 	push->kind = miru_native_kind(push->batch);
 	push->digested = -1;
 	if (push->kind == MIRU_NATIVE_PUSH)
