@@ -22,6 +22,7 @@
 #include "before.h"
 #include "capture.h"
 #include "conflict.h"
+#include "document_row.h"
 #include "errors.h"
 #include "event.h"
 #include "guc.h"
@@ -49,6 +50,7 @@ typedef struct Merge
 	MiruChange *change;
 	MiruTarget target;
 	MiruStamp incoming;
+	bool direct;
 	Jsonb *object; /* bounded; NULL for a delete without image */
 	int64 skew_ms;
 	MiruBefore before;
@@ -493,7 +495,9 @@ insert(Merge *merge, MiruStamps *stamps, Jsonb *rules, Jsonb *object,
 	bool inserted;
 
 	win(merge, stamps, rules)->revives = revives;
-	inserted = miru_target_insert(&merge->target, object);
+	inserted = (merge->direct && !merge->before.known &&
+				miru_document_row_insert(&merge->target, object)) ||
+		miru_target_insert(&merge->target, object);
 	miru_origin_set(-1);
 	merge->change->made = inserted;
 	if (!inserted)
@@ -651,12 +655,13 @@ refuse_insert(Merge *merge)
 }
 
 void
-miru_apply(const MiruPusher *pusher, MiruChange *change)
+miru_apply(const MiruPusher *pusher, MiruChange *change, bool direct)
 {
 	Merge merge = {0};
 
 	merge.pusher = pusher;
 	merge.change = change;
+	merge.direct = direct;
 	merge.object = change->object;
 	change->origin = -1;
 	change->made = false;

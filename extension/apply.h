@@ -14,9 +14,11 @@
  * miru_apply merges and writes one change and sets what became of it.  The
  * number and the winning object come later, from miru_apply_outcome.  Needs a
  * connected SPI and a subtransaction to be rolled back on error: what the
- * table refuses is thrown.
+ * table refuses is thrown.  "direct" is the quick way for new documents; it
+ * may throw a unique violation where all is to be done again without.
  */
-extern void miru_apply(const MiruPusher *pusher, MiruChange *change);
+extern void
+miru_apply(const MiruPusher *pusher, MiruChange *change, bool direct);
 
 /*
  * miru_apply_outcome completes the change's verdict after the flush: its

@@ -14,6 +14,7 @@
 #include "errors.h"
 #include "event.h"
 #include "event_clock.h"
+#include "jsonb_build.h"
 #include "mb/pg_wchar.h"
 #include "registry.h"
 #include "utils/builtins.h"
@@ -102,16 +103,16 @@ static Jsonb *
 parse_json(const char *text)
 {
 	ErrorContextCallback callback;
-	Datum datum;
+	Jsonb *parsed;
 
 	check_nesting(text);
 	callback.callback = on_json_error;
 	callback.arg = NULL;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	datum = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	parsed = miru_jsonb_parse(text);
 	error_context_stack = callback.previous;
-	return DatumGetJsonbP(datum);
+	return parsed;
 }
 
 /* get finds a key; null counts as not there. */

@@ -7,6 +7,8 @@
 #include "postgres.h"
 
 #include "jsonb_build.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 static void
@@ -85,4 +87,20 @@ miru_value_of_jsonb(Jsonb *jsonb)
 		value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
 	}
 	return value;
+}
+
+Jsonb *
+miru_jsonb_parse(const char *text)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync parse",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Datum parsed = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	Jsonb *result;
+
+	MemoryContextSwitchTo(caller);
+	result = DatumGetJsonbPCopy(parsed);
+	MemoryContextDelete(context);
+	return result;
 }

@@ -22,6 +22,12 @@ miru_build_bool(JsonbParseState **state, const char *name, bool boolean);
 extern void miru_build_begin(JsonbParseState **state);
 extern Jsonb *miru_build_end(JsonbParseState **state);
 
+/*
+ * miru_jsonb_parse reads a text as jsonb_in does, and leaves nothing behind but
+ * the result: what Postgres allocates on the way is ten times as large.
+ */
+extern Jsonb *miru_jsonb_parse(const char *text);
+
 /* miru_value_of_jsonb makes a value of a whole jsonb, scalar or not. */
 extern JsonbValue *miru_value_of_jsonb(Jsonb *jsonb);
 

@@ -52,6 +52,7 @@
 #include "target.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
@@ -175,6 +176,29 @@ check_before(const MiruChange *change, Oid role)
 	return next;
 }
 
+/*
+ * apply_change applies a change in a memory context of its own, which stays
+ * only if something of it is still needed: a group may have thousands.  After
+ * an error the caller may look at what was set so far.
+ */
+static void
+apply_change(MiruPush *push, MiruChange *change)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync change",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+
+	miru_waiting_check(push, change);
+	miru_apply(&push->pusher, change, push->direct);
+	MemoryContextSwitchTo(caller);
+	if (change->winner != NULL || change->conflicts != NIL)
+		return;
+	change->feed = pstrdup(change->feed);
+	change->id = pstrdup(change->id);
+	MemoryContextDelete(context);
+}
+
 static void
 apply_part(void *arg)
 {
@@ -192,11 +216,28 @@ apply_part(void *arg)
 			role = check_before(change, role);
 		change->verdict = MIRU_APPLIED;
 		part->current = change;
-		miru_waiting_check(part->push, change);
-		miru_apply(&part->push->pusher, change);
+		apply_change(part->push, change);
 	}
 	part->current = NULL;
 	check_constraints(role);
+}
+
+/*
+ * run_isolated runs something of the push in a subtransaction: first with new
+ * documents inserted directly.  That cannot step aside for who was faster with
+ * the same one, so then it runs once more without.
+ */
+static ErrorData *
+run_isolated(MiruPush *push, void (*body)(void *arg), void *arg)
+{
+	ErrorData *error;
+
+	push->direct = true;
+	error = miru_run_isolated(body, arg);
+	push->direct = false;
+	if (error != NULL && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+		error = miru_run_isolated(body, arg);
+	return error;
 }
 
 /* throw_unless_verdict passes an error on that is nobody's fault. */
@@ -212,7 +253,7 @@ static void
 apply_one(MiruPush *push, MiruChange *change, bool check)
 {
 	Part part = {push, list_make1(change), check, NULL};
-	ErrorData *error = miru_run_isolated(apply_part, &part);
+	ErrorData *error = run_isolated(push, apply_part, &part);
 
 	if (error == NULL)
 		return;
@@ -265,7 +306,7 @@ static void
 apply_changes(MiruPush *push, List *changes)
 {
 	Part part = {push, changes, true, NULL};
-	ErrorData *error = miru_run_isolated(apply_part, &part);
+	ErrorData *error = run_isolated(push, apply_part, &part);
 	ListCell *cell;
 
 	if (error == NULL)
@@ -334,7 +375,7 @@ apply_together(MiruPush *push)
 		refuse_together(push, change, &wrong);
 		return;
 	}
-	error = miru_run_isolated(apply_part, &part);
+	error = run_isolated(push, apply_part, &part);
 	if (error == NULL)
 		return;
 	throw_unless_verdict(error);
@@ -462,8 +503,7 @@ apply_batch(MiruPush *push)
 	ListCell *cell;
 
 	if (push->batch == NULL)
-		push->batch = DatumGetJsonbP(
-			DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+		push->batch = miru_jsonb_parse(push->message);
 	push->changes = miru_batch_parse(push->batch, &digested, &epoch);
 	if (epoch != MIRU_NO_EPOCH)
 		drop_lost_bases(push, epoch);
@@ -511,8 +551,7 @@ apply_resolve(MiruPush *push)
 static void
 apply_native(MiruPush *push)
 {
-	push->batch = DatumGetJsonbP(
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(push->message)));
+	push->batch = miru_jsonb_parse(push->message);
 	push->kind = miru_native_kind(push->batch);
 	push->digested = -1;
 	if (push->kind == MIRU_NATIVE_PUSH)
@@ -542,7 +581,8 @@ void
 miru_push_apply(MiruPush *push)
 {
 	miru_pusher_begin(&push->pusher);
-	push->error = miru_run_isolated(apply_push, push);
+	push->error = push->is_event ? run_isolated(push, apply_push, push)
+								 : miru_run_isolated(apply_push, push);
 	miru_pusher_end();
 	if (push->error != NULL && push->is_event &&
 		!miru_is_transient(push->error->sqlerrcode))
@@ -556,7 +596,7 @@ miru_push_apply_together(MiruPush *push, List *changes)
 	ErrorData *error;
 
 	miru_pusher_begin(&push->pusher);
-	error = miru_run_isolated(apply_part, &part);
+	error = run_isolated(push, apply_part, &part);
 	miru_pusher_end();
 	return error;
 }

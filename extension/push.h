@@ -27,6 +27,7 @@ typedef struct MiruPush
 	List *open;	   /* of a batch: changes to be applied */
 	int64 taken; /* of a batch: its session's earlier batches in the group have
 				  * numbers up to this, whose verdicts are not kept yet */
+	bool direct; /* new documents are inserted without a statement */
 	bool waits;	 /* of a batch: its device has changes in the inbox */
 	bool any_rejected; /* of a batch: of those to be applied */
 	/* of a batch, once finished: new verdicts by MiruVerdictKind */

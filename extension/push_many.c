@@ -33,6 +33,7 @@
 #include "registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "verdict.h"
 
@@ -300,6 +301,7 @@ typedef struct Output
 	MiruDialects wanted; /* what to deliver in */
 	Datum values[OUT_COLUMNS];
 	bool nulls[OUT_COLUMNS];
+	MemoryContext context; /* reset after each message, and each feed */
 } Output;
 
 static void
@@ -461,6 +463,8 @@ answer_to(MiruPush *push)
 static void
 output_verdict(MiruPush *push, Output *output)
 {
+	MemoryContext caller = MemoryContextSwitchTo(output->context);
+
 	output_clear(output);
 	output_text(output, OUT_KIND, "verdict");
 	output->nulls[OUT_MESSAGE] = false;
@@ -477,6 +481,8 @@ output_verdict(MiruPush *push, Output *output)
 		output_counts(output, push->verdicts);
 	}
 	output_row(output);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(output->context);
 }
 
 /* output_feed_events renders the deliveries of one feed. */
@@ -484,6 +490,7 @@ static void
 output_feed_events(List *deliveries, Output *output)
 {
 	const MiruDelivery *last = llast(deliveries);
+	MemoryContext caller = MemoryContextSwitchTo(output->context);
 	ListCell *cell;
 
 	foreach(cell,
@@ -502,6 +509,8 @@ output_feed_events(List *deliveries, Output *output)
 		output_text(output, OUT_NATIVE, rendered->native);
 		output_row(output);
 	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(output->context);
 }
 
 static int
@@ -556,6 +565,9 @@ mirusync_push_many_0_2(PG_FUNCTION_ARGS)
 	members = read_arguments(fcinfo, &count);
 
 	SPI_connect();
+	output.context = AllocSetContextCreate(CurrentMemoryContext,
+										   "mirusync output",
+										   ALLOCSET_DEFAULT_SIZES);
 	settings = miru_push_begin();
 	apply_group(members, count);
 	/* The relay rings after the commit. */
@@ -563,6 +575,7 @@ mirusync_push_many_0_2(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 		output_verdict(&members[i].push, &output);
 	output_events(deliveries, &output);
+	MemoryContextDelete(output.context);
 	miru_settings_restore(settings);
 	SPI_finish();
 	return (Datum) 0;

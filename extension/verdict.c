@@ -47,6 +47,20 @@ enum
 	VERDICT_COLUMNS = VERDICT_AT
 };
 
+/* Columns of mirusync.device. */
+enum
+{
+	DEVICE_USER_ID = 1,
+	DEVICE_DEVICE,
+	DEVICE_DIGESTED,
+	DEVICE_SEEN_AT,
+	DEVICE_CURSOR,
+	DEVICE_UNSENT,
+	DEVICE_VERSION,
+	DEVICE_SKEW_MS,
+	DEVICE_COLUMNS = DEVICE_SKEW_MS
+};
+
 /* Tells our advisory locks from the application's, which use 1 and 2. */
 #define LOCK_CLASS 19789
 
@@ -76,34 +90,88 @@ miru_verdict_lock(int64 lock_key)
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-int64
-miru_verdict_digest(const char *user, const char *device, int64 digested)
+/* insert_device is for a new device, or one that forget() is just deleting. */
+static int64
+insert_device(const char *user, const char *device, int64 digested)
 {
-	static SPIPlanPtr upsert = NULL;
-	static SPIPlanPtr trim = NULL;
+	static SPIPlanPtr plan = NULL;
 	Oid types[] = {TEXTOID, TEXTOID, INT8OID};
 	Datum values[] = {CStringGetTextDatum(user), CStringGetTextDatum(device),
 					  Int64GetDatum(digested)};
 	bool isnull;
-	int64 highest;
 
 	miru_statement_run(
-		&upsert,
+		&plan,
 		"INSERT INTO mirusync.device AS d (user_id, device, digested)"
 		" VALUES ($1, $2, $3)"
 		" ON CONFLICT (user_id, device) DO UPDATE"
 		" SET digested = GREATEST(d.digested, EXCLUDED.digested),"
 		" seen_at = pg_catalog.now() RETURNING digested",
 		3, types, values, NULL);
-	highest = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-										  SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* update_device notes in its row that the device is here. */
+static int64
+update_device(MiruTable *table, HeapTuple row, int64 digested)
+{
+	Datum values[DEVICE_COLUMNS];
+	bool nulls[DEVICE_COLUMNS];
+	int64 highest;
+
+	heap_deform_tuple(row, RelationGetDescr(table->heap), values, nulls);
+	highest = Max(digested, DatumGetInt64(values[DEVICE_DIGESTED - 1]));
+	values[DEVICE_DIGESTED - 1] = Int64GetDatum(highest);
+	values[DEVICE_SEEN_AT - 1] = TimestampTzGetDatum(
+		GetCurrentTransactionStartTimestamp());
+	miru_table_update(table, row, values, nulls);
+	CommandCounterIncrement();
+	return highest;
+}
+
+/* delete_digested deletes the verdicts of numbers up to "digested". */
+static void
+delete_digested(const char *const *owner, int64 digested)
+{
+	MiruTable table = miru_table_open("verdict", true);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleDesc desc = RelationGetDescr(table.heap);
+	MiruScan scan;
+	HeapTuple row;
+	bool isnull;
+
+	miru_scan_begin_at(&scan, &table, "verdict_pkey", owner, 2, -1, snapshot);
+	while ((row = miru_scan_next(&scan, true)) != NULL &&
+		   DatumGetInt64(heap_getattr(row, VERDICT_NUMBER, desc, &isnull)) <=
+			   digested)
+	{
+		CHECK_FOR_INTERRUPTS();
+		miru_table_delete(&table, row);
+	}
+	miru_scan_end(&scan);
+	UnregisterSnapshot(snapshot);
+	miru_table_close(&table);
+	CommandCounterIncrement();
+}
+
+int64
+miru_verdict_digest(const char *user, const char *device, int64 digested)
+{
+	const char *owner[] = {user, device};
+	MiruTable table = miru_table_open("device", true);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	HeapTuple row = miru_table_find(&table, "device_pkey", owner, 2, snapshot);
+	int64 highest;
+
+	UnregisterSnapshot(snapshot);
+	if (row == NULL || (row->t_data->t_infomask & HEAP_XMAX_INVALID) == 0)
+		highest = insert_device(user, device, digested);
+	else
+		highest = update_device(&table, row, digested);
+	miru_table_close(&table);
 	if (digested > 0)
-		miru_statement_run(&trim,
-						   "DELETE FROM mirusync.verdict"
-						   " WHERE user_id OPERATOR(pg_catalog.=) $1"
-						   " AND device OPERATOR(pg_catalog.=) $2"
-						   " AND number OPERATOR(pg_catalog.<=) $3",
-						   3, types, values, NULL);
+		delete_digested(owner, digested);
 	return highest;
 }
 

@@ -403,6 +403,50 @@ SELECT mirusync.detach('news'), mirusync.detach('outer_one'), mirusync.detach('d
 DROP OWNED BY regress_mirusync_pusher;
 DROP ROLE regress_mirusync_pusher;
 
+-- What an administrator adds to the document store holds for new documents.
+BEGIN;
+SELECT mirusync.create_collection('extra');
+CREATE TABLE push_test.fired (at text, level text, id text);
+CREATE FUNCTION push_test.fire() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	INSERT INTO push_test.fired VALUES (TG_WHEN, TG_LEVEL, CASE TG_LEVEL WHEN 'ROW' THEN NEW.id END);
+	RETURN NEW;
+END
+$$;
+CREATE FUNCTION extra(id text) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT v FROM verdicts('phone', jsonb_build_object('number', id::int, 'kind', 'put', 'collection', 'extra',
+		'id', id, 'fields', jsonb_build_object('a', 1))::text, 'xenia') v
+$$;
+CREATE TRIGGER fire_late AFTER INSERT ON mirusync.document FOR EACH ROW EXECUTE FUNCTION push_test.fire();
+SELECT extra('1');
+CREATE TRIGGER fire_once AFTER INSERT ON mirusync.document FOR EACH STATEMENT EXECUTE FUNCTION push_test.fire();
+SELECT extra('2');
+CREATE TRIGGER fire_early BEFORE INSERT ON mirusync.document FOR EACH ROW EXECUTE FUNCTION push_test.fire();
+SELECT extra('3');
+SELECT * FROM push_test.fired;
+DROP TRIGGER fire_late ON mirusync.document;
+DROP TRIGGER fire_once ON mirusync.document;
+DROP TRIGGER fire_early ON mirusync.document;
+ALTER TABLE mirusync.document ADD CHECK (id <> '4');
+SELECT extra('4');
+CREATE UNIQUE INDEX ON mirusync.document ((data -> 'a')) WHERE feed = 'xenia' AND id > '4';
+SELECT extra('5'), extra('6');
+CREATE RULE nothing AS ON INSERT TO mirusync.document WHERE NEW.id = '30' DO INSTEAD NOTHING;
+SELECT extra('30');
+DROP RULE nothing ON mirusync.document;
+ALTER TABLE mirusync.document ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mirusync.document FORCE ROW LEVEL SECURITY;
+CREATE ROLE regress_mirusync_extra;
+GRANT INSERT, SELECT, UPDATE ON mirusync.document TO regress_mirusync_extra;
+UPDATE mirusync.collection SET role = 'regress_mirusync_extra'::regrole WHERE name = 'extra';
+SELECT extra('31');
+ALTER TABLE mirusync.document DISABLE ROW LEVEL SECURITY;
+SELECT extra('32');
+REVOKE SELECT ON mirusync.document FROM regress_mirusync_extra;
+SELECT extra('33');
+SELECT id FROM mirusync.document WHERE feed = 'xenia' ORDER BY id;
+ROLLBACK;
+
 -- Numbers far apart are looked up without reading what is kept between them.
 INSERT INTO mirusync.verdict (user_id, device, number, verdict)
 	SELECT 'petra', 'hoarder', n, jsonb_build_object('number', n, 'verdict', 'applied')
