@@ -7,7 +7,9 @@
  *
  * Why a connection of its own: a transaction that notifies does not share its
  * commit with others, so the rings must not stand in the writers' way.  At
- * most one ring is in flight; what moves meanwhile is gathered for the next.
+ * most one ring is in flight, and after one there is a pause: each wakes every
+ * relay and their backends, this one's too.  What moves meanwhile is gathered for
+ * the next.  So a change that comes alone is rung for at once.
  *
  * Failure: a lost ring costs latency only, the other relays poll the heads.
  * So a failed ring is not repeated, and while the connection is down only so
@@ -27,6 +29,7 @@
 #include "pgconn.h"
 
 #define GATHERED_MAX 4096 /* feeds; beyond that the poll has to do */
+#define PAUSE_MS	 10	  /* between two rings */
 #define PIDS_KEPT	 4	  /* backends whose rings may still arrive */
 
 typedef struct Moved
@@ -44,8 +47,18 @@ static const PgStatement *const statements[] = {&ring_statement, NULL};
 static PgConn *pg;
 static Moved *moved;
 static TurnTask task;
+static uv_timer_t pause_end;
+static int64_t next_ring_ms;
+static bool hurried;
 static int pids[PIDS_KEPT];
 static int next_pid;
+
+static void
+on_pause_end(uv_timer_t *handle)
+{
+	(void) handle;
+	loop_at_turn_end(&task);
+}
 
 static void
 on_rung(void *arg, const PgReply *reply)
@@ -82,6 +95,13 @@ ring(void *arg)
 	(void) arg;
 	if (moved == NULL || !pgconn_is_ready(pg) || pgconn_in_flight(pg) > 0)
 		return;
+	if (loop_now_ms() < next_ring_ms && !hurried)
+	{
+		if (!uv_is_active((uv_handle_t *) &pause_end))
+			uv_timer_start(&pause_end, on_pause_end,
+						   (uint64_t) (next_ring_ms - loop_now_ms()), 0);
+		return;
+	}
 	pgarray_init(&feeds);
 	HASH_ITER(hh, moved, m, next)
 		pgarray_add(&feeds, m->feed, strlen(m->feed));
@@ -89,6 +109,7 @@ ring(void *arg)
 	if (pgconn_send(pg, &ring_statement, &params, on_rung, NULL) == STATUS_OK)
 	{
 		metrics_count(METRIC_DOORBELLS_SENT);
+		next_ring_ms = loop_now_ms() + PAUSE_MS;
 		forget_all();
 	}
 	pgarray_release(&feeds);
@@ -111,6 +132,7 @@ bell_init(void)
 				   .on_ready = on_ready};
 
 	loop_task_init(&task, ring, NULL);
+	uv_timer_init(loop_uv(), &pause_end);
 	pg = pgconn_new(&spec);
 }
 
@@ -140,6 +162,7 @@ bell_release(void)
 {
 	forget_all();
 	loop_task_cancel(&task);
+	uv_close((uv_handle_t *) &pause_end, NULL);
 	pgconn_free(pg);
 	pg = NULL;
 }
@@ -156,6 +179,13 @@ bell_note(const char *feed)
 	m = alloc_zero(sizeof(Moved) + len + 1);
 	memcpy(m->feed, feed, len);
 	HASH_ADD(hh, moved, feed[0], len, m);
+	loop_at_turn_end(&task);
+}
+
+void
+bell_hurry(void)
+{
+	hurried = true;
 	loop_at_turn_end(&task);
 }
 

@@ -22,6 +22,7 @@
 
 #include "acceptor.h"
 #include "api.h"
+#include "bell.h"
 #include "gate.h"
 #include "guest.h"
 #include "log.h"
@@ -51,6 +52,7 @@ drain_start(const Config *config)
 	acceptor_close();
 	gate_close();
 	ws_drop_handshakes();
+	bell_hurry();
 	guest_close_all(CLOSE_GOING_AWAY, "server is going away");
 	apiconn_drop_idle();
 	api_drain();

@@ -12,11 +12,12 @@
  *
  * A timeout is therefore up to a tick late, which none of them minds.
  *
- * The pace: while nothing is under way that is measured in less than a second,
- * the timer goes slowly, so that sessions that only wait cost no wake-ups.
- * Whatever then happens is an event of the loop, and before it sleeps again it
- * is looked whether the pace still does.  Only a tick slows it down: with
- * events that come quickly enough the timer would else be set anew for ever.
+ * The pace: while something is under way that is measured in less than a second,
+ * the timer goes quickly, else slowly, so that sessions that only wait cost no
+ * wake-ups.  Before the loop sleeps it is looked which it is.  What is over within
+ * a quick tick, as a push or a read that a ring has led to, has cost none: the
+ * timer is then where it was.  Its slow moment stays the same all the while, so
+ * whatever comes and goes cannot put it off for ever.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -42,14 +43,14 @@
 
 #define TICK_MS		 50
 #define SLOW_TICK_MS 1000
-#define QUIET_TICKS	 20 /* then it goes slowly */
 
 /* How often the heads are read because somebody rang for all feeds. */
 #define HEADS_PAUSE_MS 1000
 
 static int64_t heads_interval_ms;
 static int64_t slow_tick_ms;
-static int quiet_ticks; /* in a row; QUIET_TICKS: the pace is slow */
+static int64_t slow_at_ms; /* when it is time at the slow pace */
+static bool is_slow;
 static int64_t next_heads_ms;
 static int64_t last_heads_ms;
 
@@ -59,37 +60,33 @@ static void tick(void);
 static bool
 is_quiet(void)
 {
-	return ws_is_quiet() && apiconn_count() == 0 && guest_is_idle() &&
-		session_is_quiet() && quota_is_idle() && writer_is_idle() &&
+	return writer_is_idle() && ws_is_quiet() && apiconn_count() == 0 &&
+		guest_is_idle() && session_is_quiet() && quota_is_idle() &&
 		reader_is_idle() && pgconn_are_settled() && !feed_all_have_rung() &&
 		!drain_is_on();
 }
 
 static void
-set_pace(int64_t interval_ms)
+set_pace(bool slow)
 {
+	int64_t left_ms = slow_at_ms - loop_now_ms();
+
+	is_slow = slow;
+	if (!slow && left_ms > TICK_MS)
+		left_ms = TICK_MS;
 	/* It was started once with the same timer. */
-	(void) !loop_tick(interval_ms, tick);
+	(void) !loop_tick(left_ms > 0 ? left_ms : 0, tick);
 }
 
 static void
 look(void)
 {
-	hibernation_look();
-	if (quiet_ticks == QUIET_TICKS && !is_quiet())
-	{
-		quiet_ticks = 0;
-		set_pace(TICK_MS);
-	}
-}
+	bool slow;
 
-static void
-slow_down(void)
-{
-	if (!is_quiet())
-		quiet_ticks = 0;
-	else if (quiet_ticks < QUIET_TICKS && ++quiet_ticks == QUIET_TICKS)
-		set_pace(slow_tick_ms);
+	hibernation_look();
+	slow = is_quiet();
+	if (slow != is_slow)
+		set_pace(slow);
 }
 
 static void
@@ -120,7 +117,8 @@ tick(void)
 	}
 	hibernation_tick(now_ms);
 	drain_tick(now_ms);
-	slow_down();
+	slow_at_ms = now_ms + slow_tick_ms;
+	set_pace(is_quiet());
 }
 
 Status
@@ -135,6 +133,7 @@ janitor_start(const Config *config)
 		slow_tick_ms = config->access_poll_interval_ms;
 	if (config->keys_check_interval_ms < slow_tick_ms)
 		slow_tick_ms = config->keys_check_interval_ms;
+	slow_at_ms = loop_now_ms() + slow_tick_ms;
 	loop_before_sleep(look);
 	return loop_tick(TICK_MS, tick);
 }

@@ -143,11 +143,10 @@ loop_before_sleep(void (*look)(void))
 }
 
 Status
-loop_tick(int64_t interval_ms, void (*tick)(void))
+loop_tick(int64_t after_ms, void (*tick)(void))
 {
 	on_tick = tick;
-	if (uv_timer_start(&ticker, on_timer, (uint64_t) interval_ms,
-					   (uint64_t) interval_ms) != 0)
+	if (uv_timer_start(&ticker, on_timer, (uint64_t) after_ms, 0) != 0)
 	{
 		log_error("timer could not start");
 		return STATUS_FAILED;

@@ -51,10 +51,10 @@ extern int64_t loop_wall_ms(void);
 extern void loop_before_sleep(void (*look)(void));
 
 /*
- * loop_tick calls "tick" about every "interval_ms": the janitor's timer.  Called
- * again, it goes on at the other pace.
+ * loop_tick calls "tick" once, in "after_ms": the janitor's timer.  Called again
+ * before that, it is set anew.
  */
-extern Status loop_tick(int64_t interval_ms, void (*tick)(void)) MUST_CHECK;
+extern Status loop_tick(int64_t after_ms, void (*tick)(void)) MUST_CHECK;
 
 /*
  * loop_task_init prepares an embedded task.  loop_at_turn_end queues it once,

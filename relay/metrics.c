@@ -126,7 +126,13 @@ metrics_now_us(void)
 void
 metrics_observe(Histogram histogram, int64_t since_us)
 {
-	int64_t us = metrics_now_us() - since_us;
+	metrics_observe_at(histogram, since_us, metrics_now_us());
+}
+
+void
+metrics_observe_at(Histogram histogram, int64_t since_us, int64_t now_us)
+{
+	int64_t us = now_us - since_us;
 	int i = 0;
 
 	while (i < BOUNDS && us > bounds_us[i])

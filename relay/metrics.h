@@ -77,8 +77,13 @@ extern void metrics_closed(int code);
 /* metrics_now_us is a monotonic clock that is not cached. */
 extern int64_t metrics_now_us(void);
 
-/* metrics_observe notes how long it has been since metrics_now_us gave that. */
+/*
+ * metrics_observe notes how long it has been since metrics_now_us gave that;
+ * metrics_observe_at is for many at once, which share a look at the clock.
+ */
 extern void metrics_observe(Histogram histogram, int64_t since_us);
+extern void
+metrics_observe_at(Histogram histogram, int64_t since_us, int64_t now_us);
 
 /* metrics_render writes all of it; *text is the caller's to free. */
 extern size_t metrics_render(char **text);

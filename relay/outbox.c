@@ -104,7 +104,7 @@ write_header(unsigned char *buf, unsigned char first, size_t len)
 
 /* Packs the oldest message or a fragment of it; 0 if there is no room. */
 static size_t
-pack_first(Outbox *outbox, unsigned char *buf, size_t size)
+pack_first(Outbox *outbox, unsigned char *buf, size_t size, int64_t now_us)
 {
 	Message *message = outbox->ring[outbox->head];
 	size_t rest = message->len - outbox->offset;
@@ -128,7 +128,7 @@ pack_first(Outbox *outbox, unsigned char *buf, size_t size)
 	total_bytes -= take;
 	if (take == rest)
 	{
-		metrics_observe(HISTOGRAM_COMMIT_TO_SEND, message->since_us);
+		metrics_observe_at(HISTOGRAM_COMMIT_TO_SEND, message->since_us, now_us);
 		drop_first(outbox);
 	}
 	return header + take;
@@ -138,10 +138,11 @@ size_t
 outbox_pack(Outbox *outbox, unsigned char *buf, size_t size)
 {
 	size_t used = 0;
+	int64_t now_us = metrics_now_us();
 
 	while (outbox->count > 0)
 	{
-		size_t packed = pack_first(outbox, buf + used, size - used);
+		size_t packed = pack_first(outbox, buf + used, size - used, now_us);
 
 		if (packed == 0)
 			break;

@@ -258,26 +258,43 @@ ungather(Lane *lane)
 	}
 }
 
+/* Sends the next group, unless one is at the database. */
+static void lane_run(void *arg);
+
+/*
+ * The next group goes out before the answers of this one are told, so that the
+ * database works while we write to many sockets.  Only what met a lock comes
+ * first: what its session sent later must not overtake it.
+ */
 static void
 on_group_rows(Lane *lane, const PGresult *result)
 {
 	PushResult results[GROUP_MAX];
 	Push *group[GROUP_MAX];
 	int count = lane->group_count;
+	DialectSet dialects = lane->dialects;
 
 	memcpy(group, lane->group, sizeof(group));
 	lane->group_count = 0;
 	verdicts_read(result, results, count);
-	verdicts_deliver(result, lane->dialects);
 	for (int i = 0; i < count; i++)
 	{
 		group[i]->in_flight = false;
-		if (!results[i].known)
-			writer_give_up(group[i], "no verdict");
-		else if (results[i].retry && !group[i]->given_up)
-			slowlane_add(group[i]);
-		else
+		if (!results[i].known || !results[i].retry || group[i]->given_up)
+			continue;
+		slowlane_add(group[i]);
+		group[i] = NULL;
+	}
+	lane_run(lane);
+	verdicts_deliver(result, dialects);
+	for (int i = 0; i < count; i++)
+	{
+		if (group[i] == NULL)
+			continue;
+		if (results[i].known)
 			writer_settle(group[i], &results[i].verdict);
+		else
+			writer_give_up(group[i], "no verdict");
 	}
 }
 

@@ -12,7 +12,8 @@
  *	- no HTTP keep-alive: every request is answered and its connection closed
  *	  (a pipelined body makes the library loop for ever);
  *	- a foreign libuv loop, sockets accepted by ourselves, no timers of the
- *	  library for anything that matters (they are a sorted list, and armed late);
+ *	  library for anything that matters (they are a sorted list, and armed late),
+ *	  its own pings and their timer for each connection among them;
  *	- with TLS reading stops at the end of a record only (stop_reading);
  *	- what the fallback is to have it does not see: between the TLS handshake
  *	  and the first byte read it is held back (ws_hold);
@@ -726,6 +727,7 @@ ws_init(const Config *config_, const WsHandlers *table)
 		  .rx_buffer_size = RX_BUFFER_SIZE,
 		  .tx_packet_size = WS_BUFFER_SIZE},
 		 {0}};
+	static const lws_retry_bo_t no_pings = {0};
 	void *loops[1] = {loop_uv()};
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -734,6 +736,7 @@ ws_init(const Config *config_, const WsHandlers *table)
 		.uid = (uid_t) -1,
 		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
 		.foreign_loops = loops,
+		.retry_and_idle_policy = &no_pings,
 		.max_http_header_data = HEADERS_MAX_BYTES,
 		.alpn = "http/1.1",
 		.timeout_secs = (unsigned int) (config_->handshake_timeout_ms / 1000) +

@@ -48,6 +48,22 @@ s.test('a change reaches the other relay within a moment', async () => {
   assert.ok(times[10] < 500, `median ${times[10].toFixed(1)} ms`);
 });
 
+s.test('rings for many changes are few', async () => {
+  const user = newUser();
+  const relay = await s.stack.addRelay({ metrics_port: await freePort() });
+  const a = await s.live(user, { relay });
+  const b = await s.live(user, { relay: s.relays[0] });
+  const start = performance.now();
+  for (let i = 0; i < 100; i++)
+    await a.push(created(entry()));
+  for (let i = 0; i < 100; i++)
+    await b.event('ENTRY_CREATED');
+  const possible = (performance.now() - start) / 10 + 2;
+  const sent = (await metrics(relay))('doorbells_sent_total');
+  assert.ok(sent >= 1 && sent <= possible, `${sent} rings, ${possible.toFixed(1)} possible`);
+  await relay.stop();
+});
+
 s.test('a session never gets its own change back, other sessions always do', async () => {
   const user = newUser();
   const devices = [];
