@@ -30,6 +30,7 @@ typedef struct MiruDelivery
 	char *type;			 /* the original event's type, or NULL */
 	char *session;		 /* origin session, or NULL */
 	Jsonb *object;		 /* the record; a tombstone's image or NULL */
+	Jsonb *normalised;	 /* what events show of it; NULL: the object */
 	Jsonb *changed;		 /* from flush: new values of changed fields */
 	List *changed_names; /* fields that changed, String; from flush, or
 							 * miru_native_note_changed */

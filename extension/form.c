@@ -3,7 +3,7 @@
  *     The form of a JSON object, as a table of its fields: checks objects and
  *     brings them into it.
  *
- * The object is copied.  A field that the form does not list is copied as it
+ * The object is copied, unless it is in its form (form_check.c).  A field that the form does not list is copied as it
  * is, whatever it holds.  One that it lists is checked and, where its kind
  * has one way to write a value (a time in milliseconds, lower case, a second
  * name), written that way.  Bringing an object into its form twice changes
@@ -28,11 +28,10 @@
 
 #include "errors.h"
 #include "form.h"
+#include "form_check.h"
 #include "hlc.h"
 #include "lower_case.h"
 
-/* The longest id, in bytes: ids are part of index entries. */
-#define ID_MAX_BYTES 255
 /* Above 2^53 - 1, JavaScript no longer tells an integer from the next. */
 #define COUNT_MAX INT64CONST(9007199254740991)
 
@@ -236,7 +235,7 @@ take_value(const FormField *field, JsonbValue *value)
 			return "must be an integer of at least 0";
 		case FORM_ID:
 			return is_text && value->val.string.len > 0 &&
-					value->val.string.len <= ID_MAX_BYTES
+					value->val.string.len <= FORM_ID_MAX_BYTES
 				? NULL
 				: "must be a non-empty string of at most 255 bytes";
 		case FORM_LOWER_CASE:
@@ -436,6 +435,8 @@ miru_form_apply(const FormField *form, const char *noun, Jsonb *object)
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("the %s must be a JSON object", noun)));
+	if (miru_form_is_kept(form, object))
+		return object;
 	copy_object(&copy, form, &object->root, NULL);
 	return JsonbValueToJsonb(pushJsonbValue(&copy.state, WJB_END_OBJECT, NULL));
 }

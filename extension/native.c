@@ -25,6 +25,7 @@
 #include "common/hashfn.h"
 #include "errors.h"
 #include "feed.h"
+#include "jsonb_text.h"
 #include "lib/stringinfo.h"
 #include "native.h"
 #include "nodes/value.h"
@@ -92,7 +93,7 @@ static void
 append_object(StringInfo out, const char *key, Jsonb *object)
 {
 	append_key(out, key);
-	(void) JsonbToCString(out, &object->root, VARSIZE(object));
+	miru_append_object(out, object);
 }
 
 /* The ref of a message is carried by its answer. */
