@@ -78,6 +78,15 @@ extern MiruPage *miru_page_read(const char *feed, const MiruCursor *cursor,
 								int max, bool origins);
 
 /*
+ * miru_page_walk is the same without keeping the deliveries, or their origins:
+ * it hands each over, in a memory context that is reset after the call, in
+ * which it may also lie in a buffer.
+ */
+typedef void (*MiruPageEach)(void *arg, const MiruDelivery *delivery);
+extern MiruPage *miru_page_walk(const char *feed, const MiruCursor *cursor,
+								int max, MiruPageEach each, void *arg);
+
+/*
  * miru_page_object returns the fields of a record as it stands, of a tombstone
  * those of its last image; NULL if there are none to be read.
  */
