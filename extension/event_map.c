@@ -473,6 +473,18 @@ normalise_function(const MiruEventCollection *collection)
 	return function;
 }
 
+/*
+ * The context of a soft call.  A node of no type, so that no function takes it
+ * for one that it knows; ours know its address.
+ */
+static Node soft_call = {T_Invalid};
+
+bool
+miru_event_is_soft(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context == &soft_call;
+}
+
 Jsonb *
 miru_event_normalise_with(MiruEventNormaliser *normaliser,
 						  const MiruEventCollection *collection, Jsonb *object)
@@ -489,7 +501,7 @@ miru_event_normalise_with(MiruEventNormaliser *normaliser,
 		normaliser->collection = collection;
 	}
 	InitFunctionCallInfoData(*fcinfo, &normaliser->function, 1, InvalidOid,
-							 NULL, NULL);
+							 normaliser->softly ? &soft_call : NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(object);
 	fcinfo->args[0].isnull = false;
 	result = FunctionCallInvoke(fcinfo);

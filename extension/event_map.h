@@ -91,6 +91,7 @@ miru_event_normalise(const MiruEventCollection *collection, Jsonb *object);
 typedef struct MiruEventNormaliser
 {
 	const MiruEventCollection *collection; /* NULL: of none yet */
+	bool softly;						   /* a refusal may be a null */
 	FmgrInfo function;
 } MiruEventNormaliser;
 
@@ -102,5 +103,11 @@ typedef struct MiruEventNormaliser
 extern Jsonb *
 miru_event_normalise_with(MiruEventNormaliser *normaliser,
 						  const MiruEventCollection *collection, Jsonb *object);
+
+/*
+ * miru_event_is_soft tells a normalise function that its caller takes a null
+ * for a refusal: throwing costs a subtransaction, and much else.
+ */
+extern bool miru_event_is_soft(FunctionCallInfo fcinfo);
 
 #endif /* MIRUSYNC_EVENT_MAP_H */

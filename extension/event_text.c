@@ -176,7 +176,7 @@ skip_refused(Normalising *work, ErrorData *error)
 void
 miru_text_normalise(List *deliveries)
 {
-	Normalising work = {deliveries, 0};
+	Normalising work = {deliveries, 0, {.softly = true}};
 
 	while (work.next < list_length(deliveries))
 	{

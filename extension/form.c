@@ -427,16 +427,21 @@ copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
 }
 
 Jsonb *
-miru_form_apply(const FormField *form, const char *noun, Jsonb *object)
+miru_form_apply(const FormField *form, const char *noun, Jsonb *object,
+				bool softly)
 {
 	Copy copy = {NULL, noun};
+	FormVerdict verdict;
 
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("the %s must be a JSON object", noun)));
-	if (miru_form_is_kept(form, object))
+	verdict = miru_form_judge(form, object);
+	if (verdict == FORM_KEPT)
 		return object;
+	if (verdict == FORM_REFUSED && softly)
+		return NULL;
 	copy_object(&copy, form, &object->root, NULL);
 	return JsonbValueToJsonb(pushJsonbValue(&copy.state, WJB_END_OBJECT, NULL));
 }

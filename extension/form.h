@@ -51,9 +51,10 @@ typedef struct FormField
 /*
  * miru_form_apply returns the object in that form, in the current memory
  * context; that very object if it is in it.  Throws ERRCODE_MIRU_INVALID_OBJECT when it does not fit; "noun"
- * says in the message what the object is.
+ * says in the message what the object is.  "softly": it may return NULL
+ * instead.
  */
-extern Jsonb *
-miru_form_apply(const FormField *form, const char *noun, Jsonb *object);
+extern Jsonb *miru_form_apply(const FormField *form, const char *noun,
+							  Jsonb *object, bool softly);
 
 #endif /* MIRUSYNC_FORM_H */

@@ -1,14 +1,14 @@
 /*
  * form_check.c
- *     Whether an object is in its form already, so that it need not be copied.
+ *     Whether an object is in its form already, so that it need not be copied,
+ *     or surely does not fit, so that nobody need try.
  *
- * Nearly all are that are read back from the database, and most that devices
- * push.  One walk through the object tells: its keys come in the order of
+ * Nearly all are in it that are read back from the database, and most that
+ * devices push.  One walk through the object tells: its keys come in the order of
  * jsonb, shorter ones first, and so are the names of the form put in order,
  * once for each form in a backend.
  *
- * This only ever says yes where form.c would make the very same object.  What
- * it does not know for certain it leaves to form.c, errors included.
+ * What is not certain, and what is wrong with an object, is left to form.c.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -47,7 +47,7 @@ typedef struct FormOrder
 /* Of this backend; forms are constants, and few. */
 static FormOrder *orders = NULL;
 
-static bool is_in_form(JsonbContainer *object, const FormField *form);
+static FormVerdict judge_object(JsonbContainer *object, const FormField *form);
 
 /* compare_names compares as jsonb does. */
 static int
@@ -175,84 +175,95 @@ is_container(const JsonbValue *value, uint32 kind)
 		(value->val.binary.data->header & kind) != 0;
 }
 
-/* is_list tells whether all of an array are strings, or objects in a form. */
-static bool
-is_list(const JsonbValue *array, const FormField *parts)
+/* judge_list judges an array of strings, or of objects in a form. */
+static FormVerdict
+judge_list(const JsonbValue *array, const FormField *parts)
 {
 	MiruItems items;
 	JsonbValue key;
 	JsonbValue element;
+	FormVerdict verdict = FORM_KEPT;
 
 	if (!is_container(array, JB_FARRAY))
-		return false;
+		return FORM_REFUSED;
 	miru_items_begin(&items, array->val.binary.data);
-	while (miru_items_next(&items, &key, &element))
+	while (verdict == FORM_KEPT && miru_items_next(&items, &key, &element))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (parts == NULL ? element.type != jbvString
-						  : !is_container(&element, JB_FOBJECT) ||
-					!is_in_form(element.val.binary.data, parts))
-			return false;
+		if (parts == NULL)
+			verdict = element.type == jbvString ? FORM_KEPT : FORM_REFUSED;
+		else if (is_container(&element, JB_FOBJECT))
+			verdict = judge_object(element.val.binary.data, parts);
+		else
+			verdict = FORM_REFUSED;
 	}
-	return true;
+	return verdict;
 }
 
-/* is_kept tells whether form.c would write a value as it is. */
-static bool
-is_kept(const FormField *field, const JsonbValue *value)
+static FormVerdict
+kept_if(bool is_kept)
 {
+	return is_kept ? FORM_KEPT : FORM_REFUSED;
+}
+
+/* judge_value judges a value that is not null. */
+static FormVerdict
+judge_value(const FormField *field, const JsonbValue *value)
+{
+	bool is_text = value->type == jbvString;
+
 	switch (field->kind)
 	{
 		case FORM_ARRAY:
-			return is_container(value, JB_FARRAY);
+			return kept_if(is_container(value, JB_FARRAY));
 		case FORM_BOOLEAN:
-			return value->type == jbvBool;
+			return kept_if(value->type == jbvBool);
 		case FORM_CHOICE:
-			return is_choice(field, value);
+			return kept_if(is_choice(field, value));
 		case FORM_COUNT:
 		case FORM_MILLISECONDS:
-			return is_integer(value);
+			return is_integer(value) ? FORM_KEPT : FORM_UNSURE;
 		case FORM_ID:
-			return value->type == jbvString && value->val.string.len > 0 &&
-				value->val.string.len <= FORM_ID_MAX_BYTES;
+			return kept_if(is_text && value->val.string.len > 0 &&
+						   value->val.string.len <= FORM_ID_MAX_BYTES);
 		case FORM_LOWER_CASE:
-			return is_lower_case(value);
+			return is_lower_case(value) ? FORM_KEPT : FORM_UNSURE;
 		case FORM_MOMENT:
-			if (value->type == jbvString && value->val.string.len == 0)
-				return (field->flags & FORM_MAY_BE_EMPTY) != 0;
-			return is_time(value) || is_integer(value);
+			if (is_text && value->val.string.len == 0 &&
+				(field->flags & FORM_MAY_BE_EMPTY) != 0)
+				return FORM_KEPT;
+			return is_time(value) || is_integer(value) ? FORM_KEPT
+													   : FORM_UNSURE;
 		case FORM_NUMBER:
-			return value->type == jbvNumeric;
+			return kept_if(value->type == jbvNumeric);
 		case FORM_OBJECT:
-			return is_container(value, JB_FOBJECT) &&
-				(field->parts == NULL ||
-				 is_in_form(value->val.binary.data, field->parts));
+			if (!is_container(value, JB_FOBJECT))
+				return FORM_REFUSED;
+			return field->parts == NULL
+				? FORM_KEPT
+				: judge_object(value->val.binary.data, field->parts);
 		case FORM_OBJECTS:
-			return is_list(value, field->parts);
+			return judge_list(value, field->parts);
 		case FORM_TEXT:
-			return value->type == jbvString;
+			return kept_if(is_text);
 		case FORM_TEXTS:
-			return is_list(value, NULL);
+			return judge_list(value, NULL);
 		case FORM_TIME:
-			return is_time(value);
+			return kept_if(is_time(value));
 	}
-	return false;
+	return FORM_UNSURE;
 }
 
-/* is_member_kept looks at a member of an object under a name of the form. */
+/*
+ * is_alias_kept tells of what stands under an alias.  It is written only beside
+ * the name, and with the same string.
+ */
 static bool
-is_member_kept(const FormName *name, const JsonbValue *value,
-			   JsonbContainer *object)
+is_alias_kept(const FormField *field, const JsonbValue *value,
+			  JsonbContainer *object)
 {
-	const FormField *field = name->field;
 	JsonbValue other;
 
-	/* A null is kept under the name, if nothing must stand there. */
-	if (!name->is_alias && value->type == jbvNull)
-		return !name->must_be;
-	if (!name->is_alias)
-		return is_kept(field, value);
-	/* An alias is written only beside the name, and with the same string. */
 	return (field->flags & FORM_BOTH_NAMES) != 0 && value->type == jbvString &&
 		getKeyJsonValueFromContainer(object, field->name, strlen(field->name),
 									 &other) != NULL &&
@@ -261,12 +272,32 @@ is_member_kept(const FormName *name, const JsonbValue *value,
 					  other.val.string.val, other.val.string.len) == 0;
 }
 
-static bool
-is_in_form(JsonbContainer *object, const FormField *form)
+/* judge_member judges a member of an object under a name of the form. */
+static FormVerdict
+judge_member(const FormName *name, const JsonbValue *value,
+			 JsonbContainer *object)
+{
+	const FormField *field = name->field;
+
+	if (name->is_alias)
+		return is_alias_kept(field, value, object) ? FORM_KEPT : FORM_UNSURE;
+	/* A null is kept if nothing must stand there. */
+	if (value->type == jbvNull)
+		return name->must_be || field->alias != NULL ? FORM_UNSURE : FORM_KEPT;
+	/* There may be a better id under the other name. */
+	if (field->kind == FORM_ID && field->alias != NULL &&
+		value->type == jbvString && value->val.string.len == 0)
+		return FORM_UNSURE;
+	return judge_value(field, value);
+}
+
+static FormVerdict
+judge_object(JsonbContainer *object, const FormField *form)
 {
 	const FormOrder *order = order_of(form);
 	const FormName *name = order->names;
 	const FormName *end = name + order->count;
+	FormVerdict verdict = FORM_KEPT;
 	MiruItems items;
 	JsonbValue key;
 	JsonbValue value;
@@ -275,6 +306,7 @@ is_in_form(JsonbContainer *object, const FormField *form)
 	while (miru_items_next(&items, &key, &value))
 	{
 		int order_of_key = 1;
+		FormVerdict of_member;
 
 		for (; name < end; name++)
 		{
@@ -283,25 +315,27 @@ is_in_form(JsonbContainer *object, const FormField *form)
 			if (order_of_key <= 0)
 				break;
 			if (name->must_be)
-				return false;
+				verdict = FORM_UNSURE;
 		}
 		/* What the form does not list is kept as it is. */
 		if (name == end || order_of_key < 0)
 			continue;
-		if (!is_member_kept(name, &value, object))
-			return false;
-		name++;
+		of_member = judge_member(name++, &value, object);
+		if (of_member == FORM_REFUSED)
+			return FORM_REFUSED;
+		if (of_member == FORM_UNSURE)
+			verdict = FORM_UNSURE;
 	}
 	for (; name < end; name++)
 	{
 		if (name->must_be)
-			return false;
+			verdict = FORM_UNSURE;
 	}
-	return true;
+	return verdict;
 }
 
-bool
-miru_form_is_kept(const FormField *form, Jsonb *object)
+FormVerdict
+miru_form_judge(const FormField *form, Jsonb *object)
 {
-	return is_in_form(&object->root, form);
+	return judge_object(&object->root, form);
 }

@@ -1,6 +1,7 @@
 /*
  * form_check.h
- *     Whether an object is in its form already, so that it need not be copied.
+ *     Whether an object is in its form already, so that it need not be copied,
+ *     or surely does not fit, so that nobody need try.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -9,10 +10,13 @@
 
 #include "form.h"
 
-/*
- * miru_form_is_kept tells of an object whether miru_form_apply would make the
- * same one again.  It may say no where it would.
- */
-extern bool miru_form_is_kept(const FormField *form, Jsonb *object);
+typedef enum FormVerdict
+{
+	FORM_KEPT,	 /* miru_form_apply would make the same object again */
+	FORM_UNSURE, /* it has to be tried */
+	FORM_REFUSED /* it would throw */
+} FormVerdict;
+
+extern FormVerdict miru_form_judge(const FormField *form, Jsonb *object);
 
 #endif /* MIRUSYNC_FORM_CHECK_H */

@@ -28,14 +28,14 @@ typedef struct MiruReaderLeaf
 /* Zeroes are one that is closed. */
 typedef struct MiruReader
 {
-	MiruRelation *rel; /* NULL: closed */
-	TupleDesc desc;	   /* of the rows that it returns */
-	Relation heap;	   /* NULL: not needed yet */
-	Relation index;	   /* NULL: the table is partitioned */
+	MiruRelation *rel;	  /* NULL: closed */
+	TupleDesc desc;		  /* of the rows that it returns */
+	Relation heap;		  /* NULL: not needed yet */
+	Relation index;		  /* NULL: the table is partitioned */
 	IndexScanDesc scan;	  /* of miru_reader_look, NULL: none yet */
 	TupleTableSlot *slot; /* its row */
 	bool is_exact;		  /* of the scan: keys that are equal are the same */
-	int leaf_count;	   /* ever opened; the last ones are open */
+	int leaf_count;		  /* ever opened; the last ones are open */
 	MiruReaderLeaf leaves[MIRU_READER_LEAVES];
 } MiruReader;
 

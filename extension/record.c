@@ -47,13 +47,14 @@ enum
 };
 
 static void
-pg_attribute_noreturn() complain_of_stamps(const char *collection,
-										   const char *id)
+pg_attribute_noreturn()
+	complain_of_stamps(const char *collection, const char *id)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("stamps of record \"%s\" of collection \"%s\" are corrupted",
-					id, collection)));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("stamps of record \"%s\" of collection \"%s\" are corrupted",
+				id, collection)));
 }
 
 static MiruStamps *
