@@ -327,7 +327,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot,
 
 	page->upto = page->after;
 	miru_scan_begin(&scan, &table, "record_seq", feed, page->after, snapshot);
-	MemoryContextSwitchTo(context);
+	/* Where the scan goes on, its own memory context is the current one. */
 	while ((row = miru_scan_next(&scan, true)) != NULL)
 	{
 		MiruRecordHead record;
@@ -335,6 +335,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot,
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
 		miru_record_peek(row, desc, feed, &record);
 		/* A group is never cut, so it may overrun the page. */
 		full = (count >= max || bytes >= PAGE_BYTES) && record.part_of != group;
@@ -356,6 +357,7 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot,
 		group = record.part_of;
 		page->upto = record.seq;
 		count++;
+		MemoryContextSwitchTo(reading.context);
 	}
 	MemoryContextSwitchTo(reading.context);
 	miru_reader_close(&reading.reader);

@@ -219,6 +219,19 @@ miru_reader_begin_looks(MiruReader *reader, Snapshot snapshot)
 	reader->scan = miru_index_beginscan(reader->heap, reader->index, snapshot,
 										reader->rel->key_count);
 	reader->is_exact = _bt_allequalimage(reader->index, false);
+	reader->context = CurrentMemoryContext;
+}
+
+/* next_row goes to the next row of the scan; the index may keep things. */
+static bool
+next_row(MiruReader *reader)
+{
+	MemoryContext caller = MemoryContextSwitchTo(reader->context);
+	bool found = index_getnext_slot(reader->scan, ForwardScanDirection,
+									reader->slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
 }
 
 HeapTuple
@@ -233,7 +246,7 @@ miru_reader_look(MiruReader *reader, const Datum *values, const char *feed,
 		return miru_reader_fetch_of(reader, values, feed, snapshot);
 	miru_key_scan(rel, values, keys);
 	index_rescan(reader->scan, keys, rel->key_count, NULL, 0);
-	if (!index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot))
+	if (!next_row(reader))
 		return NULL;
 	row = ExecFetchSlotHeapTuple(reader->slot, false, NULL);
 	/* A document's feed is the text in its key. */
