@@ -30,6 +30,7 @@ typedef struct MiruDelivery
 	char *type;			 /* the original event's type, or NULL */
 	char *session;		 /* origin session, or NULL */
 	Jsonb *object;		 /* the record; a tombstone's image or NULL */
+	Jsonb *normalised;	 /* what events show of it; NULL: the object */
 	Jsonb *changed;		 /* from flush: new values of changed fields */
 	List *changed_names; /* fields that changed, String; from flush, or
 							 * miru_native_note_changed */
@@ -75,6 +76,15 @@ typedef struct MiruPage
  */
 extern MiruPage *miru_page_read(const char *feed, const MiruCursor *cursor,
 								int max, bool origins);
+
+/*
+ * miru_page_walk is the same without keeping the deliveries, or their origins:
+ * it hands each over, in a memory context that is reset after the call, in
+ * which it may also lie in a buffer.
+ */
+typedef void (*MiruPageEach)(void *arg, const MiruDelivery *delivery);
+extern MiruPage *miru_page_walk(const char *feed, const MiruCursor *cursor,
+								int max, MiruPageEach each, void *arg);
 
 /*
  * miru_page_object returns the fields of a record as it stands, of a tombstone

@@ -207,37 +207,45 @@ render_live(MiruDialects wanted, MiruPage *page, const char *feed, int64 after)
 	return messages;
 }
 
-/* render_state renders a page for a session that catches up. */
+/* native_page makes the one message of a page. */
+static List *
+native_page(const char *feed, const MiruPage *page, StringInfo records,
+			int64 after)
+{
+	MiruRendered *message = palloc0(sizeof(MiruRendered));
+
+	message->after = after;
+	message->seq = page_cursor(page, page->upto);
+	message->native = miru_native_page_end(feed, page, records);
+	return list_make1(message);
+}
+
+/* render_state renders a page for sessions that catch up. */
 static List *
 render_state(MiruDialects wanted, const MiruPage *page, const char *feed,
-			 int64 after, int64 upto)
+			 int64 after)
 {
+	int64 upto = page_cursor(page, page->upto);
 	List *messages = NIL;
-	MiruRendered *message;
+	StringInfoData records;
 	ListCell *cell;
 
-	if (wanted.event)
+	foreach(cell, miru_event_render_catch_up(page, after, upto))
 	{
-		foreach(cell, miru_event_render_catch_up(page, after, upto))
-		{
-			const MiruEvent *event = lfirst(cell);
+		const MiruEvent *event = lfirst(cell);
+		MiruRendered *message = palloc0(sizeof(MiruRendered));
 
-			message = palloc0(sizeof(MiruRendered));
-			message->after = event->after;
-			message->seq = event->seq;
-			message->event = event->body;
-			messages = lappend(messages, message);
-		}
-	}
-	if (wanted.native)
-	{
-		message = palloc0(sizeof(MiruRendered));
-		message->after = after;
-		message->seq = upto;
-		message->native = miru_native_render_page(feed, page);
+		message->after = event->after;
+		message->seq = event->seq;
+		message->event = event->body;
 		messages = lappend(messages, message);
 	}
-	return messages;
+	if (!wanted.native)
+		return messages;
+	miru_native_page_begin(&records);
+	foreach(cell, page->deliveries)
+		miru_native_page_add(&records, lfirst(cell));
+	return list_concat(messages, native_page(feed, page, &records, after));
 }
 
 /* mirusync_pull_events_0_2 is pull_events(feed, after, max, live, seen, dialects). */
@@ -252,7 +260,7 @@ mirusync_pull_events_0_2(PG_FUNCTION_ARGS)
 	MiruDialects wanted;
 	MiruCursor cursor;
 	MiruPage *page;
-	int64 upto;
+	StringInfoData records;
 	List *messages;
 	ListCell *cell;
 
@@ -274,13 +282,24 @@ mirusync_pull_events_0_2(PG_FUNCTION_ARGS)
 						PAGE_RECORDS_MAX)));
 
 	InitMaterializedSRF(fcinfo, 0);
-	page = miru_page_read(feed, &cursor, max, live);
+	if (live || wanted.event)
+		page = miru_page_read(feed, &cursor, max, live);
+	else
+	{
+		/* The one message of a page is written while it is read. */
+		miru_native_page_begin(&records);
+		page = miru_page_walk(feed, &cursor, max, miru_native_page_add,
+							  &records);
+	}
 	if (page->start_over)
 		after = 0;
-	upto = page_cursor(page, page->upto);
-	messages = live ? render_live(wanted, page, feed, after)
-					: render_state(wanted, page, feed, after, upto);
-	return_page(result, page, after, upto);
+	if (live)
+		messages = render_live(wanted, page, feed, after);
+	else if (wanted.event)
+		messages = render_state(wanted, page, feed, after);
+	else
+		messages = native_page(feed, page, &records, after);
+	return_page(result, page, after, page_cursor(page, page->upto));
 	foreach(cell, messages)
 		return_message(result, lfirst(cell));
 	return (Datum) 0;

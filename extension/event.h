@@ -56,6 +56,6 @@ miru_event_render_catch_up(const MiruPage *page, int64 after, int64 upto);
  * miru_event_render_winner renders what stands, for the device that lost.
  * Returns NULL for a record that the event dialect does not speak of.
  */
-extern char *miru_event_render_winner(const MiruDelivery *delivery);
+extern char *miru_event_render_winner(MiruDelivery *delivery);
 
 #endif /* MIRUSYNC_EVENT_H */

@@ -450,7 +450,7 @@ find_normalise(const char *name)
 }
 
 /*
- * normalise_function looks the function up each time: no dependency keeps it
+ * normalise_function looks the function up for each statement: no dependency keeps it
  * from being replaced or dropped, and what the server says to an OID that is
  * gone would pass for an internal error, which relays retry.
  */
@@ -473,18 +473,35 @@ normalise_function(const MiruEventCollection *collection)
 	return function;
 }
 
+/*
+ * The context of a soft call.  A node of no type, so that no function takes it
+ * for one that it knows; ours know its address.
+ */
+static Node soft_call = {T_Invalid};
+
+bool
+miru_event_is_soft(FunctionCallInfo fcinfo)
+{
+	return fcinfo->context == &soft_call;
+}
+
 Jsonb *
-miru_event_normalise(const MiruEventCollection *collection, Jsonb *object)
+miru_event_normalise_with(MiruEventNormaliser *normaliser,
+						  const MiruEventCollection *collection, Jsonb *object)
 {
 	LOCAL_FCINFO(fcinfo, 1);
-	FmgrInfo function;
 	Datum result;
 	Jsonb *normalised;
 
 	if (collection->normalise == NULL)
 		return object;
-	fmgr_info(normalise_function(collection), &function);
-	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
+	if (normaliser->collection != collection)
+	{
+		fmgr_info(normalise_function(collection), &normaliser->function);
+		normaliser->collection = collection;
+	}
+	InitFunctionCallInfoData(*fcinfo, &normaliser->function, 1, InvalidOid,
+							 normaliser->softly ? &soft_call : NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(object);
 	fcinfo->args[0].isnull = false;
 	result = FunctionCallInvoke(fcinfo);
@@ -492,6 +509,14 @@ miru_event_normalise(const MiruEventCollection *collection, Jsonb *object)
 		return NULL;
 	normalised = DatumGetJsonbP(result);
 	return JB_ROOT_IS_OBJECT(normalised) ? normalised : NULL;
+}
+
+Jsonb *
+miru_event_normalise(const MiruEventCollection *collection, Jsonb *object)
+{
+	MiruEventNormaliser normaliser = {NULL};
+
+	return miru_event_normalise_with(&normaliser, collection, object);
 }
 
 PG_FUNCTION_INFO_V1(mirusync_mapping_changed_0_2);

@@ -8,6 +8,7 @@
 #ifndef MIRUSYNC_EVENT_MAP_H
 #define MIRUSYNC_EVENT_MAP_H
 
+#include "fmgr.h"
 #include "utils/jsonb.h"
 
 /* A key of a JSON object. */
@@ -85,5 +86,28 @@ miru_event_map_type(const MiruEventMap *map, const char *name);
  */
 extern Jsonb *
 miru_event_normalise(const MiruEventCollection *collection, Jsonb *object);
+
+/* A function that was looked up, for many objects of a collection. */
+typedef struct MiruEventNormaliser
+{
+	const MiruEventCollection *collection; /* NULL: of none yet */
+	bool softly;						   /* a refusal may be a null */
+	FmgrInfo function;
+} MiruEventNormaliser;
+
+/*
+ * miru_event_normalise_with is the same, and looks the function up where it
+ * is of another collection than the last time.  To be used within one
+ * statement, and in the memory context that it began in.
+ */
+extern Jsonb *
+miru_event_normalise_with(MiruEventNormaliser *normaliser,
+						  const MiruEventCollection *collection, Jsonb *object);
+
+/*
+ * miru_event_is_soft tells a normalise function that its caller takes a null
+ * for a refusal: throwing costs a subtransaction, and much else.
+ */
+extern bool miru_event_is_soft(FunctionCallInfo fcinfo);
 
 #endif /* MIRUSYNC_EVENT_MAP_H */

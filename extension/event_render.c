@@ -26,6 +26,7 @@
 #include "event.h"
 #include "event_clock.h"
 #include "event_text.h"
+#include "jsonb_text.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -113,8 +114,7 @@ render_delete(const Renderer *renderer, const MiruEventCollection *collection,
 	if (part != NULL && part->payload != NULL && delivery->object != NULL)
 	{
 		miru_text_key(&out, part->payload);
-		(void) JsonbToCString(&out, &delivery->object->root,
-							  VARSIZE(delivery->object));
+		miru_append_object(&out, delivery->object);
 	}
 	appendStringInfoChar(&out, '}');
 	return out.data;
@@ -360,6 +360,7 @@ miru_event_render_live(List *deliveries)
 	EventGroup group;
 
 	renderer_init(&renderer);
+	miru_text_normalise(deliveries);
 	for (int i = 0; i < list_length(deliveries); i = group.end)
 	{
 		const MiruDelivery *first = list_nth(deliveries, i);
@@ -382,12 +383,13 @@ miru_event_render_live(List *deliveries)
 }
 
 char *
-miru_event_render_winner(const MiruDelivery *delivery)
+miru_event_render_winner(MiruDelivery *delivery)
 {
 	const MiruEventCollection *collection;
 	Renderer renderer;
 
 	renderer_init(&renderer);
+	miru_text_normalise(list_make1(delivery));
 	collection = collection_of(&renderer, delivery);
 	if (collection == NULL)
 		return NULL;
@@ -489,6 +491,7 @@ miru_event_render_catch_up(const MiruPage *page, int64 after, int64 upto)
 	ListCell *cell;
 
 	renderer_init(&catch_up.renderer);
+	miru_text_normalise(page->deliveries);
 	catch_up.after = after;
 	catch_up.upto = upto;
 	foreach(cell, page->deliveries)

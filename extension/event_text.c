@@ -25,8 +25,9 @@
 #include "event_clock.h"
 #include "event_text.h"
 #include "isolate.h"
+#include "jsonb_text.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -56,39 +57,6 @@ miru_text_envelope(StringInfo out, const char *type, const char *now)
 	appendStringInfo(out, ",\"timestamp\":\"%s\"", now);
 }
 
-/* append_value writes any JSON value. */
-static void
-append_value(StringInfo out, const JsonbValue *value)
-{
-	char *text;
-
-	switch (value->type)
-	{
-		case jbvNull:
-			appendStringInfoString(out, "null");
-			break;
-		case jbvBool:
-			appendStringInfoString(out, value->val.boolean ? "true" : "false");
-			break;
-		case jbvNumeric:
-			text = DatumGetCString(
-				DirectFunctionCall1(numeric_out,
-									NumericGetDatum(value->val.numeric)));
-			appendStringInfoString(out, text);
-			break;
-		case jbvString:
-			escape_json(out,
-						pnstrdup(value->val.string.val, value->val.string.len));
-			break;
-		case jbvBinary:
-			(void) JsonbToCString(out, value->val.binary.data,
-								  value->val.binary.len);
-			break;
-		default:
-			elog(ERROR, "unexpected type of json value: %d", (int) value->type);
-	}
-}
-
 /* find_edit returns the edit of that key, or NULL. */
 static MiruEventEdit *
 find_edit(MiruEventEdit *edits, int count, const JsonbValue *key)
@@ -107,30 +75,27 @@ find_edit(MiruEventEdit *edits, int count, const JsonbValue *key)
 static void
 append_edited(StringInfo out, Jsonb *object, MiruEventEdit *edits, int count)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
-	JsonbIteratorToken token;
-	JsonbValue item;
-	MiruEventEdit *edit = NULL;
+	MiruItems items;
+	JsonbValue key;
+	JsonbValue value;
 	char separator = '{';
 
-	/* Nested values are skipped over: they come as one binary value. */
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	miru_items_begin(&items, &object->root);
+	while (miru_items_next(&items, &key, &value))
 	{
-		if (token == WJB_KEY)
-		{
-			appendStringInfoChar(out, separator);
-			separator = ',';
-			append_value(out, &item);
-			appendStringInfoChar(out, ':');
-			edit = find_edit(edits, count, &item);
-		}
-		else if (token == WJB_VALUE && edit != NULL)
+		MiruEventEdit *edit = find_edit(edits, count, &key);
+
+		appendStringInfoChar(out, separator);
+		separator = ',';
+		miru_append_value(out, &key);
+		appendStringInfoChar(out, ':');
+		if (edit == NULL)
+			miru_append_value(out, &value);
+		else
 		{
 			appendStringInfoString(out, edit->json);
 			edit->is_written = true;
 		}
-		else if (token == WJB_VALUE)
-			append_value(out, &item);
 	}
 	for (int i = 0; i < count; i++)
 	{
@@ -144,47 +109,88 @@ append_edited(StringInfo out, Jsonb *object, MiruEventEdit *edits, int count)
 	appendStringInfoChar(out, '}');
 }
 
-/* An object to be normalised, and what became of it. */
-typedef struct Normalisation
+/* Deliveries whose objects are to be normalised. */
+typedef struct Normalising
+{
+	List *deliveries;
+	int next; /* index of the one that is being looked at */
+	MiruEventNormaliser normaliser;
+} Normalising;
+
+/* to_normalise returns the collection whose function is for a delivery. */
+static const MiruEventCollection *
+to_normalise(const MiruDelivery *delivery)
 {
 	const MiruEventCollection *collection;
-	Jsonb *object;
-	Jsonb *result;
-} Normalisation;
 
+	if (!delivery->by_sql || delivery->object == NULL)
+		return NULL;
+	collection = miru_event_map_collection(miru_event_map(),
+										   delivery->collection);
+	return collection != NULL && collection->normalise != NULL ? collection
+															   : NULL;
+}
+
+/* normalise goes on with the deliveries, until one fails. */
 static void
 normalise(void *arg)
 {
-	Normalisation *wanted = arg;
+	Normalising *work = arg;
 
-	wanted->result = miru_event_normalise(wanted->collection, wanted->object);
+	/* After a failure nothing that a function kept is to be trusted. */
+	work->normaliser.collection = NULL;
+	for (; work->next < list_length(work->deliveries); work->next++)
+	{
+		MiruDelivery *delivery = list_nth(work->deliveries, work->next);
+		const MiruEventCollection *collection = to_normalise(delivery);
+
+		CHECK_FOR_INTERRUPTS();
+		if (collection != NULL)
+			delivery->normalised = miru_event_normalise_with(&work->normaliser,
+															 collection,
+															 delivery->object);
+	}
 }
 
-/*
- * normalised_or_stored returns the object in the form that the collection's
- * function gives it, or as it is if the function refuses it.  An internal
- * error of the function counts as that too: it would come again each time,
- * and keep the feed from being read.
- */
-static Jsonb *
-normalised_or_stored(const MiruEventCollection *collection, Jsonb *object)
+/* skip_refused leaves an object as it is stored, which its function refused. */
+static void
+skip_refused(Normalising *work, ErrorData *error)
 {
-	Normalisation wanted = {collection, object, NULL};
-	ErrorData *error;
+	MiruDelivery *delivery = list_nth(work->deliveries, work->next);
 
-	if (collection->normalise == NULL)
-		return object;
-	error = miru_run_isolated(normalise, &wanted);
-	if (error == NULL)
-		return wanted.result != NULL ? wanted.result : object;
 	if (miru_is_transient(error->sqlerrcode) &&
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTERNAL_ERROR)
 		ReThrowError(error);
 	ereport(
 		DEBUG1,
 		(errmsg_internal("object of collection \"%s\" is sent as stored: %s",
-						 collection->name, error->message)));
-	return object;
+						 delivery->collection, error->message)));
+	delivery->normalised = NULL;
+	work->next++;
+}
+
+/*
+ * An internal error of a function counts as a refusal too: it would come again
+ * each time, and keep the feed from being read.
+ */
+void
+miru_text_normalise(List *deliveries)
+{
+	Normalising work = {deliveries, 0, {.softly = true}};
+
+	while (work.next < list_length(deliveries))
+	{
+		ErrorData *error;
+
+		if (to_normalise(list_nth(deliveries, work.next)) == NULL)
+		{
+			work.next++;
+			continue;
+		}
+		error = miru_run_isolated(normalise, &work);
+		if (error != NULL)
+			skip_refused(&work, error);
+	}
 }
 
 /* clock_ms returns the first millisecond that is not before the clock. */
@@ -230,14 +236,14 @@ miru_text_record(StringInfo out, const MiruEventCollection *collection,
 		append_absent(out, collection, delivery);
 		return;
 	}
-	if (delivery->by_sql)
-		object = normalised_or_stored(collection, object);
+	if (delivery->normalised != NULL)
+		object = delivery->normalised;
 
 	count = miru_event_raise_stamps(collection, object, ms, edits);
 	if (delivery->deleted && !miru_event_is_deleted(object))
 		miru_event_edit_time(&edits[count++], "deletedAt", ms);
 	if (count == 0)
-		(void) JsonbToCString(out, &object->root, VARSIZE(object));
+		miru_append_object(out, object);
 	else
 		append_edited(out, object, edits, count);
 }

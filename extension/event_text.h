@@ -23,6 +23,12 @@ extern void miru_text_key(StringInfo out, const char *key);
 extern void miru_text_number(StringInfo out, const char *key, int64 number);
 
 /*
+ * miru_text_normalise puts the objects that SQL wrote into the form of their
+ * collections, as far as the collections' functions take them.
+ */
+extern void miru_text_normalise(List *deliveries);
+
+/*
  * miru_text_record writes the record's object, not looking older than its
  * clock and, if the record is deleted, with a deletedAt that says so.
  */

@@ -3,14 +3,11 @@
  *     The form of a JSON object, as a table of its fields: checks objects and
  *     brings them into it.
  *
- * A field that the form does not list is left as it is, whatever it holds.
- * One that it lists is checked and, where its kind has one way to write a
- * value (a time in milliseconds, lower case, a second name), written that way.
- * Bringing an object into its form twice changes nothing more.
- *
- * Nearly all objects have their form already.  So the object is looked through
- * first, and only if something is to be written otherwise it is copied, by the
- * same code: building a jsonb costs several times as much as reading one.
+ * The object is copied, unless it is in its form (form_check.c).  A field that
+ * the form does not list is copied as it is, whatever it holds.  One that it
+ * lists is checked and, where its kind has one way to write a value (a time in
+ * milliseconds, lower case, a second name), written that way.  Bringing an
+ * object into its form twice changes nothing more.
  *
  * A JSON null counts as a missing field: an error where the field is
  * required, the default where it has one; else it is kept, as that is how a
@@ -31,12 +28,10 @@
 
 #include "errors.h"
 #include "form.h"
+#include "form_check.h"
 #include "hlc.h"
 #include "lower_case.h"
-#include "object.h"
 
-/* The longest id, in bytes: ids are part of index entries. */
-#define ID_MAX_BYTES 255
 /* Above 2^53 - 1, JavaScript no longer tells an integer from the next. */
 #define COUNT_MAX INT64CONST(9007199254740991)
 
@@ -48,13 +43,11 @@ typedef struct Place
 	int index; /* in the array, from 0; -1 = no array */
 } Place;
 
-/* The copy being made, or the look at whether one is needed. */
+/* The copy being made. */
 typedef struct Copy
 {
 	JsonbParseState *state;
 	const char *noun; /* what the object is, for errors */
-	bool only_look;	  /* write nothing */
-	bool differs;	  /* the copy will: stop looking */
 } Copy;
 
 static void copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
@@ -86,14 +79,6 @@ pg_attribute_noreturn() refuse(const Copy *copy, const Place *place,
 			(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 			 errmsg("field \"%s%s\" of the %s %s", path.data, name, copy->noun,
 					reason)));
-}
-
-/* push writes the next part of the copy. */
-static void
-push(Copy *copy, JsonbIteratorToken token, JsonbValue *value)
-{
-	if (!copy->only_look)
-		pushJsonbValue(&copy->state, token, value);
 }
 
 /* is_container tells whether a value is an array, or an object. */
@@ -250,7 +235,7 @@ take_value(const FormField *field, JsonbValue *value)
 			return "must be an integer of at least 0";
 		case FORM_ID:
 			return is_text && value->val.string.len > 0 &&
-					value->val.string.len <= ID_MAX_BYTES
+					value->val.string.len <= FORM_ID_MAX_BYTES
 				? NULL
 				: "must be a non-empty string of at most 255 bytes";
 		case FORM_LOWER_CASE:
@@ -298,7 +283,7 @@ push_key(Copy *copy, const char *name)
 	key.type = jbvString;
 	key.val.string.val = unconstify(char *, name);
 	key.val.string.len = strlen(name);
-	push(copy, WJB_KEY, &key);
+	pushJsonbValue(&copy->state, WJB_KEY, &key);
 }
 
 /* copy_objects copies an array of objects, each in the form of "parts". */
@@ -311,7 +296,7 @@ copy_objects(Copy *copy, const FormField *field, const JsonbValue *array,
 	JsonbIteratorToken token;
 	Place place = {outer, name, 0};
 
-	push(copy, WJB_BEGIN_ARRAY, NULL);
+	pushJsonbValue(&copy->state, WJB_BEGIN_ARRAY, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
 	{
 		if (token != WJB_ELEM)
@@ -322,7 +307,7 @@ copy_objects(Copy *copy, const FormField *field, const JsonbValue *array,
 		copy_object(copy, field->parts, element.val.binary.data, &place);
 		place.index++;
 	}
-	push(copy, WJB_END_ARRAY, NULL);
+	pushJsonbValue(&copy->state, WJB_END_ARRAY, NULL);
 }
 
 /* copy_value checks the value found under "name" and writes it. */
@@ -330,13 +315,11 @@ static void
 copy_value(Copy *copy, const FormField *field, JsonbValue *value,
 		   const Place *place, const char *name)
 {
-	JsonbValue sent = *value;
 	const char *reason = take_value(field, value);
 	Place inner = {place, name, -1};
 
 	if (reason != NULL)
 		refuse(copy, place, name, reason);
-	copy->differs |= !miru_values_equal(&sent, value);
 
 	push_key(copy, field->name);
 	if (field->kind == FORM_OBJECTS)
@@ -344,12 +327,12 @@ copy_value(Copy *copy, const FormField *field, JsonbValue *value,
 	else if (field->parts != NULL)
 		copy_object(copy, field->parts, value->val.binary.data, &inner);
 	else
-		push(copy, WJB_VALUE, value);
+		pushJsonbValue(&copy->state, WJB_VALUE, value);
 
 	if ((field->flags & FORM_BOTH_NAMES) != 0)
 	{
 		push_key(copy, field->alias);
-		push(copy, WJB_VALUE, value);
+		pushJsonbValue(&copy->state, WJB_VALUE, value);
 	}
 }
 
@@ -385,17 +368,16 @@ copy_field(Copy *copy, const FormField *field, JsonbContainer *from,
 		refuse(copy, place, field->name, "is required");
 	else if ((field->flags & FORM_DEFAULT_EMPTY) != 0)
 	{
-		copy->differs = true;
 		push_key(copy, field->name);
-		push(copy, WJB_BEGIN_ARRAY, NULL);
-		push(copy, WJB_END_ARRAY, NULL);
+		pushJsonbValue(&copy->state, WJB_BEGIN_ARRAY, NULL);
+		pushJsonbValue(&copy->state, WJB_END_ARRAY, NULL);
 	}
 	else if (getKeyJsonValueFromContainer(from, field->name,
 										  strlen(field->name), &value) != NULL)
 	{
 		/* a null */
 		push_key(copy, field->name);
-		push(copy, WJB_VALUE, &value);
+		pushJsonbValue(&copy->state, WJB_VALUE, &value);
 	}
 }
 
@@ -419,81 +401,47 @@ is_listed(const FormField *form, const JsonbValue *key)
 	return false;
 }
 
-/* copy_unlisted copies what the form does not list. */
+/* copy_object copies an object: first what the form does not list. */
 static void
-copy_unlisted(Copy *copy, const FormField *form, JsonbContainer *from)
+copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
+			const Place *place)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(from);
 	JsonbValue value;
 	JsonbIteratorToken token;
 	bool listed = false;
 
+	pushJsonbValue(&copy->state, WJB_BEGIN_OBJECT, NULL);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		if (token == WJB_KEY)
 			listed = is_listed(form, &value);
 		if ((token == WJB_KEY || token == WJB_VALUE) && !listed)
-			push(copy, token, &value);
+			pushJsonbValue(&copy->state, token, &value);
 	}
-}
-
-/*
- * alias_differs tells whether the copy will not have the field's second name
- * as the object has it: one that has no second name in it, or the same value
- * under both.
- */
-static bool
-alias_differs(const FormField *field, JsonbContainer *object)
-{
-	JsonbValue value;
-	JsonbValue other;
-	bool has_alias;
-
-	if (field->alias == NULL)
-		return false;
-	has_alias = getKeyJsonValueFromContainer(object, field->alias,
-											 strlen(field->alias),
-											 &other) != NULL;
-	if ((field->flags & FORM_BOTH_NAMES) == 0)
-		return has_alias;
-	return !has_alias || !find_value(field, object, field->name, &value) ||
-		!miru_values_equal(&value, &other);
-}
-
-/* copy_object copies an object: first what the form does not list. */
-static void
-copy_object(Copy *copy, const FormField *form, JsonbContainer *from,
-			const Place *place)
-{
-	push(copy, WJB_BEGIN_OBJECT, NULL);
-	if (!copy->only_look)
-		copy_unlisted(copy, form, from);
 	for (const FormField *field = form; field->name != NULL; field++)
-	{
-		if (copy->only_look)
-			copy->differs |= alias_differs(field, from);
-		if (copy->only_look && copy->differs)
-			return;
 		copy_field(copy, field, from, place);
-	}
 	/* The caller of the outermost one ends it, to get the result. */
 	if (place != NULL)
-		push(copy, WJB_END_OBJECT, NULL);
+		pushJsonbValue(&copy->state, WJB_END_OBJECT, NULL);
 }
 
 Jsonb *
-miru_form_apply(const FormField *form, const char *noun, Jsonb *object)
+miru_form_apply(const FormField *form, const char *noun, Jsonb *object,
+				bool softly)
 {
-	Copy copy = {NULL, noun, true, false};
+	Copy copy = {NULL, noun};
+	FormVerdict verdict;
 
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR,
 				(errcode(ERRCODE_MIRU_INVALID_OBJECT),
 				 errmsg("the %s must be a JSON object", noun)));
-	copy_object(&copy, form, &object->root, NULL);
-	if (!copy.differs)
+	verdict = miru_form_judge(form, object);
+	if (verdict == FORM_KEPT)
 		return object;
-	copy.only_look = false;
+	if (verdict == FORM_REFUSED && softly)
+		return NULL;
 	copy_object(&copy, form, &object->root, NULL);
 	return JsonbValueToJsonb(pushJsonbValue(&copy.state, WJB_END_OBJECT, NULL));
 }

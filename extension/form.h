@@ -29,6 +29,9 @@ typedef enum FormKind
 	FORM_TIME	/* ISO date or time */
 } FormKind;
 
+/* The longest id, in bytes: ids are part of index entries. */
+#define FORM_ID_MAX_BYTES  255
+
 #define FORM_REQUIRED	   0x01
 #define FORM_DEFAULT_EMPTY 0x02 /* an empty array where there is none */
 #define FORM_BOTH_NAMES	   0x04 /* written under name and alias */
@@ -47,10 +50,11 @@ typedef struct FormField
 
 /*
  * miru_form_apply returns the object in that form, in the current memory
- * context.  Throws ERRCODE_MIRU_INVALID_OBJECT when it does not fit; "noun"
- * says in the message what the object is.
+ * context; that very object if it is in it.  Throws ERRCODE_MIRU_INVALID_OBJECT when it does not fit; "noun"
+ * says in the message what the object is.  "softly": it may return NULL
+ * instead.
  */
-extern Jsonb *
-miru_form_apply(const FormField *form, const char *noun, Jsonb *object);
+extern Jsonb *miru_form_apply(const FormField *form, const char *noun,
+							  Jsonb *object, bool softly);
 
 #endif /* MIRUSYNC_FORM_H */

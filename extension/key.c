@@ -308,6 +308,15 @@ miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc)
 	return TextDatumGetCString(value);
 }
 
+void
+miru_key_scan(const MiruRelation *rel, const Datum *values, ScanKey keys)
+{
+	for (int i = 0; i < rel->key_count; i++)
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, rel->keys[i].collation,
+							   rel->keys[i].equality, values[i]);
+}
+
 HeapTuple
 miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 			   const Datum *values, Snapshot snapshot)
@@ -317,10 +326,7 @@ miru_row_fetch(MiruRelation *rel, Relation heap, Relation index,
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	HeapTuple row = NULL;
 
-	for (int i = 0; i < rel->key_count; i++)
-		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
-							   InvalidOid, rel->keys[i].collation,
-							   rel->keys[i].equality, values[i]);
+	miru_key_scan(rel, values, keys);
 	scan = miru_index_beginscan(heap, index, snapshot, rel->key_count);
 	index_rescan(scan, keys, rel->key_count, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))

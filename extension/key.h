@@ -8,6 +8,7 @@
 #define MIRUSYNC_KEY_H
 
 #include "access/htup.h"
+#include "access/skey.h"
 #include "executor/tuptable.h"
 #include "registry.h"
 #include "utils/snapshot.h"
@@ -74,6 +75,10 @@ extern char *miru_row_feed(MiruRelation *rel, HeapTuple row, TupleDesc desc);
 /* miru_row_collection returns the name of the row's collection. */
 extern char *
 miru_row_collection(MiruRelation *rel, HeapTuple row, TupleDesc desc);
+
+/* miru_key_scan makes the keys of a scan of the primary key's index. */
+extern void
+miru_key_scan(const MiruRelation *rel, const Datum *values, ScanKey keys);
 
 /*
  * miru_row_fetch reads the row with the given key under a snapshot, NULL if

@@ -25,6 +25,7 @@
 #include "common/hashfn.h"
 #include "errors.h"
 #include "feed.h"
+#include "jsonb_text.h"
 #include "lib/stringinfo.h"
 #include "native.h"
 #include "nodes/value.h"
@@ -92,7 +93,7 @@ static void
 append_object(StringInfo out, const char *key, Jsonb *object)
 {
 	append_key(out, key);
-	(void) JsonbToCString(out, &object->root, VARSIZE(object));
+	miru_append_object(out, object);
 }
 
 /* The ref of a message is carried by its answer. */
@@ -176,11 +177,23 @@ append_record(StringInfo out, const MiruDelivery *delivery)
 	appendStringInfoChar(out, '}');
 }
 
+void
+miru_native_page_begin(StringInfo records)
+{
+	initStringInfo(records);
+	appendStringInfoChar(records, '[');
+}
+
+void
+miru_native_page_add(void *records, const MiruDelivery *delivery)
+{
+	append_record(records, delivery);
+}
+
 char *
-miru_native_render_page(const char *feed, const MiruPage *page)
+miru_native_page_end(const char *feed, const MiruPage *page, StringInfo records)
 {
 	StringInfoData out;
-	ListCell *cell;
 
 	initStringInfo(&out);
 	appendStringInfoChar(&out, '{');
@@ -193,10 +206,10 @@ miru_native_render_page(const char *feed, const MiruPage *page)
 	append_key(&out, "complete");
 	appendStringInfoString(&out, page->complete ? "true" : "false");
 	append_key(&out, "changes");
-	appendStringInfoChar(&out, '[');
-	foreach(cell, page->deliveries)
-		append_record(&out, lfirst(cell));
+	enlargeStringInfo(&out, records->len + 2);
+	appendBinaryStringInfo(&out, records->data, records->len);
 	appendStringInfoString(&out, "]}");
+	pfree(records->data);
 	return out.data;
 }
 

@@ -9,6 +9,7 @@
 #define MIRUSYNC_NATIVE_H
 
 #include "delivery.h"
+#include "lib/stringinfo.h"
 #include "utils/snapshot.h"
 
 typedef enum MiruNativeKind
@@ -36,8 +37,14 @@ extern char *miru_native_render_verdicts(const Jsonb *message, const char *feed,
 extern char *miru_native_render_greeting(const char *user, int64 digested,
 										 Snapshot snapshot);
 
-/* miru_native_render_page makes a page of a catch-up. */
-extern char *miru_native_render_page(const char *feed, const MiruPage *page);
+/*
+ * A page of a catch-up: its records are added to a text first, one by one, for
+ * miru_page_walk; the rest is known at the end, which frees that text.
+ */
+extern void miru_native_page_begin(StringInfo records);
+extern void miru_native_page_add(void *records, const MiruDelivery *delivery);
+extern char *miru_native_page_end(const char *feed, const MiruPage *page,
+								  StringInfo records);
 
 /* One live message. */
 typedef struct MiruNativeChanges

@@ -18,6 +18,7 @@
 
 #include "fmgr.h"
 
+#include "event_map.h"
 #include "form.h"
 
 #define CHOICES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -145,29 +146,38 @@ PG_FUNCTION_INFO_V1(mirusync_practice_piece_0_2);
 PG_FUNCTION_INFO_V1(mirusync_practice_plan_0_2);
 PG_FUNCTION_INFO_V1(mirusync_practice_occurrence_0_2);
 
+/* apply returns the object in its form; null where a soft call has none. */
+static Datum
+apply(FunctionCallInfo fcinfo, const FormField *form, const char *noun)
+{
+	Jsonb *object = miru_form_apply(form, noun, PG_GETARG_JSONB_P(0),
+									miru_event_is_soft(fcinfo));
+
+	if (object == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_JSONB_P(object);
+}
+
 Datum
 mirusync_practice_entry_0_2(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(
-		miru_form_apply(entry_form, "entry", PG_GETARG_JSONB_P(0)));
+	return apply(fcinfo, entry_form, "entry");
 }
 
 Datum
 mirusync_practice_piece_0_2(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(
-		miru_form_apply(piece_form, "piece", PG_GETARG_JSONB_P(0)));
+	return apply(fcinfo, piece_form, "piece");
 }
 
 Datum
 mirusync_practice_plan_0_2(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(miru_form_apply(plan_form, "plan", PG_GETARG_JSONB_P(0)));
+	return apply(fcinfo, plan_form, "plan");
 }
 
 Datum
 mirusync_practice_occurrence_0_2(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_JSONB_P(
-		miru_form_apply(occurrence_form, "occurrence", PG_GETARG_JSONB_P(0)));
+	return apply(fcinfo, occurrence_form, "occurrence");
 }

@@ -47,6 +47,7 @@
 #include "type.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -57,16 +58,30 @@ PG_FUNCTION_INFO_V1(mirusync_seq_before_0_2);
 /* A page ends when its objects have reached this size. */
 #define PAGE_BYTES (1024 * 1024)
 
+/* The reading of a page's rows. */
+typedef struct Reading
+{
+	MiruReader reader;
+	char *collection; /* whose table the reader has open */
+	Snapshot snapshot;
+	MemoryContext context; /* for what is to last as long */
+} Reading;
+
 /* open_collection opens the table of a collection; false if it has none. */
 static bool
-open_collection(MiruReader *reader, const char *name)
+open_collection(Reading *reading, const char *name)
 {
-	MiruCollection *collection = miru_collection_get(name);
+	MiruReader *reader = &reading->reader;
+	MiruCollection *collection;
 	MiruRelation *rel;
 	Relation heap;
 
+	if (reader->rel != NULL && strcmp(reading->collection, name) == 0)
+		return true;
+	collection = miru_collection_get(name);
 	if (collection == NULL)
 		return false;
+	reading->collection = pstrdup(name);
 	if (reader->rel != NULL && reader->rel->relid == collection->relid)
 		return true;
 	miru_reader_close(reader);
@@ -81,6 +96,7 @@ open_collection(MiruReader *reader, const char *name)
 		return false;
 	}
 	miru_reader_open(reader, rel, heap);
+	miru_reader_begin_looks(reader, reading->snapshot);
 	return true;
 }
 
@@ -88,7 +104,7 @@ open_collection(MiruReader *reader, const char *name)
 typedef struct Parse
 {
 	MiruRelation *rel;
-	MiruRecord *record;
+	const MiruRecordHead *record;
 	Datum *key;
 } Parse;
 
@@ -96,10 +112,26 @@ static void
 parse(void *arg)
 {
 	Parse *wanted = arg;
-	MiruRecord *record = wanted->record;
+	const MiruRecordHead *record = wanted->record;
 
 	miru_key_parse(wanted->rel, record->feed, record->collection, record->id,
 				   wanted->key);
+}
+
+/* document_key makes the key of a document, whose columns are of type text. */
+static void
+document_key(MiruRelation *rel, const MiruRecordHead *record, Datum *key)
+{
+	for (int i = 0; i < rel->key_count; i++)
+	{
+		const char *text = record->id;
+
+		if (rel->keys[i].is_feed)
+			text = record->feed;
+		else if (rel->keys[i].is_collection)
+			text = record->collection;
+		key[i] = CStringGetTextDatum(text);
+	}
 }
 
 /*
@@ -108,16 +140,15 @@ parse(void *arg)
  * good as gone, and must not keep the rest of the feed from being read.
  */
 static bool
-parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
+parse_key(MiruRelation *rel, const MiruRecordHead *record, Datum *key)
 {
 	Parse wanted = {rel, record, key};
 	ErrorData *error;
 	int category;
 
-	/* Documents have keys of type text, which takes anything. */
 	if (rel->data_attnum != 0)
 	{
-		parse(&wanted);
+		document_key(rel, record, key);
 		return true;
 	}
 	error = miru_run_isolated(parse, &wanted);
@@ -138,9 +169,9 @@ parse_key(MiruRelation *rel, MiruRecord *record, Datum *key)
  * the table that would keep us out meanwhile.  It keeps its transaction's lock.
  */
 static bool
-await_partition(MiruReader *reader, MiruRecord *record)
+await_partition(MiruReader *reader, const MiruRecordHead *record)
 {
-	TransactionId writer = HeapTupleHeaderGetXmin(record->row->t_data);
+	TransactionId writer = record->xmin;
 
 	if (!reader->rel->is_partitioned || !TransactionIdIsNormal(writer) ||
 		TransactionIdIsCurrentTransactionId(writer) || RecoveryInProgress())
@@ -173,7 +204,7 @@ make(void *arg)
  * feed from being read: NULL, and a warning.
  */
 static Jsonb *
-make_object(MiruReader *reader, MiruRecord *record, HeapTuple row)
+make_object(MiruReader *reader, const MiruRecordHead *record, HeapTuple row)
 {
 	Make wanted = {reader, row, NULL};
 	ErrorData *error;
@@ -198,7 +229,7 @@ make_object(MiruReader *reader, MiruRecord *record, HeapTuple row)
 
 /* image_of returns the image of a tombstone, as far as its table is synced. */
 static Jsonb *
-image_of(MiruRecord *record)
+image_of(const MiruRecordHead *record)
 {
 	MiruCollection *collection;
 
@@ -211,45 +242,47 @@ image_of(MiruRecord *record)
 									  record->image);
 }
 
+/* read_object returns an object that lasts until the next one is read. */
 static Jsonb *
-read_object(MiruReader *reader, MiruRecord *record, Snapshot snapshot)
+read_object(Reading *reading, const MiruRecordHead *record)
 {
+	MiruReader *reader = &reading->reader;
 	Datum key[INDEX_MAX_KEYS];
 	HeapTuple row;
+	MemoryContext caller;
+	bool has_table;
 
 	if (record->deleted)
 		return image_of(record);
-	if (!open_collection(reader, record->collection))
+	caller = MemoryContextSwitchTo(reading->context);
+	has_table = open_collection(reading, record->collection);
+	MemoryContextSwitchTo(caller);
+	if (!has_table || !parse_key(reader->rel, record, key))
 		return NULL;
-	if (!parse_key(reader->rel, record, key))
-		return NULL;
-	row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
+	row = miru_reader_look(reader, key, record->feed, reading->snapshot);
 	if (row == NULL && await_partition(reader, record))
-		row = miru_reader_fetch_of(reader, key, record->feed, snapshot);
+		row = miru_reader_look(reader, key, record->feed, reading->snapshot);
 	if (row == NULL)
 		return NULL;
 	return make_object(reader, record, row);
 }
 
-static MiruDelivery *
-make_delivery(MiruRecord *record, Jsonb *object, bool is_document, int32 epoch,
-			  int64 after)
+static void
+make_delivery(MiruDelivery *delivery, const MiruRecordHead *record,
+			  Jsonb *object, const MiruPage *page, int64 after)
 {
-	MiruDelivery *delivery = palloc0(sizeof(MiruDelivery));
-
+	memset(delivery, 0, sizeof(MiruDelivery));
 	delivery->feed = unconstify(char *, record->feed);
-	delivery->epoch = epoch;
+	delivery->epoch = page->epoch;
 	delivery->after = after;
 	delivery->seq = record->seq;
 	delivery->part_of = record->part_of;
 	delivery->collection = unconstify(char *, record->collection);
 	delivery->id = unconstify(char *, record->id);
 	delivery->deleted = record->deleted;
-	delivery->by_sql = miru_stamps_by_sql(record->stamps);
+	delivery->by_sql = record->by_sql;
 	delivery->clock = record->clock;
 	delivery->object = object;
-	delivery->is_document = is_document;
-	return delivery;
 }
 
 static void
@@ -269,13 +302,21 @@ add_origins(MiruPage *page, const char *feed, Snapshot snapshot)
 	miru_table_close(&table);
 }
 
-/* read_records fills the page; returns whether it stopped before the end. */
+/*
+ * read_records fills in how far the page goes, and hands each of its records
+ * over; returns whether it stopped before the end.  A page has up to thousands
+ * of records, so what one needs is freed with it.
+ */
 static bool
-read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
+read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot,
+			 MiruPageEach each, void *arg)
 {
 	MiruTable table = miru_table_open("record", false);
 	TupleDesc desc = RelationGetDescr(table.heap);
-	MiruReader reader = {0};
+	Reading reading = {.snapshot = snapshot, .context = CurrentMemoryContext};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "mirusync record",
+												  ALLOCSET_DEFAULT_SIZES);
 	MiruScan scan;
 	HeapTuple row;
 	Size bytes = 0;
@@ -286,43 +327,49 @@ read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot)
 
 	page->upto = page->after;
 	miru_scan_begin(&scan, &table, "record_seq", feed, page->after, snapshot);
+	/* Where the scan goes on, its own memory context is the current one. */
 	while ((row = miru_scan_next(&scan, true)) != NULL)
 	{
-		MiruRecord *record = miru_record_from_row(row, desc);
+		MiruRecordHead record;
 		Jsonb *object;
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		miru_record_peek(row, desc, feed, &record);
 		/* A group is never cut, so it may overrun the page. */
-		full = (count >= max || bytes >= PAGE_BYTES) &&
-			record->part_of != group;
+		full = (count >= max || bytes >= PAGE_BYTES) && record.part_of != group;
 		if (full)
 			break;
-		object = read_object(&reader, record, snapshot);
+		object = read_object(&reading, &record);
 		/* A live record without a row: its table was detached. */
-		if (object != NULL || record->deleted)
+		if (object != NULL || record.deleted)
 		{
-			page->deliveries =
-				lappend(page->deliveries,
-						make_delivery(record, object,
-									  !record->deleted &&
-										  reader.rel->data_attnum != 0,
-									  page->epoch, delivered));
-			delivered = record->seq;
+			MiruDelivery delivery;
+
+			make_delivery(&delivery, &record, object, page, delivered);
+			delivery.is_document = !record.deleted &&
+				reading.reader.rel->data_attnum != 0;
+			each(arg, &delivery);
+			delivered = record.seq;
 		}
 		bytes += object ? VARSIZE(object) : 0;
-		group = record->part_of;
-		page->upto = record->seq;
+		group = record.part_of;
+		page->upto = record.seq;
 		count++;
+		MemoryContextSwitchTo(reading.context);
 	}
-	miru_reader_close(&reader);
+	MemoryContextSwitchTo(reading.context);
+	miru_reader_close(&reading.reader);
 	miru_scan_end(&scan);
 	miru_table_close(&table);
+	MemoryContextDelete(context);
 	return full;
 }
 
 MiruPage *
-miru_page_read(const char *feed, const MiruCursor *cursor, int max,
-			   bool origins)
+miru_page_walk(const char *feed, const MiruCursor *cursor, int max,
+			   MiruPageEach each, void *arg)
 {
 	Snapshot snapshot = GetActiveSnapshot();
 	MiruPage *page = palloc0(sizeof(MiruPage));
@@ -341,23 +388,62 @@ miru_page_read(const char *feed, const MiruCursor *cursor, int max,
 		miru_feed_is_below(&state, cursor->epoch, cursor->number);
 	page->after = page->start_over ? 0 : cursor->number;
 	settings = miru_settings_fix();
-	page->complete = !read_records(page, feed, max, snapshot);
+	page->complete = !read_records(page, feed, max, snapshot, each, arg);
 	miru_settings_restore(settings);
 	if (page->complete)
 		page->upto = page->head;
+	return page;
+}
+
+/* The deliveries of a page that is kept as a whole. */
+typedef struct Kept
+{
+	MemoryContext context;
+	List *deliveries;
+} Kept;
+
+static void
+keep(void *arg, const MiruDelivery *delivery)
+{
+	Kept *kept = arg;
+	MemoryContext caller = MemoryContextSwitchTo(kept->context);
+	MiruDelivery *copy = palloc(sizeof(MiruDelivery));
+
+	*copy = *delivery;
+	copy->collection = pstrdup(delivery->collection);
+	copy->id = pstrdup(delivery->id);
+	copy->object = miru_object_copy(delivery->object);
+	kept->deliveries = lappend(kept->deliveries, copy);
+	MemoryContextSwitchTo(caller);
+}
+
+MiruPage *
+miru_page_read(const char *feed, const MiruCursor *cursor, int max,
+			   bool origins)
+{
+	Kept kept = {CurrentMemoryContext, NIL};
+	MiruPage *page = miru_page_walk(feed, cursor, max, keep, &kept);
+
+	page->deliveries = kept.deliveries;
 	if (origins)
-		add_origins(page, feed, snapshot);
+		add_origins(page, feed, GetActiveSnapshot());
 	return page;
 }
 
 Jsonb *
 miru_page_object(MiruRecord *record, Snapshot snapshot)
 {
-	MiruReader reader = {0};
+	Reading reading = {.snapshot = snapshot, .context = CurrentMemoryContext};
+	MiruRecordHead head = {.feed = record->feed,
+						   .collection = record->collection,
+						   .id = record->id,
+						   .deleted = record->deleted,
+						   .image = record->image,
+						   .xmin = HeapTupleHeaderGetXmin(record->row->t_data)};
 	int settings = miru_settings_fix();
-	Jsonb *object = read_object(&reader, record, snapshot);
+	Jsonb *object = miru_object_copy(read_object(&reading, &head));
 
-	miru_reader_close(&reader);
+	miru_reader_close(&reading.reader);
 	miru_settings_restore(settings);
 	return object;
 }

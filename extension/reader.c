@@ -17,7 +17,10 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/nbtree.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "compat.h"
 #include "key.h"
 #include "miscadmin.h"
 #include "reader.h"
@@ -32,6 +35,7 @@ miru_reader_open(MiruReader *reader, MiruRelation *rel, Relation heap)
 	reader->heap = heap;
 	reader->leaf_count = 0;
 	reader->index = NULL;
+	reader->scan = NULL;
 	reader->desc = rel->desc;
 	if (rel->is_partitioned)
 		return;
@@ -55,6 +59,11 @@ miru_reader_close(MiruReader *reader)
 		return;
 	for (int i = 0; i < Min(reader->leaf_count, MIRU_READER_LEAVES); i++)
 		close_leaf(&reader->leaves[i]);
+	if (reader->scan != NULL)
+	{
+		index_endscan(reader->scan);
+		ExecDropSingleTupleTableSlot(reader->slot);
+	}
 	if (reader->index != NULL)
 		index_close(reader->index, AccessShareLock);
 	if (reader->heap != NULL)
@@ -170,24 +179,80 @@ miru_reader_fetch(MiruReader *reader, Oid leaf, const Datum *values,
 						 reader->desc);
 }
 
+/* is_of_feed tells whether a row is in the feed. */
+static bool
+is_of_feed(MiruReader *reader, HeapTuple row, const char *feed)
+{
+	char *row_feed = miru_row_feed(reader->rel, row, reader->desc);
+
+	return row_feed != NULL && strcmp(row_feed, feed) == 0;
+}
+
+/* has_key tells whether a row with an equal key has that very one. */
+static bool
+has_key(MiruReader *reader, HeapTuple row, const Datum *values)
+{
+	MinimalTuple key = miru_key_of_row(reader->rel, row, reader->desc);
+	MinimalTuple wanted = miru_key_make(reader->rel, values);
+
+	return key->t_len == wanted->t_len && memcmp(key, wanted, key->t_len) == 0;
+}
+
 HeapTuple
 miru_reader_fetch_of(MiruReader *reader, const Datum *values, const char *feed,
 					 Snapshot snapshot)
 {
 	HeapTuple row = miru_reader_fetch(reader, InvalidOid, values, snapshot);
-	MiruRelation *rel = reader->rel;
-	MinimalTuple key;
-	MinimalTuple wanted;
-	char *row_feed;
 
-	if (row == NULL)
-		return NULL;
-	row_feed = miru_row_feed(rel, row, reader->desc);
-	if (row_feed == NULL || strcmp(row_feed, feed) != 0)
-		return NULL;
-	key = miru_key_of_row(rel, row, reader->desc);
-	wanted = miru_key_make(rel, values);
-	if (key->t_len != wanted->t_len || memcmp(key, wanted, key->t_len) != 0)
+	if (row == NULL || !is_of_feed(reader, row, feed) ||
+		!has_key(reader, row, values))
 		return NULL;
 	return row;
+}
+
+void
+miru_reader_begin_looks(MiruReader *reader, Snapshot snapshot)
+{
+	if (reader->rel->is_partitioned)
+		return;
+	reader->slot = table_slot_create(reader->heap, NULL);
+	reader->scan = miru_index_beginscan(reader->heap, reader->index, snapshot,
+										reader->rel->key_count);
+	reader->is_exact = _bt_allequalimage(reader->index, false);
+	reader->context = CurrentMemoryContext;
+}
+
+/* next_row goes to the next row of the scan; the index may keep things. */
+static bool
+next_row(MiruReader *reader)
+{
+	MemoryContext caller = MemoryContextSwitchTo(reader->context);
+	bool found = index_getnext_slot(reader->scan, ForwardScanDirection,
+									reader->slot);
+
+	MemoryContextSwitchTo(caller);
+	return found;
+}
+
+HeapTuple
+miru_reader_look(MiruReader *reader, const Datum *values, const char *feed,
+				 Snapshot snapshot)
+{
+	MiruRelation *rel = reader->rel;
+	ScanKeyData keys[INDEX_MAX_KEYS];
+	HeapTuple row;
+
+	if (reader->scan == NULL)
+		return miru_reader_fetch_of(reader, values, feed, snapshot);
+	miru_key_scan(rel, values, keys);
+	index_rescan(reader->scan, keys, rel->key_count, NULL, 0);
+	if (!next_row(reader))
+		return NULL;
+	row = ExecFetchSlotHeapTuple(reader->slot, false, NULL);
+	/* A document's feed is the text in its key. */
+	if (reader->is_exact && rel->data_attnum != 0)
+		return row;
+	if (!is_of_feed(reader, row, feed))
+		return NULL;
+	return reader->is_exact || has_key(reader, row, values) ? row : NULL;
 }

@@ -8,6 +8,8 @@
 #define MIRUSYNC_READER_H
 
 #include "access/htup.h"
+#include "access/relscan.h"
+#include "executor/tuptable.h"
 #include "partition.h"
 #include "registry.h"
 #include "utils/snapshot.h"
@@ -26,11 +28,15 @@ typedef struct MiruReaderLeaf
 /* Zeroes are one that is closed. */
 typedef struct MiruReader
 {
-	MiruRelation *rel; /* NULL: closed */
-	TupleDesc desc;	   /* of the rows that it returns */
-	Relation heap;	   /* NULL: not needed yet */
-	Relation index;	   /* NULL: the table is partitioned */
-	int leaf_count;	   /* ever opened; the last ones are open */
+	MiruRelation *rel;	   /* NULL: closed */
+	TupleDesc desc;		   /* of the rows that it returns */
+	Relation heap;		   /* NULL: not needed yet */
+	Relation index;		   /* NULL: the table is partitioned */
+	IndexScanDesc scan;	   /* of miru_reader_look, NULL: none yet */
+	TupleTableSlot *slot;  /* its row */
+	bool is_exact;		   /* of the scan: keys that are equal are the same */
+	MemoryContext context; /* of the scan */
+	int leaf_count;		   /* ever opened; the last ones are open */
 	MiruReaderLeaf leaves[MIRU_READER_LEAVES];
 } MiruReader;
 
@@ -59,5 +65,14 @@ extern HeapTuple miru_reader_fetch(MiruReader *reader, Oid leaf,
  */
 extern HeapTuple miru_reader_fetch_of(MiruReader *reader, const Datum *values,
 									  const char *feed, Snapshot snapshot);
+
+/*
+ * miru_reader_look is the same for many rows under one snapshot, that of
+ * miru_reader_begin_looks.  The memory context that is current there must last
+ * until the reader is closed.  The tuple is the reader's, until the next look.
+ */
+extern void miru_reader_begin_looks(MiruReader *reader, Snapshot snapshot);
+extern HeapTuple miru_reader_look(MiruReader *reader, const Datum *values,
+								  const char *feed, Snapshot snapshot);
 
 #endif /* MIRUSYNC_READER_H */

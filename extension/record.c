@@ -46,6 +46,17 @@ enum
 	RECORD_COLUMNS = RECORD_FORMER
 };
 
+static void
+pg_attribute_noreturn()
+	complain_of_stamps(const char *collection, const char *id)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("stamps of record \"%s\" of collection \"%s\" are corrupted",
+				id, collection)));
+}
+
 static MiruStamps *
 unpack_stamps(Datum datum, const MiruRecord *record)
 {
@@ -54,12 +65,7 @@ unpack_stamps(Datum datum, const MiruRecord *record)
 											VARSIZE_ANY_EXHDR(bytes));
 
 	if (stamps == NULL)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg(
-				 "stamps of record \"%s\" of collection \"%s\" are corrupted",
-				 record->id, record->collection)));
+		complain_of_stamps(record->collection, record->id);
 	return stamps;
 }
 
@@ -88,6 +94,32 @@ miru_record_from_row(HeapTuple row, TupleDesc desc)
 		record->former = unpack_stamps(values[RECORD_FORMER - 1], record);
 	record->row = row;
 	return record;
+}
+
+void
+miru_record_peek(HeapTuple row, TupleDesc desc, const char *feed,
+				 MiruRecordHead *head)
+{
+	Datum values[RECORD_COLUMNS];
+	bool nulls[RECORD_COLUMNS];
+	bytea *stamps;
+
+	heap_deform_tuple(row, desc, values, nulls);
+	head->feed = feed;
+	head->collection = TextDatumGetCString(values[RECORD_COLLECTION - 1]);
+	head->id = TextDatumGetCString(values[RECORD_ID - 1]);
+	head->seq = DatumGetInt64(values[RECORD_SEQ - 1]);
+	head->part_of = DatumGetInt64(values[RECORD_PART_OF - 1]);
+	head->clock = (Hlc) DatumGetInt64(values[RECORD_CLOCK - 1]);
+	head->deleted = DatumGetBool(values[RECORD_DELETED - 1]);
+	head->image = NULL;
+	if (!nulls[RECORD_IMAGE - 1])
+		head->image = DatumGetJsonbPCopy(values[RECORD_IMAGE - 1]);
+	stamps = DatumGetByteaPP(values[RECORD_STAMPS - 1]);
+	if (!miru_stamps_packed_by_sql(VARDATA_ANY(stamps),
+								   VARSIZE_ANY_EXHDR(stamps), &head->by_sql))
+		complain_of_stamps(head->collection, head->id);
+	head->xmin = HeapTupleHeaderGetXmin(row->t_data);
 }
 
 TimestampTz

@@ -36,6 +36,28 @@ miru_record_find(MiruTable *table, const char *feed, const char *collection,
 /* miru_record_from_row reads a row of mirusync.record. */
 extern MiruRecord *miru_record_from_row(HeapTuple row, TupleDesc desc);
 
+/* What a reader is told of a record. */
+typedef struct MiruRecordHead
+{
+	const char *feed;
+	const char *collection;
+	const char *id;
+	int64 seq;
+	int64 part_of;
+	Hlc clock;
+	bool deleted;
+	bool by_sql;		/* as miru_stamps_by_sql */
+	Jsonb *image;		/* of a tombstone, or NULL */
+	TransactionId xmin; /* that wrote the row */
+} MiruRecordHead;
+
+/*
+ * miru_record_peek reads that from a row, without taking the stamps apart.
+ * "feed" is the row's, and is not copied.
+ */
+extern void miru_record_peek(HeapTuple row, TupleDesc desc, const char *feed,
+							 MiruRecordHead *head);
+
 /* Two columns of a row, without reading the rest. */
 extern TimestampTz miru_record_changed_at(HeapTuple row, TupleDesc desc);
 extern int64 miru_record_seq(HeapTuple row, TupleDesc desc);

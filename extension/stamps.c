@@ -440,3 +440,25 @@ miru_stamps_unpack(const char *bytes, int length)
 		return NULL;
 	return stamps;
 }
+
+bool
+miru_stamps_packed_by_sql(const char *bytes, int length, bool *by_sql)
+{
+	Reader reader = {bytes, bytes + length, false};
+	int device_count;
+
+	*by_sql = false;
+	if (length < 1 || *reader.at++ != STAMPS_VERSION)
+		return false;
+	/* The list has the devices of the stamps and no others. */
+	device_count = read_count(&reader);
+	for (int i = 0; i < device_count && !reader.failed; i++)
+	{
+		int device_length = read_count(&reader);
+
+		if (device_length == 0)
+			*by_sql = true;
+		reader.at += device_length;
+	}
+	return !reader.failed;
+}

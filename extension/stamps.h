@@ -84,4 +84,11 @@ extern bool miru_stamps_by_sql(const MiruStamps *stamps);
 extern char *miru_stamps_pack(const MiruStamps *stamps, int *length);
 extern MiruStamps *miru_stamps_unpack(const char *bytes, int length);
 
+/*
+ * miru_stamps_packed_by_sql is miru_stamps_by_sql of the stored form; returns
+ * false when the bytes are seen not to be valid.
+ */
+extern bool
+miru_stamps_packed_by_sql(const char *bytes, int length, bool *by_sql);
+
 #endif /* MIRUSYNC_STAMPS_H */

@@ -180,7 +180,7 @@ const Setting config_settings[] = {
 		"10s", 100, HOUR, 0,
 		"Of how long a time each rate limit may be used up at once."},
 	{"readers", SETTING_COUNT, FIELD(readers),
-		"1", 1, 64, 0,
+		"2", 1, 64, 0,
 		"Database connections that read."},
 	{"reconnect_wait_max", SETTING_DURATION, FIELD(reconnect_wait_max_ms),
 		"5s", 10, HOUR, 0,

@@ -143,7 +143,7 @@ defaults_are_as_documented(void **state UNUSED)
 	assert_int_equal(config.idle_timeout_ms, 300000);
 	assert_int_equal(config.heads_poll_interval_ms, 5000);
 	assert_int_equal(config.writers, 2);
-	assert_int_equal(config.readers, 1);
+	assert_int_equal(config.readers, 2);
 	assert_int_equal(config.slow_lanes, 4);
 	assert_int_equal(config.push_wait_max_ms, 30000);
 	assert_int_equal(config.session_queue_max_bytes, 1024 * 1024);
@@ -729,7 +729,7 @@ takes_what_may_be_taken(void **state UNUSED)
 	assert_int_equal(running.session_bytes_per_second, 7 * 1024);
 	assert_int_equal(running.writers, 7);
 	assert_string_equal(running.log_level, "warn");
-	assert_int_equal(running.readers, 1);
+	assert_int_equal(running.readers, 2);
 	assert_string_equal(running.environment, "production");
 	assert_string_equal(running.tls_key_file, "/a");
 	config_take(&running, &config, names, false);
