@@ -1,6 +1,6 @@
 /*
  * document_row.h
- *     Inserting the row of a new document without a statement.
+ *     Locking and writing the row of a document without a statement.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -10,10 +10,12 @@
 #include "target.h"
 
 /*
- * miru_document_row_insert does what INSERT would do, as the collection's
- * role; false: the table needs a real one.  Throws a unique violation if the
- * row is there.
+ * These do what a statement would do, as the collection's role; false: the
+ * table needs a real one.  miru_document_row_insert throws a unique violation
+ * if the row is there.  miru_document_row_lock also tells whether there is one.
  */
 extern bool miru_document_row_insert(MiruTarget *target, Jsonb *object);
+extern bool miru_document_row_update(MiruTarget *target, Jsonb *object);
+extern bool miru_document_row_lock(MiruTarget *target, bool *found);
 
 #endif /* MIRUSYNC_DOCUMENT_ROW_H */

@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "convert.h"
+#include "document_row.h"
 #include "errors.h"
 #include "executor/spi.h"
 #include "isolate.h"
@@ -241,7 +242,10 @@ bool
 miru_target_lock(MiruTarget *target)
 {
 	Statement statement;
+	bool found;
 
+	if (miru_document_row_lock(target, &found))
+		return found;
 	statement_init(&statement);
 	appendStringInfo(&statement.sql, "SELECT FROM %s%s AS t", only(target->rel),
 					 target->rel->qualified_name);
@@ -551,6 +555,8 @@ miru_target_update(MiruTarget *target, Jsonb *object)
 {
 	Statement statement;
 
+	if (miru_document_row_update(target, object))
+		return;
 	statement_init(&statement);
 	if (target->rel->data_attnum != 0)
 	{

@@ -122,8 +122,17 @@ FROM head, pg_temp.pull(head, true);
 
 -- Catching up: live records in bulk, the rest one by one in order; only the
 -- last message of a page carries its cursor, the others the one before it.
-UPDATE mirusync.document SET data = jsonb_build_object('id', id, 'updatedAt', 9e12)
-WHERE feed = 'eva';
+DO $$
+DECLARE
+	one text;
+BEGIN
+	-- One by one: an UPDATE of all takes the rows as they lie in the table.
+	FOR one IN SELECT id FROM mirusync.document WHERE feed = 'eva' ORDER BY id LOOP
+		UPDATE mirusync.document SET data = jsonb_build_object('id', id, 'updatedAt', 9e12)
+		WHERE feed = 'eva' AND id = one;
+	END LOOP;
+END
+$$;
 SELECT * FROM pg_temp.pull(0, false);
 SELECT * FROM head, pg_temp.pull(head, false, 2);
 -- A page of which events say nothing has no message, and one above the head

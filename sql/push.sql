@@ -417,13 +417,24 @@ CREATE FUNCTION extra(id text) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT v FROM verdicts('phone', jsonb_build_object('number', id::int, 'kind', 'put', 'collection', 'extra',
 		'id', id, 'fields', jsonb_build_object('a', 1))::text, 'xenia') v
 $$;
+CREATE FUNCTION again(id text, number int) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT v FROM verdicts('phone', jsonb_build_object('number', number, 'kind', 'patch', 'collection', 'extra',
+		'id', id, 'fields', jsonb_build_object('b', number))::text, 'xenia') v
+$$;
 CREATE TRIGGER fire_late AFTER INSERT ON mirusync.document FOR EACH ROW EXECUTE FUNCTION push_test.fire();
 SELECT extra('1');
 CREATE TRIGGER fire_once AFTER INSERT ON mirusync.document FOR EACH STATEMENT EXECUTE FUNCTION push_test.fire();
 SELECT extra('2');
 CREATE TRIGGER fire_early BEFORE INSERT ON mirusync.document FOR EACH ROW EXECUTE FUNCTION push_test.fire();
 SELECT extra('3');
+SELECT again('1', 101);
+CREATE TRIGGER again_late AFTER UPDATE ON mirusync.document FOR EACH ROW EXECUTE FUNCTION push_test.fire();
+SELECT again('2', 102);
+CREATE TRIGGER again_once BEFORE UPDATE ON mirusync.document FOR EACH STATEMENT EXECUTE FUNCTION push_test.fire();
+SELECT again('3', 103);
 SELECT * FROM push_test.fired;
+DROP TRIGGER again_late ON mirusync.document;
+DROP TRIGGER again_once ON mirusync.document;
 DROP TRIGGER fire_late ON mirusync.document;
 DROP TRIGGER fire_once ON mirusync.document;
 DROP TRIGGER fire_early ON mirusync.document;
@@ -439,12 +450,12 @@ ALTER TABLE mirusync.document FORCE ROW LEVEL SECURITY;
 CREATE ROLE regress_mirusync_extra;
 GRANT INSERT, SELECT, UPDATE ON mirusync.document TO regress_mirusync_extra;
 UPDATE mirusync.collection SET role = 'regress_mirusync_extra'::regrole WHERE name = 'extra';
-SELECT extra('31');
+SELECT extra('31'), again('1', 104);
 ALTER TABLE mirusync.document DISABLE ROW LEVEL SECURITY;
-SELECT extra('32');
+SELECT extra('32'), again('1', 105);
 REVOKE SELECT ON mirusync.document FROM regress_mirusync_extra;
-SELECT extra('33');
-SELECT id FROM mirusync.document WHERE feed = 'xenia' ORDER BY id;
+SELECT extra('33'), again('1', 106);
+SELECT id, data FROM mirusync.document WHERE feed = 'xenia' ORDER BY id;
 ROLLBACK;
 
 -- Numbers far apart are looked up without reading what is kept between them.
