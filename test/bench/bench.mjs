@@ -18,9 +18,11 @@ import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Stack, stopAll, stopOnSignals } from '../../tools/stack.mjs'
-import { capture, prepareCapture } from './capture.mjs'
+import { alone } from './alone.mjs'
+import { capture, CAPTURE_ROWS, prepareCapture } from './capture.mjs'
 import { cost } from './cost.mjs'
 import { Driver, entryText } from './driver.mjs'
+import { floor, prepareFloor } from './floor.mjs'
 import { pacedInsert, plainInsert, preparePlain } from './pgbench.mjs'
 import { endChildren } from './process.mjs'
 import { renderTable, summarize, writePage } from './report.mjs'
@@ -47,7 +49,7 @@ const PLANS = {
 	},
 }
 const SERVERS = ['events', 'native', 'node', 'nats', 'nchan']
-const ALL = { ...WORKLOADS, capture, stored, cost }
+const ALL = { ...WORKLOADS, alone, floor, capture, stored, cost }
 
 /* Those that mean something once, of a fresh server or since they take long. */
 const ONCE = ['idle', 'stored', 'cost']
@@ -156,8 +158,10 @@ async function main() {
 		},
 	})
 	await preparePlain(stack, work, entry)
-	if (isWanted('capture'))
+	if (isWanted('capture') || isWanted('floor'))
 		await prepareCapture(stack, work)
+	if (isWanted('floor'))
+		await prepareFloor(stack, work, entry, CAPTURE_ROWS)
 	const bench = {
 		stack, work, plan, entry, note, say,
 		servers: await startServers(),

@@ -11,7 +11,7 @@ import { pgbench } from './pgbench.mjs'
 import { run } from './process.mjs'
 
 const CAPTURE_USERS = 200
-const CAPTURE_ROWS = 2000
+export const CAPTURE_ROWS = 2000
 const CAPTURE_CLIENTS = [1, 8, 32]
 const CAPTURE_PASSES = 2
 export const BULK_ROWS = 100000

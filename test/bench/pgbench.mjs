@@ -35,10 +35,10 @@ function takeLatency(work) {
 }
 
 /*
- * pgbench runs a script of one durable transaction and returns its rate, the
- * rate per CPU second of Postgres, and the latency in ms.
+ * pgbench runs a script of one durable transaction of some rows and returns the
+ * rate of these, the rate per CPU second of Postgres, and the latency in ms.
  */
-export async function pgbench(stack, work, { database, script, clients, seconds, rate, settings = '' }) {
+export async function pgbench(stack, work, { database, script, clients, seconds, rate, rows = 1, settings = '' }) {
 	const before = cpuOfPostgres(stack.postgres.pid)
 	const args = ['-n', '-M', 'prepared', '-c', clients, '-j', Math.min(clients, 2),
 		'-T', seconds, '-f', join(work, script), '-l', '--log-prefix', LOG,
@@ -48,7 +48,7 @@ export async function pgbench(stack, work, { database, script, clients, seconds,
 	await sleep(200)	/* its backends are still ending */
 	const cpu = cpuOfPostgres(stack.postgres.pid) - before
 	const tps = Number(/^tps = ([\d.]+)/m.exec(lines.join('\n'))[1])
-	return { clients, rate: tps, perCpuSecond: tps * seconds / cpu, ms: takeLatency(work) }
+	return { clients, rate: tps * rows, perCpuSecond: tps * rows * seconds / cpu, ms: takeLatency(work) }
 }
 
 /* preparePlain makes a table of its own for "plain INSERT of the same row". */
