@@ -32,6 +32,8 @@ import { WORKLOADS } from './workloads.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const PER_SECOND = 20
+
+/* "thorough" is with TLS and with the baselines that only say what limits us. */
 const PLANS = {
 	smoke: {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
@@ -41,7 +43,7 @@ const PLANS = {
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
-		rounds: 3, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
+		rounds: 3, thorough: true, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
 		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, bulkUpdates: 2,
 		fanoutSessions: 1000, fanoutSeconds: 8, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000, 200000], reconnectUsers: 1000,
@@ -158,10 +160,10 @@ async function main() {
 		},
 	})
 	await preparePlain(stack, work, entry)
-	if (isWanted('capture') || isWanted('floor'))
+	if (isWanted('capture') || isWanted('floor')) {
 		await prepareCapture(stack, work)
-	if (isWanted('floor'))
 		await prepareFloor(stack, work, entry, CAPTURE_ROWS)
+	}
 	const bench = {
 		stack, work, plan, entry, note, say,
 		servers: await startServers(),

@@ -1,7 +1,8 @@
 /*
  * capture.mjs
  *     A: what an attached table costs those who write it with SQL: UPDATEs of
- *     one row and of many, against a table that is not attached.
+ *     one row and of many, against a table that is not attached, and against the
+ *     same rows written by hand.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -25,6 +26,7 @@ export const CAPTURES = [
 	{ name: 'attached', table: 'attached', doorbell: 'auto' },
 	{ name: 'notifying', table: 'attached', doorbell: 'transaction' },
 	{ name: 'silent', table: 'attached', doorbell: 'off' },
+	{ name: 'by hand', table: 'by_hand' },	/* floor.mjs */
 ]
 
 /* Of many rows in one transaction, the ring is not what costs. */
@@ -71,9 +73,11 @@ async function bulkUpdate(stack, capture) {
 
 /* Every second pass is in reverse, so that nobody is always the first. */
 export async function capture({ stack, work, plan, note, say, checkpoint }) {
+	const captures = CAPTURES.filter(({ name }) => plan.thorough || name !== 'by hand')
+
 	for (const clients of CAPTURE_CLIENTS) {
 		for (let pass = 0; pass < CAPTURE_PASSES; pass++) {
-			for (const how of pass % 2 ? [...CAPTURES].reverse() : CAPTURES) {
+			for (const how of pass % 2 ? [...captures].reverse() : captures) {
 				say(`UPDATE of one row, ${how.name}, ${clients} clients`)
 				note(`capture ${clients}`, how.name,
 					await captureUpdate(stack, work, how, clients, plan.captureSeconds))

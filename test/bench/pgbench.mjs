@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../../tools/stack.mjs'
-import { cpuOfPostgres, run } from './process.mjs'
+import { cpuOfPostgres, run, start } from './process.mjs'
 
 const LOG = 'transaction'
 
@@ -59,6 +59,18 @@ export async function preparePlain(stack, work, entry) {
 	{ database: 'plain' })
 	writeFileSync(join(work, 'insert.sql'), `\\set user random(1, 200)
 INSERT INTO entry (user_id, body) VALUES ('bench-' || :user, '${entry}');\n`)
+	for (const table of ['unheard', 'heard']) {
+		await stack.psql(`CREATE TABLE ${table} (user_id text PRIMARY KEY, body jsonb NOT NULL);
+			INSERT INTO ${table} SELECT 'bench-' || n, '${entry}' FROM generate_series(1, 10) n`,
+		{ database: 'plain' })
+		writeFileSync(join(work, `${table}.sql`), `\\set user random(1, 10)
+UPDATE ${table} SET body = jsonb_set(body, '{notes}', to_jsonb('written by SQL ' || random()))
+	WHERE user_id = 'bench-' || :user;\n`)
+	}
+	await stack.psql(`CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN PERFORM pg_notify('heard', NEW.user_id); RETURN NULL; END $$;
+		CREATE TRIGGER tell AFTER UPDATE ON heard FOR EACH ROW EXECUTE FUNCTION tell()`,
+	{ database: 'plain' })
 }
 
 export const plainInsert = (stack, work, clients, seconds) =>
@@ -70,3 +82,16 @@ export const plainInsert = (stack, work, clients, seconds) =>
  */
 export const pacedInsert = (stack, work, rate, seconds) => pgbench(stack, work,
 	{ database: 'plain', script: 'insert.sql', clients: 1, seconds, rate })
+
+/* pacedUpdate is what S writes, while somebody listens for what "heard" tells. */
+export async function pacedUpdate(stack, work, table, rate, seconds) {
+	const { child, exited } = start(join(stack.bindir, 'psql'), ['-Xq', 'plain'],
+		{ env: { ...process.env, ...stack.pgEnv } })
+	child.stdin.write('LISTEN heard;\n')
+	await sleep(500)
+	const result = await pgbench(stack, work,
+		{ database: 'plain', script: `${table}.sql`, clients: 1, seconds, rate })
+	child.stdin.end()
+	await exited
+	return result
+}

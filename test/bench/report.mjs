@@ -88,6 +88,13 @@ function rowsOf(results) {
 	row('', '  CPU of Postgres, µs each', 'closed', cpu('postgres'),
 		{ beside: 1e6 / plain.perCpuSecond, is: 'INSERT' })
 	row('T', '  delivery, p99 ms', 'closed', (r) => r.delivery_ms?.p99, { limit: 150 })
+	const alone = of(results, 'alone', 'events', (r) => r.acks_per_second)
+	if (alone) {
+		row('', '  of the relay alone (Postgres a stub)', 'alone', (r) => r.acks_per_second,
+			{ beside: t && best(t), is: 'T' })
+		row('', '    CPU of the relay, µs each', 'alone', cpu('server'))
+	}
+	floorRows(row, results, cpu)
 	row('', 'changes of records already there/s', 'updates', (r) => r.acks_per_second,
 		{ beside: plain.best.rate, is: `INSERT, ${plain.best.clients} clients` })
 	row('T2', '2,000 users, changes/s', 'many', (r) => r.acks_per_second,
@@ -97,6 +104,10 @@ function rowsOf(results) {
 	row('S', 'SQL UPDATE to device, p50 ms', 'sql', (r) => r.delivery_ms?.p50,
 		{ beside: of(results, 'latency', 'events', (r) => r.delivery_ms?.p50), is: 'L, events', atMost: 1.2 })
 	row('S', '  CPU, ms each', 'sql', (r) => (r.cpu.server + r.cpu.postgres) * 1e3 / r.acked, { limit: 0.5 })
+	row('', '  of Postgres', 'sql', (r) => r.cpu?.postgres * 1e3 / r.acked,
+		{ beside: msOf(results, 'unheard'), is: 'UPDATE alone' })
+	row('', '  the same', 'sql', (r) => r.cpu?.postgres * 1e3 / r.acked,
+		{ beside: msOf(results, 'heard'), is: 'and NOTIFY to a listener' })
 	row('', '  back to back, p50 ms', 'hotsql', (r) => r.delivery_ms?.p50,
 		{ beside: plain.commit, is: 'commit' })
 	idleRows(row, results)
@@ -113,6 +124,23 @@ function rowsOf(results) {
 	return rows
 }
 
+/* msOf: CPU of a paced UPDATE. */
+const msOf = (results, table) => of(results, 'sql', table, (r) => 1e3 / r.perCpuSecond)
+
+/* floorRows: T beside the same rows by plain SQL, the best of its clients. */
+function floorRows(row, results, cpu) {
+	const floors = Object.keys(results.floor ?? {})
+	const bestOf = (pick) => Math.max(...floors.map((clients) => of(results, 'floor', clients, pick)))
+	if (!floors.length)
+		return
+	for (const [workload, what] of [['closed', 'T'], ['batches', 'T2, batches']]) {
+		row('', `  ${what}: CPU of Postgres, µs each`, workload, cpu('postgres'),
+			{ beside: 1e6 / bestOf((r) => r.perCpuSecond), is: 'the same rows by SQL' })
+	}
+	row('', '  T: changes/s', 'closed', (r) => r.acks_per_second,
+		{ beside: bestOf((r) => r.rate), is: 'the same rows by SQL' })
+}
+
 function idleRows(row, results) {
 	row('M', 'KB per idle session', 'idle', (r) => r.kbPerSession, {
 		beside: of(results, 'idle', 'nats', (r) => r.kbPerSession), is: 'nats-server', limit: 3 })
@@ -122,6 +150,11 @@ function idleRows(row, results) {
 	row('M', '  MB without any', 'idle', (r) => r.mbBefore, { limit: 12 })
 	row('M', '  CPU, %', 'idle', (r) => r.cpuPercent, { limit: 0.5 })
 	row('M', '  seconds to connect all', 'idle', (r) => r.seconds, { limit: 3 })
+	row('', '    CPU of the server for that, s', 'idle', (r) => r.connectCpuSeconds)
+	row('M', 'KB per idle session under TLS', 'idle tls', (r) => r.kbPerSession, { limit: 18 })
+	row('M', '  MB without any', 'idle tls', (r) => r.mbBefore)
+	row('M', '  seconds to connect all', 'idle tls', (r) => r.seconds)
+	row('', '    CPU of the server for that, s', 'idle tls', (r) => r.connectCpuSeconds)
 }
 
 function catchUpRows(row, results) {
@@ -157,6 +190,12 @@ function captureRows(row, results) {
 		row('', '  per CPU second', workload, undefined, { figures: { events: cpu.attached }, ...plain(cpu) })
 		row('', '  without the worker', workload, undefined, { figures: { events: rate.notifying }, ...plain(rate) })
 		row('', '  doorbell off', workload, undefined, { figures: { events: rate.silent }, ...plain(rate) })
+		if (!rate['by hand'])
+			continue
+		row('', '  CPU of Postgres, µs each', workload, undefined, { figures: { events: 1e6 / cpu.attached },
+			beside: 1e6 / cpu['by hand'], is: 'the same rows by SQL' })
+		row('', '  the same by rate', workload, undefined, { figures: { events: rate.attached },
+			beside: rate['by hand'], is: 'the same rows by SQL' })
 	}
 	const bulk = Object.fromEntries(names.map((name) => [name, of(results, 'capture bulk', name, (r) => r.ms)]))
 	if (bulk.attached)
@@ -168,7 +207,8 @@ function captureRows(row, results) {
 function verdict(row) {
 	const ours = OURS.map((who) => row[who]).filter((value) => value !== undefined)
 	const ratios = ours.map((value) => divide(value, row.beside)).filter((value) => value !== undefined)
-	const say = (holds) => holds ? '✓' : '✗'
+	const isCompared = row.atLeast !== undefined || row.atMost !== undefined
+	const say = (holds) => isCompared && !ratios.length ? '' : holds ? '✓' : '✗'
 	if (row.atLeast !== undefined)
 		return [`≥ ${row.atLeast} ×`, say(Math.max(...ratios) >= row.atLeast)]
 	if (row.atMost !== undefined)
@@ -197,6 +237,7 @@ export const summarize = (results) => ({
 	cost: results.cost,
 	scans: results['stored scans'],
 	size: results['stored size'],
+	plans: results.plans,
 })
 
 const machineOf = ({ machine, versions, time }) =>
