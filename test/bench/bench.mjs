@@ -159,6 +159,7 @@ async function main() {
 			user_messages_per_second: 0, user_bytes_per_second: 0,
 		},
 	})
+	say(`processes: relay ${stack.relay.pid}, Postgres ${stack.postgres.pid}`)	/* for profile.sh */
 	await preparePlain(stack, work, entry)
 	if (isWanted('capture') || isWanted('floor')) {
 		await prepareCapture(stack, work)

@@ -22,6 +22,7 @@ const SETTINGS = {
 }
 const ENTRY = /LOG: {2}duration: [\d.]+ ms {2}plan:\n((?:\t.*\n)+)/g
 const PLAN = /^\t[A-Z][A-Za-z ]+(?: \w+ on .*)? {2}\(cost=/m
+const ARBITER = /Conflict Arbiter Indexes: (\S+)/
 const NODE = /(Index Only Scan|Index Scan|Bitmap Index Scan|Seq Scan|Tid Scan)(?: Backward)?(?: using (\S+))? on (\S+)/g
 
 const SIZES = `SELECT json_object_agg(relname, reltuples) FROM pg_class WHERE relkind = 'r'`
@@ -59,6 +60,9 @@ function statementsOf(log, sizes) {
 			statement.scans.add(node === 'Seq Scan' ? `all of ${on}${isWhole ? '' : ' (small)'}`
 				: node === 'Bitmap Index Scan' ? on : using ?? `${node} on ${on}`)
 		}
+		const arbiter = ARBITER.exec(plan)
+		if (arbiter)
+			statement.scans.add(arbiter[1])
 	}
 	return [...statements.values()].map((statement) => ({ ...statement, scans: [...statement.scans] }))
 		.sort((a, b) => b.count - a.count)

@@ -15,7 +15,10 @@ const USERS_DRIVEN = 200
 const SCANS = `SELECT coalesce(json_object_agg(relname, seq_scan), '{}') FROM pg_stat_user_tables
 	WHERE schemaname = 'mirusync' AND n_live_tup >= 1000`
 
+const sizeOf = async (stack) => Number(await stack.psql('SELECT pg_database_size(current_database())'))
+
 async function fill({ stack, plan, entry, say }) {
+	const sizeBefore = await sizeOf(stack)
 	const begin = performance.now()
 	for (let from = 0; from < plan.storedUsers; from += PORTION) {
 		if (from % (PORTION * 20) === 0)
@@ -28,7 +31,12 @@ async function fill({ stack, plan, entry, say }) {
 	const seconds = (performance.now() - begin) / 1000
 	say('stored: VACUUM ANALYZE')
 	await stack.psql('VACUUM ANALYZE')
-	return { seconds, vacuumSeconds: (performance.now() - begin) / 1000 - seconds }
+	return {
+		records: plan.storedUsers * plan.storedRecords,
+		seconds,
+		vacuumSeconds: (performance.now() - begin) / 1000 - seconds,
+		loadedBytes: await sizeOf(stack) - sizeBefore,
+	}
 }
 
 export async function stored(bench) {
@@ -58,5 +66,5 @@ export async function stored(bench) {
 	}
 	await explain(bench, some)
 	note('stored size', 'database',
-		{ ...filled, bytes: Number(await stack.psql('SELECT pg_database_size(current_database())')) })
+		{ ...filled, bytes: await sizeOf(stack) })
 }
