@@ -66,7 +66,7 @@ if (!plan || unknown) {
 }
 /* For a profiler: lets every timed measure last this long. */
 if (process.env.BENCH_SECONDS) {
-	for (const name of ['latencySeconds', 'closedSeconds', 'sqlSeconds', 'fanoutSeconds'])
+	for (const name of ['latencySeconds', 'closedSeconds', 'sqlSeconds', 'fanoutSeconds', 'captureSeconds'])
 		plan[name] = Number(process.env.BENCH_SECONDS)
 }
 plan.storedUsers = Number(process.env.BENCH_STORED_USERS ?? plan.storedUsers)

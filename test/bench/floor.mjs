@@ -52,7 +52,8 @@ export async function prepareFloor(stack, work, entry, byHandRows) {
 	const key = { feed: 'c.feed', seq: 'c.head', part_of: 'c.head', collection: `'by_hand'`, id: 'c.id' }
 	const now = { changed_at: 'now()', at: 'now()', xid: 'pg_current_xact_id()' }
 	await stack.psql(await insertLike(stack, 'record',
-		`(SELECT owner AS feed, id::text AS id, id AS head FROM floor.by_hand) c`, key))
+		`(SELECT owner AS feed, id::text AS id, id AS head FROM floor.by_hand) c`,
+		{ ...key, seq: '-c.head', part_of: '-c.head' }))
 	await stack.psql('VACUUM ANALYZE')
 
 	const text = entry.replace(/"id":"[^"]*"/, '"id":"%s"').replaceAll(`'`, `''`)

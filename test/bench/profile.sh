@@ -25,7 +25,10 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/mirusync-profile-XXXXXX")
 bench=
 
 cleanup() {
-	[ -z "$bench" ] || kill "$bench" 2>/dev/null || true
+	if [ -n "$bench" ]; then
+		kill "$bench" 2>/dev/null || true
+		wait "$bench" || true
+	fi
 	[ -z "${PROFILE_KEEP-}" ] || cp "$work/data" "$PROFILE_KEEP"
 	rm -rf "$work"
 }
@@ -59,8 +62,8 @@ perf record -q -g -F 499 -o "$work/data" -p "${pids%,}" -- sleep "$seconds" 2>"$
 table() {
 	perf report -i "$work/data" --stdio -q -g none --comm "$1" --percentage relative "${@:4}" 2>/dev/null |
 		sed -n 's/^ *\([0-9.]*\)% *\([^ ]*\) *\[[.k]\] \(.*[^ ]\) *$/\1 \2 \3/p' | grep -v ' 0x' | { grep -E "$3" || true; } |
-		head -n "$rows" | awk -v what="$2" 'BEGIN { print "| " what " | % |\n| --- | --: |" }
-			{ share = $1; sub(/^[^ ]+ [^ ]+ /, ""); print "| `" $0 "` | " share " |" } END { print "" }'
+		awk -v rows="$rows" -v what="$2" 'BEGIN { print "| " what " | % |\n| --- | --: |" }
+			NR <= rows { share = $1; sub(/^[^ ]+ [^ ]+ /, ""); print "| `" $0 "` | " share " |" } END { print "" }'
 }
 
 # Of the server the ones that say what is done; the rest is frames above ours.
