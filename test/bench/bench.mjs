@@ -37,14 +37,14 @@ const PER_SECOND = 20
 const PLANS = {
 	smoke: {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
-		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, bulkUpdates: 1,
+		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, capturePasses: 2, bulkUpdates: 1,
 		fanoutSessions: 500, fanoutSeconds: 3, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000], reconnectUsers: 100, storedUsers: 0, storedRecords: 10,
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
 		rounds: 3, thorough: true, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
-		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, bulkUpdates: 2,
+		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, capturePasses: 1, bulkUpdates: 2,
 		fanoutSessions: 1000, fanoutSeconds: 8, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000, 200000], reconnectUsers: 1000,
 		storedUsers: 1000000, storedRecords: 10,
@@ -151,6 +151,7 @@ async function main() {
 			checkpoint_timeout: '30min',
 			shared_preload_libraries: 'mirusync,pg_stat_statements',
 			'pg_stat_statements.track': 'none',	/* cost.mjs turns it on */
+			'mirusync.trim_interval': 0,	/* stored.mjs trims, so that nobody meets it by chance */
 		},
 		/* How fast it is, not how fast it lets one be. */
 		relay: {

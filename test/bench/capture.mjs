@@ -14,7 +14,6 @@ import { run } from './process.mjs'
 const CAPTURE_USERS = 200
 export const CAPTURE_ROWS = 2000
 const CAPTURE_CLIENTS = [1, 8, 32]
-const CAPTURE_PASSES = 2
 export const BULK_ROWS = 100000
 
 /*
@@ -71,13 +70,13 @@ async function bulkUpdate(stack, capture) {
 	return { ms: Number(/^Time: ([\d.]+) ms/m.exec(lines.join('\n'))[1]) }
 }
 
-/* Every second pass is in reverse, so that nobody is always the first. */
-export async function capture({ stack, work, plan, note, say, checkpoint }) {
+/* Every second pass or round is in reverse, so that nobody is always the first. */
+export async function capture({ stack, work, plan, round, note, say, checkpoint }) {
 	const captures = CAPTURES.filter(({ name }) => plan.thorough || name !== 'by hand')
 
 	for (const clients of CAPTURE_CLIENTS) {
-		for (let pass = 0; pass < CAPTURE_PASSES; pass++) {
-			for (const how of pass % 2 ? [...captures].reverse() : captures) {
+		for (let pass = 0; pass < plan.capturePasses; pass++) {
+			for (const how of (round + pass) % 2 ? [...captures].reverse() : captures) {
 				say(`UPDATE of one row, ${how.name}, ${clients} clients`)
 				note(`capture ${clients}`, how.name,
 					await captureUpdate(stack, work, how, clients, plan.captureSeconds))

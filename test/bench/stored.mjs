@@ -7,6 +7,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { explain } from './explain.mjs'
+import { cpuOfPostgres } from './process.mjs'
 
 const PORTION = 5000	/* users in one transaction */
 const USERS_DRIVEN = 200
@@ -39,6 +40,16 @@ async function fill({ stack, plan, entry, say }) {
 	}
 }
 
+/* trim looks at every feed, as the worker does once in an hour; nothing is old enough to go. */
+async function trim({ stack, say }) {
+	const feeds = Number(await stack.psql('SELECT count(*) FROM mirusync.feed'))
+	const cpu = cpuOfPostgres(stack.postgres.pid)
+	const begin = performance.now()
+	say(`trimming ${feeds} feeds`)
+	await stack.psql('CALL mirusync.trim()')
+	return { feeds, seconds: (performance.now() - begin) / 1000, cpu: cpuOfPostgres(stack.postgres.pid) - cpu }
+}
+
 export async function stored(bench) {
 	const { stack, plan, servers, driver, note, say, checkpoint } = bench
 	if (!plan.storedUsers)
@@ -65,6 +76,7 @@ export async function stored(bench) {
 			.map(([table, scans]) => [table, scans - (before[table] ?? 0)]).filter(([, scans]) => scans > 0)))
 	}
 	await explain(bench, some)
+	note('stored trim', 'database', await trim(bench))
 	note('stored size', 'database',
 		{ ...filled, bytes: await sizeOf(stack) })
 }

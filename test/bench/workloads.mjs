@@ -176,24 +176,31 @@ async function first(bench) {
 	}
 }
 
+/* fillChanges makes users with records that were changed since a device was there. */
+async function fillChanges(bench, prefix, count, touched) {
+	const CHANGES = 1000
+	const write = (statement) => bench.stack.psql(`DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT '${prefix}-' || n FROM generate_series(0, ${count - 1}) n LOOP
+		${statement}; COMMIT; END LOOP; END $$`)
+
+	bench.say(`reconnect: ${count} users with ${touched} records`)
+	await write(`INSERT INTO mirusync.document (feed, collection, id, data)
+		SELECT name, 'logbook_entry', 'r-' || n, jsonb_set('${bench.entry}', '{id}', to_jsonb('r-' || n))
+		FROM generate_series(1, ${touched}) n`)
+	for (let pass = 0; pass < CHANGES / touched; pass++) {
+		await write(`UPDATE mirusync.document SET data = jsonb_set(data, '{mood}', to_jsonb('m${pass}'::text))
+			WHERE feed = name AND collection = 'logbook_entry'`)
+	}
+	await bench.stack.psql('VACUUM ANALYZE')
+}
+
 /* C: devices that come back after changes to some records of theirs. */
 async function reconnect(bench) {
-	const CHANGES = 1000
 	for (const touched of [100, 1000]) {
-		const prefix = `back-${touched}-${bench.round}`
+		const prefix = `back-${touched}`
 		const users = Array.from({ length: bench.plan.reconnectUsers }, (_, i) => `${prefix}-${i}`)
-		bench.say(`reconnect: ${users.length} users with ${touched} records`)
-		const write = (statement) => bench.stack.psql(`DO $$ DECLARE name text; BEGIN
-			FOR name IN SELECT '${prefix}-' || n FROM generate_series(0, ${users.length - 1}) n LOOP
-			${statement}; COMMIT; END LOOP; END $$`)
-		await write(`INSERT INTO mirusync.document (feed, collection, id, data)
-			SELECT name, 'logbook_entry', 'r-' || n, jsonb_set('${bench.entry}', '{id}', to_jsonb('r-' || n))
-			FROM generate_series(1, ${touched}) n`)
-		for (let pass = 0; pass < CHANGES / touched; pass++) {
-			await write(`UPDATE mirusync.document SET data = jsonb_set(data, '{mood}', to_jsonb('m${pass}'::text))
-				WHERE feed = name AND collection = 'logbook_entry'`)
-		}
-		await bench.stack.psql('VACUUM ANALYZE')
+		if (bench.isFirstRound)
+			await fillChanges(bench, prefix, users.length, touched)
 		const sync = (server, options, list = users) => bench.driver.drive(server, 'sync', list,
 			{ devices: 1, writers: 0, after: touched, expect: touched, ...options })
 		await each(bench, `reconnect ${touched}`, ['events', 'native'], (server) =>
