@@ -16,6 +16,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Stack, stopAll, stopOnSignals } from '../../tools/stack.mjs'
 import { alone } from './alone.mjs'
@@ -139,6 +140,7 @@ function writeResult(result) {
 }
 
 async function main() {
+	const begin = performance.now()
 	const entry = await entryText()
 	const loadBefore = loadavg()[0]
 
@@ -182,6 +184,8 @@ async function main() {
 	const result = {
 		time: new Date().toISOString(),
 		plan: planName,
+		rounds: plan.rounds,
+		seconds: (performance.now() - begin) / 1000,
 		machine: {
 			cores: cpus().length, processor: cpus()[0].model,
 			memoryGb: Math.round(totalmem() / 2 ** 30), loadBefore,

@@ -91,7 +91,7 @@ function rowsOf(results) {
 	row('T', '  delivery, p99 ms', 'closed', (r) => r.delivery_ms?.p99, { limit: 150 })
 	const alone = of(results, 'alone', 'events', (r) => r.acks_per_second)
 	if (alone) {
-		row('', '  of the relay alone (Postgres a stub)', 'alone', (r) => r.acks_per_second,
+		row('', '  with a stub for Postgres: the sockets alone, changes/s', 'alone', (r) => r.acks_per_second,
 			{ beside: t && best(t), is: 'T' })
 		row('', '    CPU of the relay, µs each', 'alone', cpu('server'))
 	}
@@ -105,10 +105,11 @@ function rowsOf(results) {
 	row('S', 'SQL UPDATE to device, p50 ms', 'sql', (r) => r.delivery_ms?.p50,
 		{ beside: of(results, 'latency', 'events', (r) => r.delivery_ms?.p50), is: 'L, events', atMost: 1.2 })
 	row('S', '  CPU, ms each', 'sql', (r) => (r.cpu.server + r.cpu.postgres) * 1e3 / r.acked, { limit: 0.5 })
-	row('', '  of Postgres', 'sql', (r) => r.cpu?.postgres * 1e3 / r.acked,
-		{ beside: msOf(results, 'unheard'), is: 'UPDATE alone' })
-	row('', '  the same', 'sql', (r) => r.cpu?.postgres * 1e3 / r.acked,
-		{ beside: msOf(results, 'heard'), is: 'and NOTIFY to a listener' })
+	if (results.sql?.heard) {
+		const ofPostgres = (r) => r.cpu?.postgres * 1e3 / r.acked
+		row('', '    of Postgres', 'sql', ofPostgres, { beside: msOf(results, 'unheard'), is: 'UPDATE at that pace' })
+		row('', '    the same', 'sql', ofPostgres, { beside: msOf(results, 'heard'), is: 'and NOTIFY to a listener' })
+	}
 	row('', '  back to back, p50 ms', 'hotsql', (r) => r.delivery_ms?.p50,
 		{ beside: plain.commit, is: 'commit' })
 	idleRows(row, results)
@@ -249,8 +250,8 @@ export const summarize = (results) => ({
 	trim: results['stored trim'],
 })
 
-const machineOf = ({ machine, versions, time }) =>
-	`${time.slice(0, 10)}; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
+const machineOf = ({ machine, versions, time, seconds, rounds }) =>
+	`${time.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds / 60)} minutes, ${rounds} rounds; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
 	+ ` load before ${machine.loadBefore.toFixed(1)}; ${Object.values(versions).filter(Boolean).join(', ')}`
 
 /* renderTable renders a result for a person. */
