@@ -10,7 +10,7 @@
 #   make check-node18     the client's tests under the oldest Node that it is for
 #   make soak             everything at once, while everything fails (SOAK_MINUTES, SEED)
 #   make valgrind         the extension's tests on a server under valgrind
-#   make lint | bench | bench-smoke | screenshots | clean | setup
+#   make lint | bench | bench-smoke | bench-profile | screenshots | clean | setup
 #
 # SPDX-License-Identifier: PostgreSQL
 
@@ -18,7 +18,8 @@ PG_CONFIG ?= pg_config
 
 # Goals that run something install what they lack first, so they must parse
 # on a machine that has neither pg_config nor a compiler yet.
-RUN_GOALS = setup demo screenshots check check-long check-node18 soak valgrind lint bench bench-smoke
+RUN_GOALS = setup demo screenshots check check-long check-node18 soak valgrind lint bench bench-smoke \
+	bench-profile
 
 ifneq ($(filter $(RUN_GOALS),$(MAKECMDGOALS)),)
 
@@ -83,6 +84,12 @@ bench-smoke:
 	@tools/setup.sh build test
 	@$(BUILD) >&2
 	@test/bench/run.sh --smoke
+
+bench-profile:
+	@tools/setup.sh build test bench
+	@$(BUILD) >&2
+	@test/bench/profile.sh events
+	@test/bench/profile.sh native
 
 # Goals of both kinds in one command: the other kind goes to a make of its own.
 OTHER_GOALS = $(filter-out $(RUN_GOALS),$(MAKECMDGOALS))

@@ -13,7 +13,7 @@
 #   client    node, npm, and the npm packages under client/
 #   browser   Chromium for the browser test
 #   lint      what tools/lint.sh calls
-#   bench     what the benchmark compares with: nats-server, nginx with nchan
+#   bench     what the benchmark compares with: nats-server, nginx with nchan; perf
 #
 # Nothing is touched that is there already: without a missing package there is
 # no apt, no sudo and no network.  A PostgreSQL that PG_CONFIG points to is
@@ -100,7 +100,7 @@ if command -v dpkg-query >/dev/null 2>&1; then
 		[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || need chromium
 	fi
 	if wants bench; then
-		need nats-server nginx libnginx-mod-nchan
+		need nats-server nginx libnginx-mod-nchan openssl linux-perf
 	fi
 	if wants lint; then
 		need clang clang-format clang-tidy cppcheck mandoc

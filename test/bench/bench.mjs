@@ -16,11 +16,14 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Stack, stopAll, stopOnSignals } from '../../tools/stack.mjs'
-import { capture, prepareCapture } from './capture.mjs'
+import { alone } from './alone.mjs'
+import { capture, CAPTURE_ROWS, prepareCapture } from './capture.mjs'
 import { cost } from './cost.mjs'
 import { Driver, entryText } from './driver.mjs'
+import { floor, prepareFloor } from './floor.mjs'
 import { pacedInsert, plainInsert, preparePlain } from './pgbench.mjs'
 import { endChildren } from './process.mjs'
 import { renderTable, summarize, writePage } from './report.mjs'
@@ -30,24 +33,26 @@ import { WORKLOADS } from './workloads.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url))
 const PER_SECOND = 20
+
+/* "thorough" is with TLS and with the baselines that only say what limits us. */
 const PLANS = {
 	smoke: {
 		rounds: 1, clients: [16], plainSeconds: 2, latencySeconds: 4, closedSeconds: 4,
-		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, bulkUpdates: 1,
+		sqlSeconds: 3, idleSessions: 2000, captureSeconds: 1, capturePasses: 2, bulkUpdates: 1,
 		fanoutSessions: 500, fanoutSeconds: 3, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000], reconnectUsers: 100, storedUsers: 0, storedRecords: 10,
 		names: ['plain', 'idle', 'latency', 'sql', 'closed', 'batches', 'fanout', 'first', 'capture'],
 	},
 	full: {
-		rounds: 3, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
-		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, bulkUpdates: 2,
+		rounds: 3, thorough: true, clients: [4, 16, 64], plainSeconds: 5, latencySeconds: 15, closedSeconds: 10,
+		sqlSeconds: 10, idleSessions: 10000, captureSeconds: 5, capturePasses: 1, bulkUpdates: 2,
 		fanoutSessions: 1000, fanoutSeconds: 8, fanoutOutstanding: 128, hotOutstanding: 16,
 		firstRecords: [10000, 200000], reconnectUsers: 1000,
 		storedUsers: 1000000, storedRecords: 10,
 	},
 }
 const SERVERS = ['events', 'native', 'node', 'nats', 'nchan']
-const ALL = { ...WORKLOADS, capture, stored, cost }
+const ALL = { ...WORKLOADS, alone, floor, capture, stored, cost }
 
 /* Those that mean something once, of a fresh server or since they take long. */
 const ONCE = ['idle', 'stored', 'cost']
@@ -62,7 +67,7 @@ if (!plan || unknown) {
 }
 /* For a profiler: lets every timed measure last this long. */
 if (process.env.BENCH_SECONDS) {
-	for (const name of ['latencySeconds', 'closedSeconds', 'sqlSeconds', 'fanoutSeconds'])
+	for (const name of ['latencySeconds', 'closedSeconds', 'sqlSeconds', 'fanoutSeconds', 'captureSeconds'])
 		plan[name] = Number(process.env.BENCH_SECONDS)
 }
 plan.storedUsers = Number(process.env.BENCH_STORED_USERS ?? plan.storedUsers)
@@ -135,6 +140,7 @@ function writeResult(result) {
 }
 
 async function main() {
+	const begin = performance.now()
 	const entry = await entryText()
 	const loadBefore = loadavg()[0]
 
@@ -147,6 +153,7 @@ async function main() {
 			checkpoint_timeout: '30min',
 			shared_preload_libraries: 'mirusync,pg_stat_statements',
 			'pg_stat_statements.track': 'none',	/* cost.mjs turns it on */
+			'mirusync.trim_interval': 0,	/* stored.mjs trims, so that nobody meets it by chance */
 		},
 		/* How fast it is, not how fast it lets one be. */
 		relay: {
@@ -155,9 +162,12 @@ async function main() {
 			user_messages_per_second: 0, user_bytes_per_second: 0,
 		},
 	})
+	say(`processes: relay ${stack.relay.pid}, Postgres ${stack.postgres.pid}`)	/* for profile.sh */
 	await preparePlain(stack, work, entry)
-	if (isWanted('capture'))
+	if (isWanted('capture') || isWanted('floor')) {
 		await prepareCapture(stack, work)
+		await prepareFloor(stack, work, entry, CAPTURE_ROWS)
+	}
 	const bench = {
 		stack, work, plan, entry, note, say,
 		servers: await startServers(),
@@ -174,6 +184,8 @@ async function main() {
 	const result = {
 		time: new Date().toISOString(),
 		plan: planName,
+		rounds: plan.rounds,
+		seconds: (performance.now() - begin) / 1000,
 		machine: {
 			cores: cpus().length, processor: cpus()[0].model,
 			memoryGb: Math.round(totalmem() / 2 ** 30), loadBefore,

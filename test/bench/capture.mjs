@@ -1,7 +1,8 @@
 /*
  * capture.mjs
  *     A: what an attached table costs those who write it with SQL: UPDATEs of
- *     one row and of many, against a table that is not attached.
+ *     one row and of many, against a table that is not attached, and against the
+ *     same rows written by hand.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -11,9 +12,8 @@ import { pgbench } from './pgbench.mjs'
 import { run } from './process.mjs'
 
 const CAPTURE_USERS = 200
-const CAPTURE_ROWS = 2000
+export const CAPTURE_ROWS = 2000
 const CAPTURE_CLIENTS = [1, 8, 32]
-const CAPTURE_PASSES = 2
 export const BULK_ROWS = 100000
 
 /*
@@ -25,6 +25,7 @@ export const CAPTURES = [
 	{ name: 'attached', table: 'attached', doorbell: 'auto' },
 	{ name: 'notifying', table: 'attached', doorbell: 'transaction' },
 	{ name: 'silent', table: 'attached', doorbell: 'off' },
+	{ name: 'by hand', table: 'by_hand' },	/* floor.mjs */
 ]
 
 /* Of many rows in one transaction, the ring is not what costs. */
@@ -69,11 +70,13 @@ async function bulkUpdate(stack, capture) {
 	return { ms: Number(/^Time: ([\d.]+) ms/m.exec(lines.join('\n'))[1]) }
 }
 
-/* Every second pass is in reverse, so that nobody is always the first. */
-export async function capture({ stack, work, plan, note, say, checkpoint }) {
+/* Every second pass or round is in reverse, so that nobody is always the first. */
+export async function capture({ stack, work, plan, round, note, say, checkpoint }) {
+	const captures = CAPTURES.filter(({ name }) => plan.thorough || name !== 'by hand')
+
 	for (const clients of CAPTURE_CLIENTS) {
-		for (let pass = 0; pass < CAPTURE_PASSES; pass++) {
-			for (const how of pass % 2 ? [...CAPTURES].reverse() : CAPTURES) {
+		for (let pass = 0; pass < plan.capturePasses; pass++) {
+			for (const how of (round + pass) % 2 ? [...captures].reverse() : captures) {
 				say(`UPDATE of one row, ${how.name}, ${clients} clients`)
 				note(`capture ${clients}`, how.name,
 					await captureUpdate(stack, work, how, clients, plan.captureSeconds))

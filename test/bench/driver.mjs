@@ -43,12 +43,13 @@ export class Driver {
 	/* drive runs one mode; users is a count of new ones, or a list. */
 	async drive(server, mode, users, options = {}) {
 		const cpu = {}
+		const databaseCpu = server.databaseCpu ?? (() => cpuOfPostgres(this.stack.postgres.pid))
 		const file = typeof users === 'number' ? this.newUsers(users) : this.usersFile(users)
 		const lines = await run(LOAD, [mode, `port=${server.port}`, `words=${server.words}`, `users=${file}`,
-			...Object.entries(options).map(([key, value]) => `${key}=${value}`)], {
+			...server.options ?? [], ...Object.entries(options).map(([key, value]) => `${key}=${value}`)], {
 			onLine: (line) => {
 				if (line === 'begin' || line === 'end')
-					cpu[line] = { server: serverCpu(server), postgres: cpuOfPostgres(this.stack.postgres.pid) }
+					cpu[line] = { server: serverCpu(server), postgres: databaseCpu() }
 			},
 		})
 		const result = JSON.parse(lines.at(-1))
@@ -81,7 +82,7 @@ export class Driver {
 		let onReady
 		const ready = new Promise((resolve) => { onReady = resolve })
 		const { child, exited } = start(LOAD, ['idle', `port=${server.port}`, `words=${server.words}`,
-			`users=${this.newUsers(userCount)}`,
+			`users=${this.newUsers(userCount)}`, ...server.options ?? [],
 			...Object.entries(options).map(([key, value]) => `${key}=${value}`)], { onLine: onReady })
 		const failed = exited.then(({ errors }) => { throw new Error(`idle sessions: ${errors}`) })
 		failed.catch(() => {})

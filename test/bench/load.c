@@ -739,6 +739,8 @@ main(int argc, char **argv)
 	make_devices();
 	raise_open_files();
 	epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (opt.tls)
+		ws_use_tls();
 	if (opt.mode == MODE_SQL)
 		sql_open();
 	run();

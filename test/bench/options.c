@@ -76,6 +76,8 @@ read_option(char *option)
 		opt.rate = atof(value);
 	else if (strcmp(option, "small") == 0)
 		opt.small = atoi(value) != 0;
+	else if (strcmp(option, "tls") == 0)
+		opt.tls = atoi(value) != 0;
 	else if (strcmp(option, "after") == 0)
 		opt.after = atol(value);
 	else if (strcmp(option, "expect") == 0)

@@ -35,8 +35,9 @@ typedef struct Options
 	int outstanding;  /* pushes of a writer under way */
 	int records;	  /* a writer's, written over and over; 0: all new */
 	bool small;		  /* entries of 200 bytes */
-	long after;		  /* cursor */
-	long expect;	  /* records that each device of "sync" must get, or -1 */
+	bool tls;
+	long after;	 /* cursor */
+	long expect; /* records that each device of "sync" must get, or -1 */
 	const char *database;
 	const char *setup_sql;	/* $1 = user: makes the document to update */
 	const char *update_sql; /* $1 = user, $2 = notes */

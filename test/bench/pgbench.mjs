@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../../tools/stack.mjs'
-import { cpuOfPostgres, run } from './process.mjs'
+import { cpuOfPostgres, run, start } from './process.mjs'
 
 const LOG = 'transaction'
 
@@ -35,10 +35,10 @@ function takeLatency(work) {
 }
 
 /*
- * pgbench runs a script of one durable transaction and returns its rate, the
- * rate per CPU second of Postgres, and the latency in ms.
+ * pgbench runs a script of one durable transaction of some rows and returns the
+ * rate of these, the rate per CPU second of Postgres, and the latency in ms.
  */
-export async function pgbench(stack, work, { database, script, clients, seconds, rate, settings = '' }) {
+export async function pgbench(stack, work, { database, script, clients, seconds, rate, rows = 1, settings = '' }) {
 	const before = cpuOfPostgres(stack.postgres.pid)
 	const args = ['-n', '-M', 'prepared', '-c', clients, '-j', Math.min(clients, 2),
 		'-T', seconds, '-f', join(work, script), '-l', '--log-prefix', LOG,
@@ -48,7 +48,7 @@ export async function pgbench(stack, work, { database, script, clients, seconds,
 	await sleep(200)	/* its backends are still ending */
 	const cpu = cpuOfPostgres(stack.postgres.pid) - before
 	const tps = Number(/^tps = ([\d.]+)/m.exec(lines.join('\n'))[1])
-	return { clients, rate: tps, perCpuSecond: tps * seconds / cpu, ms: takeLatency(work) }
+	return { clients, rate: tps * rows, perCpuSecond: tps * rows * seconds / cpu, ms: takeLatency(work) }
 }
 
 /* preparePlain makes a table of its own for "plain INSERT of the same row". */
@@ -59,6 +59,18 @@ export async function preparePlain(stack, work, entry) {
 	{ database: 'plain' })
 	writeFileSync(join(work, 'insert.sql'), `\\set user random(1, 200)
 INSERT INTO entry (user_id, body) VALUES ('bench-' || :user, '${entry}');\n`)
+	for (const table of ['unheard', 'heard']) {
+		await stack.psql(`CREATE TABLE ${table} (user_id text PRIMARY KEY, body jsonb NOT NULL);
+			INSERT INTO ${table} SELECT 'bench-' || n, '${entry}' FROM generate_series(1, 10) n`,
+		{ database: 'plain' })
+		writeFileSync(join(work, `${table}.sql`), `\\set user random(1, 10)
+UPDATE ${table} SET body = jsonb_set(body, '{notes}', to_jsonb('written by SQL ' || random()))
+	WHERE user_id = 'bench-' || :user;\n`)
+	}
+	await stack.psql(`CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN PERFORM pg_notify('heard', NEW.user_id); RETURN NULL; END $$;
+		CREATE TRIGGER tell AFTER UPDATE ON heard FOR EACH ROW EXECUTE FUNCTION tell()`,
+	{ database: 'plain' })
 }
 
 export const plainInsert = (stack, work, clients, seconds) =>
@@ -70,3 +82,16 @@ export const plainInsert = (stack, work, clients, seconds) =>
  */
 export const pacedInsert = (stack, work, rate, seconds) => pgbench(stack, work,
 	{ database: 'plain', script: 'insert.sql', clients: 1, seconds, rate })
+
+/* pacedUpdate is what S writes, while somebody listens for what "heard" tells. */
+export async function pacedUpdate(stack, work, table, rate, seconds) {
+	const { child, exited } = start(join(stack.bindir, 'psql'), ['-Xq', 'plain'],
+		{ env: { ...process.env, ...stack.pgEnv } })
+	child.stdin.write('LISTEN heard;\n')
+	await sleep(500)
+	const result = await pgbench(stack, work,
+		{ database: 'plain', script: `${table}.sql`, clients: 1, seconds, rate })
+	child.stdin.end()
+	await exited
+	return result
+}

@@ -19,6 +19,8 @@ const SERVERS = ['events', 'native', 'node', 'nats', 'nchan']
 const OURS = ['events', 'native']
 const HEAD = ['', 'workload', 'events', 'mirusync.v1', 'Node', 'beside it', '', 'ratio', 'target', '']
 
+/* what stands beside a figure of ours: of each protocol its own, or one for both. */
+const besideOf = (row, who) => row.besides?.[who] ?? row.beside
 const divide = (a, b) => a === undefined || b === undefined ? undefined : a / b
 const decimals = (value) => value === undefined ? ''
 	: value.toFixed(Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0).replace(/\B(?=(\d{3})+$)/g, ',')
@@ -52,6 +54,7 @@ function plainOf(results) {
 }
 
 const best = (row) => Math.max(...OURS.map((who) => row[who] ?? 0)) || undefined
+const cpu = (part) => (r) => r.cpu[part] * 1e6 / (r.acks_per_second * r.seconds)
 const lost = (results) => Object.values(results).flatMap((byWho) => OURS.flatMap((who) => byWho[who] ?? []))
 	.reduce((sum, r) => sum + (r.lost ?? 0), 0)
 
@@ -72,8 +75,6 @@ function rowsOf(results) {
 		rows.push({ letter, what, ...figures, ...more, noise })
 		return figures
 	}
-	const cpu = (part) => (r) => r.cpu[part] * 1e6 / (r.acks_per_second * r.seconds)
-
 	row('L', 'device to device, p50 ms', 'latency', (r) => r.delivery_ms?.p50,
 		{ beside: 3 * plain.paced, is: '3 commits at that pace', atMost: 1 })
 	row('', '  the same', 'latency', (r) => r.delivery_ms?.p50,
@@ -88,6 +89,13 @@ function rowsOf(results) {
 	row('', '  CPU of Postgres, µs each', 'closed', cpu('postgres'),
 		{ beside: 1e6 / plain.perCpuSecond, is: 'INSERT' })
 	row('T', '  delivery, p99 ms', 'closed', (r) => r.delivery_ms?.p99, { limit: 150 })
+	const alone = of(results, 'alone', 'events', (r) => r.acks_per_second)
+	if (alone) {
+		row('', '  with a stub for Postgres: the sockets alone, changes/s', 'alone', (r) => r.acks_per_second,
+			{ beside: t && best(t), is: 'T' })
+		row('', '    CPU of the relay, µs each', 'alone', cpu('server'))
+	}
+	floorRows(row, results)
 	row('', 'changes of records already there/s', 'updates', (r) => r.acks_per_second,
 		{ beside: plain.best.rate, is: `INSERT, ${plain.best.clients} clients` })
 	row('T2', '2,000 users, changes/s', 'many', (r) => r.acks_per_second,
@@ -97,6 +105,11 @@ function rowsOf(results) {
 	row('S', 'SQL UPDATE to device, p50 ms', 'sql', (r) => r.delivery_ms?.p50,
 		{ beside: of(results, 'latency', 'events', (r) => r.delivery_ms?.p50), is: 'L, events', atMost: 1.2 })
 	row('S', '  CPU, ms each', 'sql', (r) => (r.cpu.server + r.cpu.postgres) * 1e3 / r.acked, { limit: 0.5 })
+	if (results.sql?.heard) {
+		const ofPostgres = (r) => r.cpu?.postgres * 1e3 / r.acked
+		row('', '    of Postgres', 'sql', ofPostgres, { beside: msOf(results, 'unheard'), is: 'UPDATE at that pace' })
+		row('', '    the same', 'sql', ofPostgres, { beside: msOf(results, 'heard'), is: 'and NOTIFY to a listener' })
+	}
 	row('', '  back to back, p50 ms', 'hotsql', (r) => r.delivery_ms?.p50,
 		{ beside: plain.commit, is: 'commit' })
 	idleRows(row, results)
@@ -113,6 +126,23 @@ function rowsOf(results) {
 	return rows
 }
 
+/* msOf: CPU of a paced UPDATE. */
+const msOf = (results, table) => of(results, 'sql', table, (r) => 1e3 / r.perCpuSecond)
+
+/* floorRows: T beside the same rows by plain SQL, the best of its clients. */
+function floorRows(row, results) {
+	const floors = Object.keys(results.floor ?? {})
+	const bestOf = (pick) => Math.max(...floors.map((clients) => of(results, 'floor', clients, pick)))
+	if (!floors.length)
+		return
+	for (const [workload, what] of [['closed', 'T'], ['batches', 'T2, batches']]) {
+		row('', `  ${what}: CPU of Postgres, µs each`, workload, cpu('postgres'),
+			{ beside: 1e6 / bestOf((r) => r.perCpuSecond), is: 'the same rows by SQL' })
+	}
+	row('', '  T: changes/s', 'closed', (r) => r.acks_per_second,
+		{ beside: bestOf((r) => r.rate), is: 'the same rows by SQL' })
+}
+
 function idleRows(row, results) {
 	row('M', 'KB per idle session', 'idle', (r) => r.kbPerSession, {
 		beside: of(results, 'idle', 'nats', (r) => r.kbPerSession), is: 'nats-server', limit: 3 })
@@ -122,6 +152,11 @@ function idleRows(row, results) {
 	row('M', '  MB without any', 'idle', (r) => r.mbBefore, { limit: 12 })
 	row('M', '  CPU, %', 'idle', (r) => r.cpuPercent, { limit: 0.5 })
 	row('M', '  seconds to connect all', 'idle', (r) => r.seconds, { limit: 3 })
+	row('', '    CPU of the server for that, s', 'idle', (r) => r.connectCpuSeconds)
+	row('M', 'KB per idle session under TLS', 'idle tls', (r) => r.kbPerSession, { limit: 18 })
+	row('M', '  MB without any', 'idle tls', (r) => r.mbBefore)
+	row('M', '  seconds to connect all', 'idle tls', (r) => r.seconds)
+	row('', '    CPU of the server for that, s', 'idle tls', (r) => r.connectCpuSeconds)
 }
 
 function catchUpRows(row, results) {
@@ -139,9 +174,14 @@ function catchUpRows(row, results) {
 }
 
 function storedRows(row, results) {
-	const before = OURS.map((who) => of(results, 'stored before', who, (r) => r.acks_per_second))
-	row('G', 'T with much stored, changes/s', 'stored', (r) => r.acks_per_second,
-		{ beside: Math.max(...before.filter(Boolean)), is: 'empty', atLeast: 0.8 })
+	const beforeOf = (pick) => Object.fromEntries(OURS.map((who) => [who, of(results, 'stored before', who, pick)]))
+	const compare = (what, pick, more) => {
+		const besides = beforeOf(pick)
+		row(more.atLeast ? 'G' : '', what, 'stored', pick,
+			{ besides, beside: besides.events ?? besides.native, is: 'empty, each', ...more })
+	}
+	compare('T with much stored, changes/s', (r) => r.acks_per_second, { atLeast: 0.8 })
+	compare('  CPU of Postgres, µs each', cpu('postgres'), {})
 }
 
 /* captureRows: the attached table stands in the column of events. */
@@ -149,14 +189,20 @@ function captureRows(row, results) {
 	const names = CAPTURES.map(({ name }) => name)
 	for (const workload of Object.keys(results).filter((name) => /^capture \d/.test(name))) {
 		const rate = Object.fromEntries(names.map((name) => [name, of(results, workload, name, (r) => r.rate)]))
-		const cpu = Object.fromEntries(names.map((name) => [name, of(results, workload, name, (r) => r.perCpuSecond)]))
+		const perCpu = Object.fromEntries(names.map((name) => [name, of(results, workload, name, (r) => r.perCpuSecond)]))
 		const clients = workload.split(' ')[1]
 		const plain = (figures) => ({ beside: figures.unattached, is: 'not attached' })
 		row('A', `UPDATE of an attached row/s, ${clients} clients`, workload, undefined,
 			{ figures: { events: rate.attached }, ...plain(rate), atLeast: 0.7 })
-		row('', '  per CPU second', workload, undefined, { figures: { events: cpu.attached }, ...plain(cpu) })
+		row('', '  per CPU second', workload, undefined, { figures: { events: perCpu.attached }, ...plain(perCpu) })
 		row('', '  without the worker', workload, undefined, { figures: { events: rate.notifying }, ...plain(rate) })
 		row('', '  doorbell off', workload, undefined, { figures: { events: rate.silent }, ...plain(rate) })
+		if (!rate['by hand'])
+			continue
+		row('', '  CPU of Postgres, µs each', workload, undefined, { figures: { events: 1e6 / perCpu.attached },
+			beside: 1e6 / perCpu['by hand'], is: 'the same rows by SQL' })
+		row('', '  the same by rate', workload, undefined, { figures: { events: rate.attached },
+			beside: rate['by hand'], is: 'the same rows by SQL' })
 	}
 	const bulk = Object.fromEntries(names.map((name) => [name, of(results, 'capture bulk', name, (r) => r.ms)]))
 	if (bulk.attached)
@@ -164,11 +210,14 @@ function captureRows(row, results) {
 			figures: { events: bulk.attached }, beside: bulk.unattached, is: 'not attached', atMost: 4 })
 }
 
+const ratiosOf = (row) => OURS.map((who) => divide(row[who], besideOf(row, who))).filter((value) => value !== undefined)
+
 /* verdict says whether the target holds, for the better of our two figures. */
 function verdict(row) {
 	const ours = OURS.map((who) => row[who]).filter((value) => value !== undefined)
-	const ratios = ours.map((value) => divide(value, row.beside)).filter((value) => value !== undefined)
-	const say = (holds) => holds ? '✓' : '✗'
+	const ratios = ratiosOf(row)
+	const isCompared = row.atLeast !== undefined || row.atMost !== undefined
+	const say = (holds) => isCompared && !ratios.length ? '' : holds ? '✓' : '✗'
 	if (row.atLeast !== undefined)
 		return [`≥ ${row.atLeast} ×`, say(Math.max(...ratios) >= row.atLeast)]
 	if (row.atMost !== undefined)
@@ -184,7 +233,7 @@ function cells(row) {
 	const show = (value) => value >= 1000 ? whole(value) : decimals(value)
 	const noisy = (who, i) => row[who] === undefined ? ''
 		: `${show(row[who])}${row.noise?.[i] === undefined ? '' : ` ±${Math.round(100 * row.noise[i])} %`}`
-	const ratio = OURS.map((who) => divide(row[who], row.beside)).filter((value) => value !== undefined)
+	const ratio = ratiosOf(row)
 	return [row.letter, row.what, ...OURS.map(noisy), row.node === undefined ? '' : show(row.node),
 		row.beside === undefined ? '' : show(row.beside), row.beside === undefined ? '' : row.is,
 		ratio.map((value) => `${decimals(value)} ×`).join(', '), ...verdict(row)]
@@ -197,10 +246,12 @@ export const summarize = (results) => ({
 	cost: results.cost,
 	scans: results['stored scans'],
 	size: results['stored size'],
+	plans: results.plans,
+	trim: results['stored trim'],
 })
 
-const machineOf = ({ machine, versions, time }) =>
-	`${time.slice(0, 10)}; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
+const machineOf = ({ machine, versions, time, seconds, rounds }) =>
+	`${time.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds / 60)} minutes, ${rounds} rounds; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
 	+ ` load before ${machine.loadBefore.toFixed(1)}; ${Object.values(versions).filter(Boolean).join(', ')}`
 
 /* renderTable renders a result for a person. */
@@ -243,11 +294,37 @@ function costTable(cost) {
 ${markdown(['', 'statement', 'calls each', 'µs each'], top, (i) => i < 2)}`
 }
 
+const sentence = (query) => `\`${query.replace(/mirusync\.|pg_catalog\./g, '').replace(/OPERATOR\((\S)\)/g, '$1')
+	.slice(0, 90).replaceAll('|', '\\|')}\``
+
+/* planTables: the statements of the hot path with the indexes that they use. */
+function planTables({ statements, indexes }) {
+	const by = ({ text, scans }) => scans.join(', ') || (/^select/.test(text) ? 'a function of ours' : 'no scan')
+	return `${markdown(['statement, as it was executed with so much stored', 'times', 'goes by', ''],
+		statements.map((row) => [sentence(row.text), whole(row.count), by(row), row.isBad ? '✗' : '✓']), (i) => i !== 1)}
+
+Rows that the extension finds itself, below the executor, show in the server's count of scans:
+
+${markdown(['index', 'of', 'rows', 'scans'], indexes.map((row) =>
+		[row.index, row.table, whole(Math.max(row.rows, 0)), whole(row.scans)]), (i) => i < 2)}`
+}
+
+function storedText({ size, scans, plans, trim }) {
+	const [{ bytes, loadedBytes, records, seconds, vacuumSeconds }] = size.database
+	const whoScans = Object.entries(scans ?? {}).map(([who, [tables]]) =>
+		`${who}: ${Object.keys(tables).length ? JSON.stringify(tables) : 'none'}`).join('; ')
+	return `Stored for G: ${whole(records)} records by plain SQL in ${whole(seconds)} s, and ${whole(vacuumSeconds)} s of VACUUM;
+${whole(loadedBytes / records)} bytes each with state, history and indexes; the database has ${decimals(bytes / 2 ** 30)} GB.
+${trim ? `The hourly trimming of ${whole(trim.database[0].feeds)} feeds with nothing to trim takes ${whole(trim.database[0].seconds)} s and
+${whole(trim.database[0].cpu * 1e6 / trim.database[0].feeds)} µs of CPU a feed; it was kept out of the other figures.
+` : ''}Scans of whole tables of a thousand rows or more in the measured run: ${whoScans}.
+
+${plans ? planTables(plans.database[0]) : ''}`
+}
+
 /* writePage puts the tables into docs/performance.md, between the marks. */
 export function writePage(result) {
 	const { summary } = result
-	const scans = Object.entries(summary.scans ?? {}).map(([who, [tables]]) =>
-		`${who}: ${Object.keys(tables).length ? JSON.stringify(tables) : 'none'}`).join('; ')
 	const text = `${machineOf(result)}. One durable commit: ${decimals(summary.plain.commit)} ms back to back,
 ${decimals(summary.plain.paced)} ms at 20 a second.
 
@@ -255,7 +332,7 @@ ${markdown(HEAD, summary.rows.map(cells), (i) => i <= 1 || i === 6 || i >= 8)}
 
 ${summary.cost ? costTable(summary.cost) : ''}
 
-${summary.size ? `Stored for G: ${decimals(summary.size.database[0].bytes / 2 ** 30)} GB. Scans of whole tables of a thousand rows or more in the measured run: ${scans}.` : ''}
+${summary.size ? storedText(summary) : ''}
 `
 	const page = readFileSync(PAGE, 'utf8')
 	const marked = /(<!-- bench -->\n)[\s\S]*(<!-- end of bench -->)/

@@ -4,6 +4,8 @@
  *
  * SPDX-License-Identifier: PostgreSQL
  */
+#define _GNU_SOURCE
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@ die(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	fprintf(stderr, "load: ");
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	vfprintf(stderr, format, args);
 	fprintf(stderr, "\n");
 	va_end(args);

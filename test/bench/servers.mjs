@@ -10,7 +10,7 @@
  * SPDX-License-Identifier: PostgreSQL
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, waitUntil } from '../../tools/stack.mjs'
@@ -31,11 +31,31 @@ export function mirusync(stack, words, relay = stack.relay) {
 		update: `UPDATE mirusync.document
 			SET data = jsonb_set(data, '{notes}', to_jsonb($2::text))
 			WHERE feed = $1 AND collection = 'logbook_entry' AND id = 'bench'`,
-		fresh: async () => {
-			const another = await stack.addRelay()
+		fresh: async (settings) => {
+			const another = await stack.addRelay(settings)
 			return { ...mirusync(stack, words, another), stop: () => another.stop() }
 		},
 		stop: async () => {},
+	}
+}
+
+/* underTls is mirusync behind TLS of its own; its "fresh" gives the server to be measured. */
+export function underTls(stack, work, server) {
+	const [certificate, key] = [join(work, 'tls.crt'), join(work, 'tls.key')]
+	if (!existsSync(key)) {
+		execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+			'-nodes', '-keyout', key, '-out', certificate, '-days', '2', '-subj', '/CN=localhost'], { stdio: 'pipe' })
+		/* The relay may run as somebody else. */
+		chmodSync(work, 0o711)
+		chmodSync(key, 0o644)
+	}
+	return {
+		...server,
+		fresh: async () => ({
+			...await server.fresh({ tls_certificate_file: certificate, tls_key_file: key,
+				metrics_port: await freePort() }),
+			options: ['tls=1'],
+		}),
 	}
 }
 

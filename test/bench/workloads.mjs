@@ -13,7 +13,9 @@ import { performance } from 'node:perf_hooks'
 import { join } from 'node:path'
 import { sleep } from '../../tools/stack.mjs'
 import { serverCpu, serverRssKb } from './driver.mjs'
+import { pacedUpdate } from './pgbench.mjs'
 import { openFilesLimit, run } from './process.mjs'
+import { underTls } from './servers.mjs'
 
 const LATENCY_USERS = 10
 const PER_SECOND = 20
@@ -65,9 +67,16 @@ const hot = (bench) => each(bench, 'hot', ['events', 'native', 'node'], (server)
 		outstanding: bench.plan.hotOutstanding,
 	}))
 
-/* S: a plain UPDATE by another program, at a pace and back to back. */
+/*
+ * S: a plain UPDATE by another program, at a pace and back to back.  Beside it the
+ * same UPDATE with nobody to be told, and with a trigger that tells one listener.
+ */
 async function sql(bench) {
 	const seconds = bench.plan.sqlSeconds
+	for (const table of bench.plan.thorough ? ['unheard', 'heard'] : []) {
+		bench.say(`UPDATE ${PER_SECOND} a second, ${table}`)
+		bench.note('sql', table, await pacedUpdate(bench.stack, bench.work, table, PER_SECOND, seconds))
+	}
 	await each(bench, 'sql', ['events', 'native', 'node'], (server) =>
 		bench.driver.sql(server, LATENCY_USERS, bench.entry, { rate: PER_SECOND, seconds }))
 	await each(bench, 'hotsql', ['events', 'native', 'node'], (server) =>
@@ -78,35 +87,45 @@ async function sql(bench) {
  * M: memory and CPU of idle sessions.  Some sessions are opened before, so that
  * what a server allocates once is not counted; and ours is a fresh one.
  */
+async function measureIdle(bench, used, sessions) {
+	const relay = used.fresh && await used.fresh()
+	const server = relay ?? used
+	const fresh = serverRssKb(server)
+	const first = await bench.driver.hold(server, IDLE_USERS_BEFORE)
+	await sleep(500)
+	const before = serverRssKb(server)
+	const cpuBefore = serverCpu(server)
+	const rest = await bench.driver.hold(server, sessions / 2, { width: 256 })
+	const connectCpuSeconds = serverCpu(server) - cpuBefore
+	await sleep(1500)
+	const after = serverRssKb(server)
+	const cpu = serverCpu(server)
+	await sleep(IDLE_SECONDS * 1000)
+	const cpuSeconds = serverCpu(server) - cpu
+	await rest.release()
+	await first.release()
+	await relay?.stop()
+	return {
+		sessions,
+		seconds: rest.seconds,
+		connectCpuSeconds,
+		kbPerSession: (after - before) / sessions,
+		mbBefore: fresh / 1024,
+		cpuPercent: 100 * cpuSeconds / IDLE_SECONDS,
+	}
+}
+
 async function idle(bench) {
 	const limit = openFilesLimit() - 2 * IDLE_USERS_BEFORE - 100
 	const sessions = Math.min(bench.plan.idleSessions, limit - limit % 2)
 	if (sessions < bench.plan.idleSessions)
 		bench.say(`${sessions} idle sessions, not ${bench.plan.idleSessions}: limit of open files`)
-	await each(bench, 'idle', ['events', 'native', 'node', 'nats', 'nchan'], async (used) => {
-		const relay = used.fresh && await used.fresh()
-		const server = relay ?? used
-		const fresh = serverRssKb(server)
-		const first = await bench.driver.hold(server, IDLE_USERS_BEFORE)
-		await sleep(500)
-		const before = serverRssKb(server)
-		const rest = await bench.driver.hold(server, sessions / 2, { width: 256 })
-		await sleep(1500)
-		const after = serverRssKb(server)
-		const cpu = serverCpu(server)
-		await sleep(IDLE_SECONDS * 1000)
-		const cpuSeconds = serverCpu(server) - cpu
-		await rest.release()
-		await first.release()
-		await relay?.stop()
-		return {
-			sessions,
-			seconds: rest.seconds,
-			kbPerSession: (after - before) / sessions,
-			mbBefore: fresh / 1024,
-			cpuPercent: 100 * cpuSeconds / IDLE_SECONDS,
-		}
-	})
+	await each(bench, 'idle', ['events', 'native', 'node', 'nats', 'nchan'],
+		(server) => measureIdle(bench, server, sessions))
+	if (bench.plan.thorough) {
+		await each(bench, 'idle tls', ['events', 'native'], (server) =>
+			measureIdle(bench, underTls(bench.stack, bench.work, server), sessions))
+	}
 }
 
 /* F: one device writes into a feed that many others read. */
@@ -157,24 +176,31 @@ async function first(bench) {
 	}
 }
 
+/* fillChanges makes users with records that were changed since a device was there. */
+async function fillChanges(bench, prefix, count, touched) {
+	const CHANGES = 1000
+	const write = (statement) => bench.stack.psql(`DO $$ DECLARE name text; BEGIN
+		FOR name IN SELECT '${prefix}-' || n FROM generate_series(0, ${count - 1}) n LOOP
+		${statement}; COMMIT; END LOOP; END $$`)
+
+	bench.say(`reconnect: ${count} users with ${touched} records`)
+	await write(`INSERT INTO mirusync.document (feed, collection, id, data)
+		SELECT name, 'logbook_entry', 'r-' || n, jsonb_set('${bench.entry}', '{id}', to_jsonb('r-' || n))
+		FROM generate_series(1, ${touched}) n`)
+	for (let pass = 0; pass < CHANGES / touched; pass++) {
+		await write(`UPDATE mirusync.document SET data = jsonb_set(data, '{mood}', to_jsonb('m${pass}'::text))
+			WHERE feed = name AND collection = 'logbook_entry'`)
+	}
+	await bench.stack.psql('VACUUM ANALYZE')
+}
+
 /* C: devices that come back after changes to some records of theirs. */
 async function reconnect(bench) {
-	const CHANGES = 1000
 	for (const touched of [100, 1000]) {
-		const prefix = `back-${touched}-${bench.round}`
+		const prefix = `back-${touched}`
 		const users = Array.from({ length: bench.plan.reconnectUsers }, (_, i) => `${prefix}-${i}`)
-		bench.say(`reconnect: ${users.length} users with ${touched} records`)
-		const write = (statement) => bench.stack.psql(`DO $$ DECLARE name text; BEGIN
-			FOR name IN SELECT '${prefix}-' || n FROM generate_series(0, ${users.length - 1}) n LOOP
-			${statement}; COMMIT; END LOOP; END $$`)
-		await write(`INSERT INTO mirusync.document (feed, collection, id, data)
-			SELECT name, 'logbook_entry', 'r-' || n, jsonb_set('${bench.entry}', '{id}', to_jsonb('r-' || n))
-			FROM generate_series(1, ${touched}) n`)
-		for (let pass = 0; pass < CHANGES / touched; pass++) {
-			await write(`UPDATE mirusync.document SET data = jsonb_set(data, '{mood}', to_jsonb('m${pass}'::text))
-				WHERE feed = name AND collection = 'logbook_entry'`)
-		}
-		await bench.stack.psql('VACUUM ANALYZE')
+		if (bench.isFirstRound)
+			await fillChanges(bench, prefix, users.length, touched)
 		const sync = (server, options, list = users) => bench.driver.drive(server, 'sync', list,
 			{ devices: 1, writers: 0, after: touched, expect: touched, ...options })
 		await each(bench, `reconnect ${touched}`, ['events', 'native'], (server) =>

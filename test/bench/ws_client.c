@@ -2,9 +2,9 @@
  * ws_client.c
  *     One WebSocket connection of the load driver: connect, upgrade, frames.
  *
- * As little as a benchmark needs, so that the driver costs a small part of
+ * Plain, or under TLS (ws_use_tls).  As little as a benchmark needs, so that the driver costs a small part of
  * what the server under test costs: no check of Sec-WebSocket-Accept, one
- * shared read buffer.  Outgoing frames are masked with a key that is not zero, since
+ * shared read buffer, any certificate.  Outgoing frames are masked with a key that is not zero, since
  * unmasking is the server's work and must not be spared.
  *
  * Failure: a connection that fails goes to WS_CLOSED with a reason; what that
@@ -18,6 +18,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,20 @@
 #define OP_PING			0x9
 #define OP_PONG			0xA
 
+static SSL_CTX *tls; /* NULL: plain */
+
+void
+ws_use_tls(void)
+{
+	tls = SSL_CTX_new(TLS_client_method());
+	if (tls == NULL)
+		abort();
+	SSL_CTX_set_mode(tls,
+					 SSL_MODE_ENABLE_PARTIAL_WRITE |
+						 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+						 SSL_MODE_RELEASE_BUFFERS);
+}
+
 static void
 fail(WsConn *conn, const char *reason)
 {
@@ -49,6 +65,8 @@ fail(WsConn *conn, const char *reason)
 void
 ws_close(WsConn *conn)
 {
+	SSL_free(conn->ssl);
+	conn->ssl = NULL;
 	if (conn->fd >= 0)
 		close(conn->fd);
 	conn->fd = -1;
@@ -120,6 +138,43 @@ ws_open(WsConn *conn, int epfd, int port, const char *path, const char *headers)
 	epoll_ctl(epfd, EPOLL_CTL_ADD, conn->fd, &event);
 }
 
+/* through gives what a call of OpenSSL gave as a call of the socket would. */
+static ssize_t
+through(WsConn *conn, int result)
+{
+	int error;
+
+	if (result > 0)
+		return result;
+	error = SSL_get_error(conn->ssl, result);
+	if (error == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+		errno = EAGAIN;
+	else if (error != SSL_ERROR_SYSCALL || errno == 0)
+		errno = EPROTO;
+	return -1;
+}
+
+/* io_send and io_receive are send() and recv(); 0: closed. */
+static ssize_t
+io_send(WsConn *conn, const char *data, size_t len)
+{
+	if (conn->ssl == NULL)
+		return send(conn->fd, data, len, MSG_NOSIGNAL);
+	ERR_clear_error();
+	return through(conn, SSL_write(conn->ssl, data, (int) len));
+}
+
+static ssize_t
+io_receive(WsConn *conn, char *data, size_t size)
+{
+	if (conn->ssl == NULL)
+		return recv(conn->fd, data, size, 0);
+	ERR_clear_error();
+	return through(conn, SSL_read(conn->ssl, data, (int) size));
+}
+
 /* send_raw sends now what the socket takes and keeps the rest. */
 static void
 send_raw(WsConn *conn, int epfd, const char *data, size_t len)
@@ -128,7 +183,7 @@ send_raw(WsConn *conn, int epfd, const char *data, size_t len)
 
 	if (conn->out == NULL)
 	{
-		sent = send(conn->fd, data, len, MSG_NOSIGNAL);
+		sent = io_send(conn, data, len);
 		if (sent < 0 && errno != EAGAIN)
 		{
 			fail(conn, strerror(errno));
@@ -318,7 +373,7 @@ read_all(WsConn *conn, int epfd)
 	static char buffer[READ_SIZE];
 	char *data = buffer;
 	char *joined = NULL;
-	ssize_t got = recv(conn->fd, buffer, sizeof(buffer), 0);
+	ssize_t got = io_receive(conn, buffer, sizeof(buffer));
 	size_t len;
 	size_t used = 0;
 
@@ -358,29 +413,65 @@ read_all(WsConn *conn, int epfd)
 	free(joined);
 }
 
+/* on_connected begins the handshake, if there is one. */
+static void
+on_connected(WsConn *conn, int epfd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error != 0)
+	{
+		fail(conn, strerror(error));
+		return;
+	}
+	conn->state = WS_SHAKING_HANDS;
+	if (tls == NULL)
+		return;
+	conn->ssl = SSL_new(tls);
+	if (conn->ssl == NULL || SSL_set_fd(conn->ssl, conn->fd) != 1)
+		abort();
+	SSL_set_connect_state(conn->ssl);
+	watch(conn, epfd, false);
+}
+
+/* shake_hands goes on until the upgrade can be asked for. */
+static void
+shake_hands(WsConn *conn, int epfd)
+{
+	char *request = conn->request;
+
+	if (conn->ssl != NULL)
+	{
+		ERR_clear_error();
+		if (through(conn, SSL_do_handshake(conn->ssl)) <= 0)
+		{
+			if (errno != EAGAIN)
+				fail(conn, "the TLS handshake failed");
+			return;
+		}
+	}
+	conn->state = WS_UPGRADING;
+	conn->request = NULL;
+	watch(conn, epfd, false);
+	send_raw(conn, epfd, request, strlen(request));
+	free(request);
+}
+
 /* ws_on_event does what epoll says is possible. */
 void
 ws_on_event(WsConn *conn, int epfd, uint32_t events)
 {
 	if (conn->state == WS_CONNECTING)
+		on_connected(conn, epfd);
+	if (conn->state == WS_SHAKING_HANDS)
 	{
-		int error = 0;
-		socklen_t size = sizeof(error);
-		char *request = conn->request;
-
-		getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-		if (error != 0)
-		{
-			fail(conn, strerror(error));
-			return;
-		}
-		conn->state = WS_UPGRADING;
-		conn->request = NULL;
-		watch(conn, epfd, false);
-		send_raw(conn, epfd, request, strlen(request));
-		free(request);
+		shake_hands(conn, epfd);
 		return;
 	}
+	if (conn->state == WS_CLOSED)
+		return;
 	if (events & EPOLLOUT)
 		flush_out(conn, epfd);
 	if (conn->state != WS_CLOSED && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))

@@ -7,17 +7,19 @@
 #ifndef WS_CLIENT_H
 #define WS_CLIENT_H
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef enum WsState
 {
-	WS_UNUSED,	   /* not opened yet */
-	WS_CONNECTING, /* connect() under way */
-	WS_UPGRADING,  /* request sent, no answer yet */
-	WS_OPEN,	   /* messages may pass */
-	WS_CLOSED	   /* see close_reason */
+	WS_UNUSED,		  /* not opened yet */
+	WS_CONNECTING,	  /* connect() under way */
+	WS_SHAKING_HANDS, /* TLS; without it this is no time */
+	WS_UPGRADING,	  /* request sent, no answer yet */
+	WS_OPEN,		  /* messages may pass */
+	WS_CLOSED		  /* see close_reason */
 } WsState;
 
 typedef struct WsConn WsConn;
@@ -28,6 +30,7 @@ typedef void (*WsOpenFn)(WsConn *conn);
 struct WsConn
 {
 	int fd;
+	SSL *ssl; /* or NULL */
 	WsState state;
 	char *in; /* start of an incomplete frame, or NULL */
 	size_t in_len;
@@ -42,6 +45,8 @@ struct WsConn
 	bool is_binary; /* what it sends */
 };
 
+/* ws_use_tls makes all connections that are opened from now on use TLS. */
+extern void ws_use_tls(void);
 extern void ws_open(WsConn *conn, int epfd, int port, const char *path,
 					const char *headers);
 extern void ws_on_event(WsConn *conn, int epfd, uint32_t events);
