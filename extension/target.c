@@ -7,7 +7,8 @@
  * constraints, foreign keys, triggers, generated columns, grants and row
  * security.  So it goes through INSERT, UPDATE and DELETE, as the role that
  * the collection names.  Statements are prepared once per relation and text,
- * and dropped with the relation's cache entry.
+ * and dropped with the relation's cache entry.  Rows of documents need none
+ * mostly (document_row.c).
  *
  * Values travel as jsonb and become a row by jsonb_populate_record(), so a
  * field takes the JSON that Postgres itself would take for its type.  That

@@ -159,11 +159,16 @@ int64
 miru_verdict_digest(const char *user, const char *device, int64 digested)
 {
 	const char *owner[] = {user, device};
-	MiruTable table = miru_table_open("device", true);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	HeapTuple row = miru_table_find(&table, "device_pkey", owner, 2, snapshot);
+	MiruTable table;
+	Snapshot snapshot;
+	HeapTuple row;
 	int64 highest;
 
+	/* Below the executor nobody else asks. */
+	PreventCommandIfReadOnly("INSERT");
+	table = miru_table_open("device", true);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	row = miru_table_find(&table, "device_pkey", owner, 2, snapshot);
 	UnregisterSnapshot(snapshot);
 	if (row == NULL || (row->t_data->t_infomask & HEAP_XMAX_INVALID) == 0)
 		highest = insert_device(user, device, digested);
