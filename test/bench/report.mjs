@@ -251,7 +251,7 @@ export const summarize = (results) => ({
 })
 
 const machineOf = ({ machine, versions, time, seconds, rounds }) =>
-	`${time.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds / 60)} minutes, ${rounds} rounds; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
+	`${time.slice(0, 16).replace('T', ' ')} UTC, ${Math.round(seconds / 60)} minutes, ${rounds} round${rounds > 1 ? 's' : ''}; ${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB;`
 	+ ` load before ${machine.loadBefore.toFixed(1)}; ${Object.values(versions).filter(Boolean).join(', ')}`
 
 /* renderTable renders a result for a person. */

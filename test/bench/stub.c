@@ -692,7 +692,8 @@ main(int argc, char **argv)
 	strcpy(address.sun_path, argv[1]);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	signal(SIGPIPE, SIG_IGN);
-	umask(0); /* the relay may run as somebody else */
+	unlink(argv[1]); /* of the last round */
+	umask(0);		 /* the relay may run as somebody else */
 	if (bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 ||
 		listen(listener, CONNS_MAX) != 0)
 		die("%s: cannot listen", argv[1]);

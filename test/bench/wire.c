@@ -46,9 +46,9 @@ void
 put_number(Buffer *buffer, int64_t value)
 {
 	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%" PRId64, value);
 
-	put(buffer, digits,
-		(size_t) snprintf(digits, sizeof(digits), "%" PRId64, value));
+	put(buffer, digits, (size_t) len);
 }
 
 int32_t
