@@ -72,21 +72,25 @@ append_key(StringInfo out, const char *key)
 {
 	if (out->data[out->len - 1] != '{')
 		appendStringInfoChar(out, ',');
-	appendStringInfo(out, "\"%s\":", key);
+	appendStringInfoChar(out, '"');
+	appendStringInfoString(out, key);
+	appendBinaryStringInfo(out, "\":", 2);
 }
 
 static void
 append_text(StringInfo out, const char *key, const char *text)
 {
 	append_key(out, key);
-	escape_json(out, text);
+	miru_append_string(out, text, strlen(text));
 }
 
 static void
 append_number(StringInfo out, const char *key, int64 number)
 {
+	char digits[MAXINT8LEN + 1];
+
 	append_key(out, key);
-	appendStringInfo(out, INT64_FORMAT, number);
+	appendBinaryStringInfo(out, digits, pg_lltoa(number, digits));
 }
 
 static void

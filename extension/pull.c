@@ -15,7 +15,9 @@
  * the number of its former change, below the cursor.  That head is "seen".
  *
  * A page costs the same wherever it begins: a scan of the index on (feed,
- * seq) from the cursor on, and for each record a look-up of its row.
+ * seq) from the cursor on, and for each record a look-up of its row.  Records
+ * are read ahead in portions, whose rows are found together where they lie
+ * close to each other (locate.c); what one needs is freed with it.
  *
  * SPDX-License-Identifier: PostgreSQL
  */
@@ -57,6 +59,12 @@ PG_FUNCTION_INFO_V1(mirusync_seq_before_0_2);
 
 /* A page ends when its objects have reached this size. */
 #define PAGE_BYTES (1024 * 1024)
+
+/* Records are read ahead in portions of so many. */
+#define PORTION_MAX 512
+
+/* For fewer rows it does not pay to find their places together. */
+#define LOCATE_MIN 32
 
 /* The reading of a page's rows. */
 typedef struct Reading
@@ -233,23 +241,59 @@ image_of(const MiruRecordHead *record)
 {
 	MiruCollection *collection;
 
+	Jsonb *image;
+
 	if (record->image == NULL)
 		return NULL;
+	image = DatumGetJsonbP(PointerGetDatum(record->image));
 	collection = miru_collection_get(record->collection);
 	if (collection == NULL)
-		return record->image;
+		return image;
 	return miru_object_without_hidden(miru_relation_get(collection->relid),
-									  record->image);
+									  image);
+}
+
+/* A record of the page, and what is known of its row. */
+typedef struct Entry
+{
+	MiruRecordHead record;
+	Datum *key;			   /* of its row; NULL: not known */
+	ItemPointerData place; /* of its row; invalid: not known */
+} Entry;
+
+/* find_row returns the row of an entry, NULL if it has none. */
+static HeapTuple
+find_row(Reading *reading, const Entry *entry)
+{
+	MiruReader *reader = &reading->reader;
+	const char *feed = entry->record.feed;
+	Datum parsed[INDEX_MAX_KEYS];
+	const Datum *key = entry->key;
+	HeapTuple row = NULL;
+
+	if (key == NULL)
+	{
+		if (!parse_key(reader->rel, &entry->record, parsed))
+			return NULL;
+		key = parsed;
+	}
+	if (ItemPointerIsValid(&entry->place))
+		row = miru_reader_look_at(reader, entry->place, key, feed,
+								  reading->snapshot);
+	if (row == NULL)
+		row = miru_reader_look(reader, key, feed, reading->snapshot);
+	if (row == NULL && await_partition(reader, &entry->record))
+		row = miru_reader_look(reader, key, feed, reading->snapshot);
+	return row;
 }
 
 /* read_object returns an object that lasts until the next one is read. */
 static Jsonb *
-read_object(Reading *reading, const MiruRecordHead *record)
+read_object(Reading *reading, const Entry *entry)
 {
-	MiruReader *reader = &reading->reader;
-	Datum key[INDEX_MAX_KEYS];
-	HeapTuple row;
+	const MiruRecordHead *record = &entry->record;
 	MemoryContext caller;
+	HeapTuple row;
 	bool has_table;
 
 	if (record->deleted)
@@ -257,14 +301,10 @@ read_object(Reading *reading, const MiruRecordHead *record)
 	caller = MemoryContextSwitchTo(reading->context);
 	has_table = open_collection(reading, record->collection);
 	MemoryContextSwitchTo(caller);
-	if (!has_table || !parse_key(reader->rel, record, key))
+	if (!has_table)
 		return NULL;
-	row = miru_reader_look(reader, key, record->feed, reading->snapshot);
-	if (row == NULL && await_partition(reader, record))
-		row = miru_reader_look(reader, key, record->feed, reading->snapshot);
-	if (row == NULL)
-		return NULL;
-	return make_object(reader, record, row);
+	row = find_row(reading, entry);
+	return row == NULL ? NULL : make_object(&reading->reader, record, row);
 }
 
 static void
@@ -302,69 +342,224 @@ add_origins(MiruPage *page, const char *feed, Snapshot snapshot)
 	miru_table_close(&table);
 }
 
+/* Some of the records of a page, read ahead. */
+typedef struct Portion
+{
+	MemoryContext context; /* of all of it */
+	Entry *entries;
+	int count;
+} Portion;
+
+/* read_portion reads records, at most "max" of them. */
+static void
+read_portion(Portion *portion, MiruScan *scan, TupleDesc desc, const char *feed,
+			 int max)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	HeapTuple row;
+
+	MemoryContextReset(portion->context);
+	portion->entries = MemoryContextAlloc(portion->context,
+										  max * sizeof(Entry));
+	portion->count = 0;
+	while (portion->count < max && (row = miru_scan_next(scan, true)) != NULL)
+	{
+		Entry *entry = &portion->entries[portion->count++];
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(portion->context);
+		miru_record_peek(row, desc, feed, &entry->record);
+		MemoryContextSwitchTo(caller);
+		entry->key = NULL;
+		ItemPointerSetInvalid(&entry->place);
+	}
+}
+
+/* Entries of one collection whose keys are wanted. */
+typedef struct Batch
+{
+	MiruRelation *rel;
+	Entry **entries;
+	Datum **keys;
+	int count;
+	int parsed; /* so many have theirs */
+} Batch;
+
+static void
+parse_batch(void *arg)
+{
+	Batch *batch = arg;
+
+	for (; batch->parsed < batch->count; batch->parsed++)
+	{
+		Entry *entry = batch->entries[batch->parsed];
+		Datum *key = palloc(batch->rel->key_count * sizeof(Datum));
+		Parse wanted = {batch->rel, &entry->record, key};
+
+		if (batch->rel->data_attnum != 0)
+			document_key(batch->rel, &entry->record, key);
+		else
+			parse(&wanted);
+		batch->keys[batch->parsed] = entry->key = key;
+	}
+}
+
+/* batch_of takes the live entries of the first one's collection. */
+static Batch
+batch_of(const Portion *portion)
+{
+	Batch batch = {0};
+	const char *collection = NULL;
+
+	batch.entries = palloc(portion->count * sizeof(Entry *));
+	batch.keys = palloc(portion->count * sizeof(Datum *));
+	for (int i = 0; i < portion->count; i++)
+	{
+		Entry *entry = &portion->entries[i];
+
+		if (entry->record.deleted)
+			continue;
+		if (collection == NULL)
+			collection = entry->record.collection;
+		if (strcmp(entry->record.collection, collection) == 0)
+			batch.entries[batch.count++] = entry;
+	}
+	return batch;
+}
+
+/*
+ * locate finds out where rows are.  Most pages are of one collection; for what
+ * is of others, or has no key, each row is looked up when its turn comes.
+ */
+static void
+locate(Reading *reading, Portion *portion)
+{
+	MiruReader *reader = &reading->reader;
+	MemoryContext caller = MemoryContextSwitchTo(portion->context);
+	Batch batch = batch_of(portion);
+	ItemPointerData *places;
+	bool has_table = false;
+
+	if (batch.count >= LOCATE_MIN)
+	{
+		MemoryContextSwitchTo(caller);
+		has_table = open_collection(reading,
+									batch.entries[0]->record.collection);
+		MemoryContextSwitchTo(portion->context);
+	}
+	if (has_table && miru_reader_can_locate(reader))
+	{
+		batch.rel = reader->rel;
+		if (reader->rel->data_attnum != 0)
+			parse_batch(&batch);
+		else
+			(void) miru_run_isolated(parse_batch, &batch);
+	}
+	if (batch.parsed >= LOCATE_MIN)
+	{
+		places = palloc(batch.parsed * sizeof(ItemPointerData));
+		miru_reader_locate(reader, batch.keys, batch.parsed, reading->snapshot,
+						   places);
+		for (int i = 0; i < batch.parsed; i++)
+			batch.entries[i]->place = places[i];
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/* Where the reading of a page stands. */
+typedef struct PageState
+{
+	MiruPage *page;
+	int max;
+	Size bytes;
+	int count;
+	int64 group;
+	int64 delivered;
+	MiruPageEach each;
+	void *arg;
+} PageState;
+
+/* add_entry hands a record over; false if the page is full. */
+static bool
+add_entry(PageState *state, Reading *reading, const Entry *entry)
+{
+	const MiruRecordHead *record = &entry->record;
+	MiruDelivery delivery;
+	Jsonb *object;
+
+	/* A group is never cut, so it may overrun the page. */
+	if ((state->count >= state->max || state->bytes >= PAGE_BYTES) &&
+		record->part_of != state->group)
+		return false;
+	object = read_object(reading, entry);
+	/* A live record without a row: its table was detached. */
+	if (object != NULL || record->deleted)
+	{
+		make_delivery(&delivery, record, object, state->page, state->delivered);
+		delivery.is_document = !record->deleted &&
+			reading->reader.rel->data_attnum != 0;
+		state->each(state->arg, &delivery);
+		state->delivered = record->seq;
+	}
+	state->bytes += object ? VARSIZE(object) : 0;
+	state->group = record->part_of;
+	state->page->upto = record->seq;
+	state->count++;
+	return true;
+}
+
+/* add_portion hands records over; what one needs is freed with it. */
+static bool
+add_portion(PageState *state, Reading *reading, const Portion *portion,
+			MemoryContext context)
+{
+	bool is_full = false;
+
+	for (int i = 0; i < portion->count && !is_full; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		is_full = !add_entry(state, reading, &portion->entries[i]);
+		MemoryContextSwitchTo(reading->context);
+	}
+	return !is_full;
+}
+
 /*
  * read_records fills in how far the page goes, and hands each of its records
- * over; returns whether it stopped before the end.  A page has up to thousands
- * of records, so what one needs is freed with it.
+ * over; returns whether it stopped before the end.
  */
 static bool
-read_records(MiruPage *page, const char *feed, int max, Snapshot snapshot,
-			 MiruPageEach each, void *arg)
+read_records(const char *feed, Snapshot snapshot, PageState *state)
 {
 	MiruTable table = miru_table_open("record", false);
-	TupleDesc desc = RelationGetDescr(table.heap);
 	Reading reading = {.snapshot = snapshot, .context = CurrentMemoryContext};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "mirusync record",
 												  ALLOCSET_DEFAULT_SIZES);
+	Portion portion = {AllocSetContextCreate(CurrentMemoryContext,
+											 "mirusync records",
+											 ALLOCSET_DEFAULT_SIZES)};
+	int max = Min(state->max + 1, PORTION_MAX);
+	bool goes_on = true;
 	MiruScan scan;
-	HeapTuple row;
-	Size bytes = 0;
-	int count = 0;
-	int64 group = 0;
-	int64 delivered = page->after;
-	bool full = false;
 
-	page->upto = page->after;
-	miru_scan_begin(&scan, &table, "record_seq", feed, page->after, snapshot);
-	/* Where the scan goes on, its own memory context is the current one. */
-	while ((row = miru_scan_next(&scan, true)) != NULL)
+	state->page->upto = state->delivered = state->page->after;
+	miru_scan_begin(&scan, &table, "record_seq", feed, state->page->after,
+					snapshot);
+	do
 	{
-		MiruRecordHead record;
-		Jsonb *object;
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
-		MemoryContextSwitchTo(context);
-		miru_record_peek(row, desc, feed, &record);
-		/* A group is never cut, so it may overrun the page. */
-		full = (count >= max || bytes >= PAGE_BYTES) && record.part_of != group;
-		if (full)
-			break;
-		object = read_object(&reading, &record);
-		/* A live record without a row: its table was detached. */
-		if (object != NULL || record.deleted)
-		{
-			MiruDelivery delivery;
-
-			make_delivery(&delivery, &record, object, page, delivered);
-			delivery.is_document = !record.deleted &&
-				reading.reader.rel->data_attnum != 0;
-			each(arg, &delivery);
-			delivered = record.seq;
-		}
-		bytes += object ? VARSIZE(object) : 0;
-		group = record.part_of;
-		page->upto = record.seq;
-		count++;
-		MemoryContextSwitchTo(reading.context);
-	}
-	MemoryContextSwitchTo(reading.context);
+		read_portion(&portion, &scan, RelationGetDescr(table.heap), feed, max);
+		locate(&reading, &portion);
+		goes_on = add_portion(state, &reading, &portion, context);
+	} while (goes_on && portion.count == max);
 	miru_reader_close(&reading.reader);
 	miru_scan_end(&scan);
 	miru_table_close(&table);
+	MemoryContextDelete(portion.context);
 	MemoryContextDelete(context);
-	return full;
+	return !goes_on;
 }
 
 MiruPage *
@@ -373,6 +568,7 @@ miru_page_walk(const char *feed, const MiruCursor *cursor, int max,
 {
 	Snapshot snapshot = GetActiveSnapshot();
 	MiruPage *page = palloc0(sizeof(MiruPage));
+	PageState reading = {.page = page, .max = max, .each = each, .arg = arg};
 	MiruFeedState state;
 	int settings;
 
@@ -388,7 +584,7 @@ miru_page_walk(const char *feed, const MiruCursor *cursor, int max,
 		miru_feed_is_below(&state, cursor->epoch, cursor->number);
 	page->after = page->start_over ? 0 : cursor->number;
 	settings = miru_settings_fix();
-	page->complete = !read_records(page, feed, max, snapshot, each, arg);
+	page->complete = !read_records(feed, snapshot, &reading);
 	miru_settings_restore(settings);
 	if (page->complete)
 		page->upto = page->head;
@@ -434,14 +630,18 @@ Jsonb *
 miru_page_object(MiruRecord *record, Snapshot snapshot)
 {
 	Reading reading = {.snapshot = snapshot, .context = CurrentMemoryContext};
-	MiruRecordHead head = {.feed = record->feed,
-						   .collection = record->collection,
-						   .id = record->id,
-						   .deleted = record->deleted,
-						   .image = record->image,
-						   .xmin = HeapTupleHeaderGetXmin(record->row->t_data)};
+	Entry entry = {
+		.record = {.feed = record->feed,
+				   .collection = record->collection,
+				   .id = record->id,
+				   .deleted = record->deleted,
+				   .image = (struct varlena *) record->image,
+				   .xmin = HeapTupleHeaderGetXmin(record->row->t_data)}};
 	int settings = miru_settings_fix();
-	Jsonb *object = miru_object_copy(read_object(&reading, &head));
+	Jsonb *object;
+
+	ItemPointerSetInvalid(&entry.place);
+	object = miru_object_copy(read_object(&reading, &entry));
 
 	miru_reader_close(&reading.reader);
 	miru_settings_restore(settings);

@@ -234,25 +234,41 @@ next_row(MiruReader *reader)
 	return found;
 }
 
-HeapTuple
-miru_reader_look(MiruReader *reader, const Datum *values, const char *feed,
-				 Snapshot snapshot)
+/* look_at returns the row in the slot, NULL if it is not the record's. */
+static HeapTuple
+look_at(MiruReader *reader, const Datum *values, const char *feed)
 {
-	MiruRelation *rel = reader->rel;
-	ScanKeyData keys[INDEX_MAX_KEYS];
-	HeapTuple row;
+	HeapTuple row = ExecFetchSlotHeapTuple(reader->slot, false, NULL);
 
-	if (reader->scan == NULL)
-		return miru_reader_fetch_of(reader, values, feed, snapshot);
-	miru_key_scan(rel, values, keys);
-	index_rescan(reader->scan, keys, rel->key_count, NULL, 0);
-	if (!next_row(reader))
-		return NULL;
-	row = ExecFetchSlotHeapTuple(reader->slot, false, NULL);
 	/* A document's feed is the text in its key. */
-	if (reader->is_exact && rel->data_attnum != 0)
+	if (reader->is_exact && reader->rel->data_attnum != 0)
 		return row;
 	if (!is_of_feed(reader, row, feed))
 		return NULL;
 	return reader->is_exact || has_key(reader, row, values) ? row : NULL;
+}
+
+HeapTuple
+miru_reader_look(MiruReader *reader, const Datum *values, const char *feed,
+				 Snapshot snapshot)
+{
+	ScanKeyData keys[INDEX_MAX_KEYS];
+
+	if (reader->scan == NULL)
+		return miru_reader_fetch_of(reader, values, feed, snapshot);
+	miru_key_scan(reader->rel, values, keys);
+	index_rescan(reader->scan, keys, reader->rel->key_count, NULL, 0);
+	return next_row(reader) ? look_at(reader, values, feed) : NULL;
+}
+
+HeapTuple
+miru_reader_look_at(MiruReader *reader, ItemPointerData place,
+					const Datum *values, const char *feed, Snapshot snapshot)
+{
+	bool call_again = false;
+
+	if (!table_index_fetch_tuple(reader->scan->xs_heapfetch, &place, snapshot,
+								 reader->slot, &call_again, NULL))
+		return NULL;
+	return look_at(reader, values, feed);
 }

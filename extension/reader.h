@@ -75,4 +75,22 @@ extern void miru_reader_begin_looks(MiruReader *reader, Snapshot snapshot);
 extern HeapTuple miru_reader_look(MiruReader *reader, const Datum *values,
 								  const char *feed, Snapshot snapshot);
 
+/*
+ * miru_reader_locate finds the places of rows, as far as that is cheaper than
+ * to look for each: "places" are invalid for the others.  The keys differ in
+ * their last column only.  miru_reader_can_locate tells whether the table's
+ * key is one for that.  Both after miru_reader_begin_looks.
+ */
+extern bool miru_reader_can_locate(const MiruReader *reader);
+extern void miru_reader_locate(MiruReader *reader, Datum **keys, int count,
+							   Snapshot snapshot, ItemPointerData *places);
+
+/*
+ * miru_reader_look_at is miru_reader_look at a place; NULL may also mean that
+ * the row is elsewhere.
+ */
+extern HeapTuple
+miru_reader_look_at(MiruReader *reader, ItemPointerData place,
+					const Datum *values, const char *feed, Snapshot snapshot);
+
 #endif /* MIRUSYNC_READER_H */

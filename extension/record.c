@@ -24,6 +24,7 @@
 #include "record.h"
 #include "registry.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -114,7 +115,8 @@ miru_record_peek(HeapTuple row, TupleDesc desc, const char *feed,
 	head->deleted = DatumGetBool(values[RECORD_DELETED - 1]);
 	head->image = NULL;
 	if (!nulls[RECORD_IMAGE - 1])
-		head->image = DatumGetJsonbPCopy(values[RECORD_IMAGE - 1]);
+		head->image = (struct varlena *) DatumGetPointer(
+			datumCopy(values[RECORD_IMAGE - 1], false, -1));
 	stamps = DatumGetByteaPP(values[RECORD_STAMPS - 1]);
 	if (!miru_stamps_packed_by_sql(VARDATA_ANY(stamps),
 								   VARSIZE_ANY_EXHDR(stamps), &head->by_sql))

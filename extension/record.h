@@ -46,9 +46,9 @@ typedef struct MiruRecordHead
 	int64 part_of;
 	Hlc clock;
 	bool deleted;
-	bool by_sql;		/* as miru_stamps_by_sql */
-	Jsonb *image;		/* of a tombstone, or NULL */
-	TransactionId xmin; /* that wrote the row */
+	bool by_sql;		   /* as miru_stamps_by_sql */
+	struct varlena *image; /* of a tombstone, as stored, or NULL */
+	TransactionId xmin;	   /* that wrote the row */
 } MiruRecordHead;
 
 /*

@@ -37,7 +37,7 @@ s.test('the text is what Prometheus reads, and every metric of the table is in i
   for (const line of lines.filter((l) => !l.startsWith('#')))
     assert.match(line, /^[a-z_]+(\{[a-z]+="[^"]+"\})? [0-9.]+$/);
   assert.equal(m('ready'), 1);
-  assert.equal(m('database_connections{state="ready"}'), 5);
+  assert.equal(m('database_connections{state="ready"}'), 6);
   assert.ok(m('process_resident_memory_bytes') > 1e6);
   assert.ok(Math.abs(m('process_start_time_seconds') - Date.now() / 1000) < 600);
   assert.ok(m('process_open_fds') > 5 && m('process_open_fds') < 200);

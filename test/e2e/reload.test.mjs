@@ -62,7 +62,7 @@ s.test('every setting that the page names as reloaded is taken, the others are n
     handshakes_max: 999, heads_poll_interval: '6s', idle_timeout: '6min',
     listen_socket_mode: '0600', log_format: 'json', log_level: 'debug', message_max_bytes: '65kB',
     metrics_address: '127.0.0.2', push_queue_max: 9999, push_wait_max: '31s', rate_burst: '11s',
-    readers: 2, reconnect_wait_max: '6s', session_bytes_per_second: '2MB',
+    readers: 3, reconnect_wait_max: '6s', session_bytes_per_second: '2MB',
     session_messages_per_second: 999, session_pushes_max: 255, session_queue_max_bytes: '2MB',
     session_queue_max_messages: 999, slow_lanes: 5, slow_lock_timeout: '11s',
     socket_send_buffer_bytes: '129kB', static_dir: '/nowhere', tls_min_version: '1.3',
