@@ -46,26 +46,6 @@ miru_stamps_init(MiruStamps *stamps, MiruStamp stamp)
 	stamps->slot_count = stamps->indexed = 0;
 }
 
-MiruStamps *
-miru_stamps_copy(const MiruStamps *stamps)
-{
-	MiruStamps *copy = palloc(sizeof(MiruStamps));
-
-	*copy = *stamps;
-	copy->base.device = pstrdup(stamps->base.device);
-	copy->allocated = stamps->count;
-	copy->slots = NULL;
-	copy->slot_count = copy->indexed = 0;
-	copy->fields = palloc(Max(stamps->count, 1) * sizeof(MiruFieldStamp));
-	for (int i = 0; i < stamps->count; i++)
-	{
-		copy->fields[i] = stamps->fields[i];
-		copy->fields[i].key = pstrdup(stamps->fields[i].key);
-		copy->fields[i].stamp.device = pstrdup(stamps->fields[i].stamp.device);
-	}
-	return copy;
-}
-
 /* ----- index: documents may have tens of thousands of fields ----- */
 
 #define INDEX_FROM 32
@@ -116,6 +96,29 @@ index_fields(MiruStamps *stamps)
 		if (*slot < 0)
 			*slot = stamps->indexed;
 	}
+}
+
+MiruStamps *
+miru_stamps_copy(const MiruStamps *stamps)
+{
+	MiruStamps *copy = palloc(sizeof(MiruStamps));
+
+	*copy = *stamps;
+	copy->base.device = pstrdup(stamps->base.device);
+	copy->allocated = stamps->count;
+	copy->slots = NULL;
+	copy->slot_count = copy->indexed = 0;
+	copy->fields = palloc(Max(stamps->count, 1) * sizeof(MiruFieldStamp));
+	for (int i = 0; i < stamps->count; i++)
+	{
+		copy->fields[i] = stamps->fields[i];
+		copy->fields[i].key = pstrdup(stamps->fields[i].key);
+		copy->fields[i].stamp.device = pstrdup(stamps->fields[i].stamp.device);
+	}
+	/* Now: whoever looks into it may do so in a context that lasts less. */
+	if (copy->count >= INDEX_FROM)
+		index_fields(copy);
+	return copy;
 }
 
 static MiruFieldStamp *

@@ -120,6 +120,24 @@ test_copy(void **state)
 	assert_int_equal(copy->count, 21);
 }
 
+/* A look into a copy takes no memory: it may be short-lived, the copy not. */
+static void
+test_look_into_copy(void **state)
+{
+	MiruStamps stamps;
+	MiruStamps *copy;
+	int made;
+
+	(void) state;
+	miru_stamps_init(&stamps, stamp(10, 1, "phone"));
+	for (int i = 0; i < 60; i++)
+		miru_stamps_set(&stamps, field_name(i), stamp(20 + i, 2, "tablet"));
+	copy = miru_stamps_copy(&stamps);
+	made = palloc_count;
+	assert_stamp(miru_stamps_get(copy, "c"), 21, 2, "tablet");
+	assert_int_equal(palloc_count, made);
+}
+
 /* Stored and read back, everything is as it was. */
 static void
 test_pack(void **state)
@@ -197,6 +215,7 @@ main(void)
 		cmocka_unit_test_teardown(test_number, palloc_release),
 		cmocka_unit_test_teardown(test_by_sql, palloc_release),
 		cmocka_unit_test_teardown(test_copy, palloc_release),
+		cmocka_unit_test_teardown(test_look_into_copy, palloc_release),
 		cmocka_unit_test_teardown(test_pack, palloc_release),
 		cmocka_unit_test_teardown(test_pack_is_small, palloc_release),
 		cmocka_unit_test_teardown(test_unpack_garbage, palloc_release),
