@@ -242,11 +242,17 @@ on_marks(Device *device, const char *text, size_t len)
 {
 	const char *end = text + len;
 
-	while ((text = memmem(text, (size_t) (end - text), "@#", 2)) != NULL)
+	/* memchr() is many times as fast as memmem() with two bytes */
+	while ((text = memchr(text, '@', (size_t) (end - text))) != NULL)
 	{
 		char *rest;
-		int from = (int) strtol(text + 2, &rest, 10);
-		int change = *rest == '.' ? (int) strtol(rest + 1, &rest, 10) : -1;
+		int from;
+		int change;
+
+		if (++text == end || *text != '#')
+			continue;
+		from = (int) strtol(text + 1, &rest, 10);
+		change = *rest == '.' ? (int) strtol(rest + 1, &rest, 10) : -1;
 
 		device->received++;
 		if (opt.mode != MODE_SYNC && change > 0)

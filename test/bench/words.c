@@ -134,18 +134,27 @@ events_push(char *out, size_t size, const Push *push)
 	return len + snprintf(out + len, size - len, "}");
 }
 
+/*
+ * events_meaning looks for the type where the relay writes it, and in the whole
+ * of a message that begins in another way.
+ */
 static Meaning
 events_meaning(const char *text, size_t len, bool is_ready)
 {
+	static const char first[] = "{\"type\":";
+	size_t head = sizeof(first) + sizeof("\"SYNC_RESPONSE\"");
+
+	if (len > head && memcmp(text, first, sizeof(first) - 1) == 0)
+		len = head;
+	if (has(text, len, "\"ENTRY_"))
+		return MEANS_CHANGES;
 	if (has(text, len, "\"SYNC_RESPONSE\""))
 		return is_ready ? MEANS_ACK : MEANS_READY;
 	if (has(text, len, "\"WELCOME\""))
 		return MEANS_GREETING;
 	if (has(text, len, "\"ERROR\""))
 		return MEANS_REFUSED;
-	if (has(text, len, "\"BULK_SYNC\""))
-		return MEANS_PAGE;
-	return has(text, len, "\"ENTRY_") ? MEANS_CHANGES : MEANS_NOTHING;
+	return has(text, len, "\"BULK_SYNC\"") ? MEANS_PAGE : MEANS_NOTHING;
 }
 
 /* ---------------------------------------------------------------- native */
