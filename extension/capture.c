@@ -88,6 +88,7 @@ typedef struct Source
 	MiruLeaf *leaf;	   /* the partition, or NULL */
 	Relation heap;	   /* what has the rows; NULL: there is none */
 	TupleDesc desc;	   /* of rows in the attached table's form */
+	ItemPointer place; /* of the row that is there now, or NULL */
 } Source;
 
 /* ----- notes ----- */
@@ -225,6 +226,10 @@ append_note(const Source *source, MinimalTuple key, HeapTuple old,
 	if (note->direct)
 		miru_origin_noted(note->origin);
 	note->tombstone = tombstone;
+	if (source->place != NULL && new_feed != NULL)
+		note->place = *source->place;
+	else
+		ItemPointerSetInvalid(&note->place);
 	note->key_offset = key_offset;
 	memcpy((char *) note + key_offset, key, key->t_len);
 	if (old != NULL)
@@ -389,6 +394,7 @@ find_source(Source *source, Relation heap)
 	source->heap = heap;
 	source->desc = RelationGetDescr(heap);
 	source->leaf = NULL;
+	source->place = NULL;
 	if (heap->rd_rel->relispartition)
 	{
 		source->leaf = miru_leaf_get(relid);
@@ -512,6 +518,10 @@ mirusync_capture_0_2(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg(
 				 "function \"capture\" must be fired after each row, or before truncate")));
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		source.place = &trigger->tg_trigtuple->t_self;
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		source.place = &trigger->tg_newtuple->t_self;
 	note_trigger(&source, trigger);
 	return PointerGetDatum(NULL);
 }
@@ -541,6 +551,7 @@ miru_capture_leaving(Relation heap, MiruRelation *rel)
 	source.leaf = miru_leaf_read(heap, rel);
 	source.heap = heap;
 	source.desc = rel->desc;
+	source.place = NULL;
 	note_rows(&source, true);
 }
 
@@ -548,7 +559,7 @@ miru_capture_leaving(Relation heap, MiruRelation *rel)
 static Source
 source_of_rows(const MiruIndexRows *rows)
 {
-	Source source = {rows->rel, rows->leaf, rows->heap, rows->desc};
+	Source source = {rows->rel, rows->leaf, rows->heap, rows->desc, NULL};
 
 	return source;
 }
@@ -620,7 +631,7 @@ gone_key(MiruRelation *rel, const char *feed, const MiruKnown *known)
 void
 miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known)
 {
-	Source none = {rel, NULL, NULL, NULL};
+	Source none = {rel, NULL, NULL, NULL, NULL};
 
 	append_note(&none, gone_key(rel, feed, known), NULL, feed, NULL, true,
 				known);
@@ -629,7 +640,7 @@ miru_capture_gone(MiruRelation *rel, const char *feed, const MiruKnown *known)
 void
 miru_capture_tombstone(MiruRelation *rel, int origin)
 {
-	Source none = {rel, NULL, NULL, NULL};
+	Source none = {rel, NULL, NULL, NULL, NULL};
 
 	miru_origin_set(origin);
 	append_note(&none, miru_origin_get(origin)->key, NULL,

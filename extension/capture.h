@@ -19,10 +19,11 @@ typedef struct MiruNote
 	Oid relid;
 	uint32 shape; /* of the row type when noted */
 	uint32 key_shape;
-	Oid leaf;		/* partition that the row is in, if the table has any */
-	Oid file;		/* its, or the table's, file when noted */
-	int origin;		/* push that caused it, -1: none */
-	bool direct;	/* it is the very record that was pushed */
+	Oid leaf; /* partition that the row is in, if the table has any */
+	Oid file; /* its, or the table's, file when noted */
+	ItemPointerData place; /* of the row then; invalid: it was not there */
+	int origin;			   /* push that caused it, -1: none */
+	bool direct;		   /* it is the very record that was pushed */
 	bool original;	/* the former row is from before this transaction, or from
 					 * before its last flush */
 	bool tombstone; /* there was no row: a delete all the same */

@@ -12,6 +12,8 @@
 
 #include "access/attmap.h"
 #include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/executor.h"
@@ -74,6 +76,33 @@
 #define miru_qualified_name(text) stringToQualifiedNameList(text, NULL)
 #else
 #define miru_qualified_name(text) stringToQualifiedNameList(text)
+#endif
+
+/*
+ * miru_heap_update tells whether the new version needs entries in indexes, be
+ * it in summarizing ones only.
+ */
+static inline bool
+miru_heap_update(Relation heap, ItemPointer old, HeapTuple tuple,
+				 bool *summarizing)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update_indexes;
+
+	simple_heap_update(heap, old, tuple, &update_indexes);
+	*summarizing = update_indexes == TU_Summarizing;
+	return update_indexes != TU_None;
+#else
+	simple_heap_update(heap, old, tuple);
+	*summarizing = false;
+	return !HeapTupleIsHeapOnly(tuple);
+#endif
+}
+
+#if PG_VERSION_NUM >= 160000
+#define miru_is_summarizing(info) ((info)->ii_Summarizing)
+#else
+#define miru_is_summarizing(info) false
 #endif
 
 #endif /* MIRUSYNC_COMPAT_H */

@@ -200,23 +200,33 @@ check_key_shape(MiruNote *note, MiruRelation *rel)
 }
 
 /*
- * current_row reads the row as it stands.  The index finds equal keys; only
- * the same key will do (numeric 1.0 and 1.00 are two record ids).
+ * is_row_of tells whether a row has the key of a note.  Indexes find equal
+ * keys; only the same will do (numeric 1.0 and 1.00 are two record ids).
  */
+static bool
+is_row_of(Flush *flush, MiruNote *note, HeapTuple row)
+{
+	MinimalTuple key = miru_note_key(note);
+	MinimalTuple found = miru_key_of_row(flush->reader.rel, row,
+										 flush->reader.desc);
+
+	return found->t_len == key->t_len && memcmp(found, key, key->t_len) == 0;
+}
+
+/* current_row reads the row as it stands: mostly as the note saw it written. */
 static HeapTuple
 current_row(Flush *flush, MiruNote *note, const Datum *values)
 {
-	HeapTuple row = miru_reader_fetch(&flush->reader, note->leaf, values,
-									  SnapshotSelf);
-	MinimalTuple key = miru_note_key(note);
-	MinimalTuple found;
+	HeapTuple row;
 
-	if (row == NULL)
-		return NULL;
-	found = miru_key_of_row(flush->reader.rel, row, flush->reader.desc);
-	if (found->t_len != key->t_len || memcmp(found, key, key->t_len) != 0)
-		return NULL;
-	return row;
+	if (ItemPointerIsValid(&note->place))
+	{
+		row = miru_reader_fetch_at(&flush->reader, note->leaf, &note->place);
+		if (row != NULL && is_row_of(flush, note, row))
+			return row;
+	}
+	row = miru_reader_fetch(&flush->reader, note->leaf, values, SnapshotSelf);
+	return row != NULL && is_row_of(flush, note, row) ? row : NULL;
 }
 
 static char *

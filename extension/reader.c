@@ -18,10 +18,13 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "compat.h"
 #include "key.h"
 #include "miscadmin.h"
 #include "reader.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 void
@@ -144,6 +147,42 @@ leaf_of_key(MiruReader *reader, const Datum *values)
 		opened = open_leaf(reader, relid);
 	}
 	return opened;
+}
+
+/* fetch_at reads the version of a row that is at a place, if that stands. */
+static HeapTuple
+fetch_at(Relation heap, ItemPointer place)
+{
+	TupleTableSlot *slot;
+	HeapTuple row = NULL;
+
+	/* A file that this transaction made may have been cut since. */
+	if (heap->rd_createSubid != InvalidSubTransactionId ||
+		miru_relation_new_file(heap) != InvalidSubTransactionId)
+		return NULL;
+	slot = table_slot_create(heap, NULL);
+	if (table_tuple_fetch_row_version(heap, place, SnapshotSelf, slot))
+		row = ExecCopySlotHeapTuple(slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
+HeapTuple
+miru_reader_fetch_at(MiruReader *reader, Oid leaf, ItemPointer place)
+{
+	MiruReaderLeaf *opened;
+	HeapTuple row;
+
+	if (!reader->rel->is_partitioned)
+		return fetch_at(reader->heap, place);
+	if (!OidIsValid(leaf) || !is_leaf_of(reader, leaf))
+		return NULL;
+	opened = open_leaf(reader, leaf);
+	row = opened ? fetch_at(opened->heap, place) : NULL;
+	if (row == NULL)
+		return NULL;
+	return miru_leaf_row(opened->leaf, row, RelationGetDescr(opened->heap),
+						 reader->desc);
 }
 
 HeapTuple

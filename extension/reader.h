@@ -53,6 +53,15 @@ extern HeapTuple miru_reader_fetch(MiruReader *reader, Oid leaf,
 								   const Datum *values, Snapshot snapshot);
 
 /*
+ * miru_reader_fetch_at reads the version of a row that was written at a place
+ * of the table, or of the partition "leaf", if it still is the latest one to
+ * this transaction; else NULL.  The place may have been given to another row:
+ * the caller looks at its key.
+ */
+extern HeapTuple
+miru_reader_fetch_at(MiruReader *reader, Oid leaf, ItemPointer place);
+
+/*
  * miru_reader_fetch_of reads the row of a record: with that very key, to the
  * digit, and in that feed.  NULL if there is none; what belongs to somebody
  * else never leaves.

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/stratnum.h"
 #include "access/table.h"
@@ -23,6 +24,7 @@
 #include "registry.h"
 #include "table.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -40,6 +42,7 @@ miru_table_open(const char *name, bool for_writing)
 	table.heap = table_open(miru_table_oid(name),
 							for_writing ? RowExclusiveLock : AccessShareLock);
 	table.indexes = for_writing ? CatalogOpenIndexes(table.heap) : NULL;
+	table.slot = for_writing ? table_slot_create(table.heap, NULL) : NULL;
 	return table;
 }
 
@@ -47,8 +50,89 @@ void
 miru_table_close(MiruTable *table)
 {
 	if (table->indexes != NULL)
+	{
+		ExecDropSingleTupleTableSlot(table->slot);
 		CatalogCloseIndexes(table->indexes);
+	}
 	table_close(table->heap, NoLock);
+}
+
+/* What a row has in the columns of one of its table's indexes. */
+typedef struct IndexRow
+{
+	IndexInfo *info;
+	Datum values[INDEX_MAX_KEYS];
+	bool nulls[INDEX_MAX_KEYS];
+} IndexRow;
+
+static void
+get_index_row(IndexRow *row, IndexInfo *info, const Datum *values,
+			  const bool *nulls)
+{
+	row->info = info;
+	for (int i = 0; i < info->ii_NumIndexAttrs; i++)
+	{
+		int column = info->ii_IndexAttrNumbers[i] - 1;
+
+		/* Our indexes are of plain columns. */
+		if (column < 0 || info->ii_Predicate != NIL)
+			elog(ERROR, "unexpected kind of index of a table of mirusync");
+		row->values[i] = values[column];
+		row->nulls[i] = nulls[column];
+	}
+}
+
+/* is_unchanged tells whether the former version of a row had the same. */
+static bool
+is_unchanged(const IndexRow *row, HeapTuple old, TupleDesc desc)
+{
+	for (int i = 0; i < row->info->ii_NumIndexKeyAttrs; i++)
+	{
+		int column = row->info->ii_IndexAttrNumbers[i];
+		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+		bool isnull;
+		Datum former = heap_getattr(old, column, desc, &isnull);
+
+		if (isnull != row->nulls[i] ||
+			(!isnull &&
+			 !datum_image_eq(former, row->values[i], attribute->attbyval,
+							 attribute->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * insert_into_indexes does what CatalogIndexInsert does, without taking the
+ * values out of the tuple again, and with more knowledge: where the key is as
+ * it was, it is as unique as it was, and the index may drop the entries of
+ * former versions rather than split a page.
+ */
+static void
+insert_into_indexes(MiruTable *table, HeapTuple tuple, const Datum *values,
+					const bool *nulls, HeapTuple old, bool summarizing)
+{
+	ResultRelInfo *indexes = table->indexes;
+	TupleDesc desc = RelationGetDescr(table->heap);
+
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+	{
+		Relation index = indexes->ri_IndexRelationDescs[i];
+		IndexInfo *info = indexes->ri_IndexRelationInfo[i];
+		IndexUniqueCheck check = UNIQUE_CHECK_NO;
+		bool unchanged;
+		IndexRow row;
+
+		if (!info->ii_ReadyForInserts ||
+			(summarizing && !miru_is_summarizing(info)))
+			continue;
+		get_index_row(&row, info, values, nulls);
+		unchanged = old != NULL && is_unchanged(&row, old, desc);
+		if (index->rd_index->indisunique && !unchanged)
+			check = UNIQUE_CHECK_YES;
+		index_insert(index, row.values, row.nulls, &tuple->t_self, table->heap,
+					 check, unchanged, info);
+	}
 }
 
 void
@@ -58,7 +142,8 @@ miru_table_insert(MiruTable *table, const Datum *values, const bool *nulls)
 									  unconstify(Datum *, values),
 									  unconstify(bool *, nulls));
 
-	CatalogTupleInsertWithInfo(table->heap, tuple, table->indexes);
+	simple_heap_insert(table->heap, tuple);
+	insert_into_indexes(table, tuple, values, nulls, NULL, false);
 }
 
 void
@@ -68,9 +153,10 @@ miru_table_update(MiruTable *table, HeapTuple old, const Datum *values,
 	HeapTuple tuple = heap_form_tuple(RelationGetDescr(table->heap),
 									  unconstify(Datum *, values),
 									  unconstify(bool *, nulls));
+	bool summarizing;
 
-	CatalogTupleUpdateWithInfo(table->heap, &old->t_self, tuple,
-							   table->indexes);
+	if (miru_heap_update(table->heap, &old->t_self, tuple, &summarizing))
+		insert_into_indexes(table, tuple, values, nulls, old, summarizing);
 }
 
 void
@@ -126,24 +212,59 @@ text_key(ScanKey key, AttrNumber column, const char *text)
 						   CStringGetTextDatum(text));
 }
 
-HeapTuple
-miru_table_find(MiruTable *table, const char *index, const char *const *texts,
-				int count, Snapshot snapshot)
+/* open_index returns an index that is open for writing already, or NULL. */
+static Relation
+open_index(const MiruTable *table, const char *name)
+{
+	ResultRelInfo *indexes = table->indexes;
+
+	for (int i = 0; indexes != NULL && i < indexes->ri_NumIndices; i++)
+	{
+		Relation index = indexes->ri_IndexRelationDescs[i];
+
+		if (strcmp(RelationGetRelationName(index), name) == 0)
+			return index;
+	}
+	return NULL;
+}
+
+static HeapTuple
+find_by_index(MiruTable *table, Relation index, const char *const *texts,
+			  int count, Snapshot snapshot, TupleTableSlot *slot)
 {
 	ScanKeyData keys[MAX_TEXT_KEYS];
-	Relation index_rel = index_open(miru_table_oid(index), AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(table->heap, NULL);
 	IndexScanDesc scan;
 	HeapTuple row = NULL;
 
 	Assert(count <= MAX_TEXT_KEYS);
 	for (int i = 0; i < count; i++)
 		text_key(&keys[i], i + 1, texts[i]);
-	scan = miru_index_beginscan(table->heap, index_rel, snapshot, count);
+	scan = miru_index_beginscan(table->heap, index, snapshot, count);
 	index_rescan(scan, keys, count, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))
 		row = ExecCopySlotHeapTuple(slot);
 	index_endscan(scan);
+	return row;
+}
+
+HeapTuple
+miru_table_find(MiruTable *table, const char *index, const char *const *texts,
+				int count, Snapshot snapshot)
+{
+	Relation index_rel = open_index(table, index);
+	TupleTableSlot *slot;
+	HeapTuple row;
+
+	if (index_rel != NULL)
+	{
+		row = find_by_index(table, index_rel, texts, count, snapshot,
+							table->slot);
+		ExecClearTuple(table->slot);
+		return row;
+	}
+	index_rel = index_open(miru_table_oid(index), AccessShareLock);
+	slot = table_slot_create(table->heap, NULL);
+	row = find_by_index(table, index_rel, texts, count, snapshot, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index_rel, AccessShareLock);
 	return row;

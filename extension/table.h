@@ -17,7 +17,8 @@
 typedef struct MiruTable
 {
 	Relation heap;
-	CatalogIndexState indexes; /* NULL when opened for reading */
+	CatalogIndexState indexes;	 /* NULL when opened for reading */
+	struct TupleTableSlot *slot; /* for finding; NULL when for reading */
 } MiruTable;
 
 /* An ordered scan of an index of ours: equal text columns, then a bound. */

@@ -103,6 +103,12 @@ miru_version_check(void)
 	return true;
 }
 
+bool
+miru_version_is_known(void)
+{
+	return fits;
+}
+
 void
 miru_version_forget(void)
 {

@@ -13,6 +13,9 @@
  */
 extern bool miru_version_check(void);
 
+/* miru_version_is_known tells whether a check would not have to look. */
+extern bool miru_version_is_known(void);
+
 /* miru_version_forget makes the next check look again. */
 extern void miru_version_forget(void);
 
