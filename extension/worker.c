@@ -65,7 +65,7 @@ PGDLLEXPORT void mirusync_worker_main(Datum arg);
 
 /* Rings that follow within this are busy times; then there is a pause. */
 #define BUSY_US	 400
-#define PAUSE_US 1000
+#define PAUSE_US 2000
 
 void
 miru_worker_set_signals(void)
