@@ -155,7 +155,7 @@ function idleRows(row, results) {
 	row('', '    CPU of the server for that, s', 'idle', (r) => r.connectCpuSeconds)
 	row('M', 'KB per idle session under TLS', 'idle tls', (r) => r.kbPerSession, { limit: 18 })
 	row('M', '  MB without any', 'idle tls', (r) => r.mbBefore)
-	row('M', '  seconds to connect all', 'idle tls', (r) => r.seconds)
+	row('M', '  seconds to connect all', 'idle tls', (r) => r.seconds, { limit: 3 })
 	row('', '    CPU of the server for that, s', 'idle tls', (r) => r.connectCpuSeconds)
 }
 
@@ -232,7 +232,7 @@ function verdict(row) {
 function cells(row) {
 	const show = (value) => value >= 1000 ? whole(value) : decimals(value)
 	const noisy = (who, i) => row[who] === undefined ? ''
-		: `${show(row[who])}${row.noise?.[i] === undefined ? '' : ` ±${Math.round(100 * row.noise[i])} %`}`
+		: `${show(row[who])}${!Number.isFinite(row.noise?.[i]) ? '' : ` ±${Math.round(100 * row.noise[i])} %`}`
 	const ratio = ratiosOf(row)
 	return [row.letter, row.what, ...OURS.map(noisy), row.node === undefined ? '' : show(row.node),
 		row.beside === undefined ? '' : show(row.beside), row.beside === undefined ? '' : row.is,
